@@ -1,0 +1,71 @@
+import type { Readable, Writable } from 'node:stream';
+import type { Container } from '../../model/container.ts';
+
+/** Process containers of this host. */
+export interface Containers {
+  /** Makes and starts one; resolves when its command has been executed. @throws Refusal; CommandFailed with 126 or 127 */
+  run(spec: RunSpec): Promise<Container>;
+  /** Every container, newest first, the ended ones too. Never waits. */
+  list(): readonly Container[];
+  /** By name, id or unambiguous start of the id. @throws Refusal 'not-found' | 'invalid' */
+  find(nameOrId: string): Container;
+  /** Sends a signal ('SIGKILL', 'TERM', '9'). @throws Refusal 'not-found' | 'conflict' (not running) | 'invalid' */
+  kill(nameOrId: string, signal: string): Promise<void>;
+  /** @throws Refusal 'not-found' | 'conflict' (running and not `force`) */
+  remove(nameOrId: string, options: { force: boolean }): Promise<Container>;
+  /** What a container or an exec wrote, from its file; it and `input`, `exec`, `wait` outlive a restart of the daemon as files do. */
+  readonly streams: Streams;
+}
+
+export interface Streams {
+  /** @returns id of the exec: the same calls below take it. @throws Refusal; CommandFailed */
+  exec(nameOrId: string, spec: ExecSpec): Promise<string>;
+  /** Frames (see `frame.ts`) from the start or the last `tail` lines; with `follow` until it ends or `signal` aborts. */
+  output(id: string, options: OutputOptions): Readable;
+  /** What is written goes to its standard input; ending it closes that. */
+  input(id: string): Writable;
+  resize(id: string, size: { rows: number; columns: number }): Promise<void>;
+  /** Resolves with the exit code when it has ended. */
+  wait(id: string, options: { signal: AbortSignal }): Promise<number>;
+}
+
+export interface OutputOptions {
+  readonly follow: boolean;
+  readonly tail?: number;
+  readonly signal: AbortSignal;
+}
+
+export interface RunSpec {
+  readonly command: readonly string[];
+  readonly name?: string;
+  readonly hostname?: string;
+  readonly network?: string;
+  readonly ip?: string;
+  readonly ip6?: string;
+  readonly mac?: string;
+  readonly aliases: readonly string[];
+  readonly env: readonly string[];
+  readonly rootfs?: string;
+  /** Keep standard input open. */
+  readonly interactive: boolean;
+  readonly tty: boolean;
+  readonly remove: boolean;
+}
+
+export interface ExecSpec {
+  readonly command: readonly string[];
+  readonly env: readonly string[];
+  readonly interactive: boolean;
+  readonly tty: boolean;
+}
+
+/** The command could not be executed: 127 not found, 126 found but not executable; nothing is left of the container. */
+export class CommandFailed extends Error {
+  override readonly name = 'CommandFailed';
+  readonly exitCode: 126 | 127;
+
+  constructor(exitCode: 126 | 127, message: string) {
+    super(message);
+    this.exitCode = exitCode;
+  }
+}

@@ -1,0 +1,61 @@
+import type { Endpoint } from '../../model/endpoint.ts';
+
+/** Sandboxes of this host and their places on networks. */
+export interface Endpoints {
+  /** Makes an empty sandbox of our own, or adopts a namespace. @throws Refusal, KernelError */
+  openSandbox(request: OpenSandbox): Promise<Sandbox>;
+  /**
+   * Gives a sandbox an endpoint on a network: address, name, link. Done when the container can use it. Nothing of a failed
+   * attempt is left. @throws Refusal, KernelError
+   */
+  connect(request: Connect): Promise<Endpoint>;
+  /** Takes it back; the address rests. @throws Refusal 'not-found' | 'unavailable' */
+  disconnect(sandbox: string, network: string): Promise<void>;
+  /** Takes back all endpoints of a sandbox and lets the namespace go. May repeat. */
+  closeSandbox(sandbox: string): Promise<void>;
+  /** Sandboxes of this host. Never waits. */
+  sandboxes(): readonly Sandbox[];
+  /** Every endpoint on a network, on all hosts: from memory if this host is on it, else read from the store. */
+  list(network: string): Promise<readonly EndpointState[]>;
+}
+
+export interface OpenSandbox {
+  /** A namespace that exists; without it an empty one is made. */
+  readonly adopt?: { readonly path: string } | { readonly pid: number };
+  /** Whether it gets the way out of the host. */
+  readonly exit: boolean;
+  readonly container?: { readonly id: string; readonly name: string };
+}
+
+export interface Sandbox {
+  readonly id: string;
+  /** `/run/skein/netns/<id>` */
+  readonly key: string;
+  readonly container?: { readonly id: string; readonly name: string };
+  /** By network id. */
+  readonly endpoints: ReadonlyMap<string, LocalEndpoint>;
+  /** Place on the gateway bridge, if it has one. */
+  readonly exit?: { readonly interface: string; readonly mac: string; readonly addresses: readonly string[] };
+}
+
+export interface LocalEndpoint {
+  readonly endpoint: Endpoint;
+  readonly interface: string;
+  readonly port: string;
+}
+
+export interface EndpointState {
+  readonly endpoint: Endpoint;
+  readonly lost: boolean;
+}
+
+export interface Connect {
+  readonly sandbox: string;
+  /** Name or id. */
+  readonly network: string;
+  readonly name: string;
+  readonly aliases: readonly string[];
+  readonly ip?: string;
+  readonly ip6?: string;
+  readonly mac?: string;
+}

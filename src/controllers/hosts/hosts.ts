@@ -1,0 +1,22 @@
+import type { Cluster } from '../../model/cluster.ts';
+import type { Host } from '../../model/host.ts';
+
+/** This host in the cluster, and the others. */
+export interface Hosts {
+  /** This host's own record as it was last published. */
+  readonly self: Host;
+  readonly cluster: Cluster;
+  /** Every host that is known, this one too, by name. Never waits. */
+  list(): readonly HostState[];
+  /** The host with this id, or undefined. Never waits. */
+  get(id: string): HostState | undefined;
+  /** Leaves: withdraws nothing (the host's records stay, marked lost), ends the session. May be called twice. */
+  close(): Promise<void>;
+}
+
+export interface HostState {
+  readonly host: Host;
+  readonly state: 'alive' | 'lost';
+  /** ISO time: now while it is alive, else when it was last seen alive by this host, if ever. */
+  readonly lastSeen?: string;
+}

@@ -1,0 +1,173 @@
+/**
+ * What the kernel of this host should hold, said in pieces, and the one thing that makes it so.
+ *
+ * Every piece stands for a set of kernel objects (namespaces, links, addresses, routes, neighbours, FDB entries, sysctls,
+ * nftables chains and elements), found by a pure function. One pure diff between those and the kernel's own dump finds
+ * the steps: the same for first set-up, a change, repair and restart. A change costs what it touches, not what is there.
+ */
+export interface Dataplane {
+  /** Makes the kernel hold exactly these pieces: reads what is there, and adds, changes and removes. May repeat. @throws KernelError */
+  set(pieces: readonly Piece[]): Promise<Repaired>;
+  /**
+   * Puts (adds or replaces) and removes pieces. When it fails, the pieces are as before and what was begun is taken back.
+   * A removed port carries no packet any more when this returns; its link may be deleted a little later.
+   * @throws KernelError
+   */
+  change(change: Change): Promise<void>;
+  /** Reads the kernel again and puts right what differs. @throws KernelError */
+  repair(): Promise<Repaired>;
+  /**
+   * Opens a network namespace that is not ours and keeps it open, until `change` has put a sandbox piece with this id or
+   * the process ends. @returns its identity. @throws Refusal 'invalid' when the path or pid is no network namespace
+   */
+  adopt(source: { readonly path: string } | { readonly pid: number }): Promise<Identity>;
+  /** What the kernel of this host says of itself: interfaces, routes, boot id. */
+  look(): Promise<HostView>;
+  /** Stops watching and lets go; the kernel keeps what it has. May be called twice. */
+  close(): Promise<void>;
+}
+
+export interface Change {
+  readonly put?: readonly Piece[];
+  readonly remove?: readonly PieceKey[];
+}
+
+/** What was found wrong and put right, in sentences. */
+export interface Repaired {
+  readonly steps: readonly string[];
+}
+
+export interface Identity {
+  readonly bootId: string;
+  readonly inode: string;
+}
+
+export interface HostView {
+  readonly bootId: string;
+  readonly interfaces: readonly {
+    readonly name: string;
+    readonly mtu: number;
+    readonly up: boolean;
+    /** `10.0.0.2/24` */
+    readonly addresses: readonly string[];
+  }[];
+  /** Prefixes of the main table, the default routes left out, with the interface that they leave by. */
+  readonly routes: readonly { readonly prefix: string; readonly interface: string }[];
+}
+
+/** Addresses, prefixes and MACs are canonical text. */
+export type Piece =
+  | UnderlayPiece
+  | PeerPiece
+  | GatewayPiece
+  | SandboxPiece
+  | NetworkPiece
+  | RemotePiece
+  | PortPiece
+  | ExitPiece;
+
+/** How VXLAN packets of this host leave and arrive: the guard, and no connection tracking for them. At most one. */
+export interface UnderlayPiece {
+  readonly kind: 'underlay';
+  /** This host's data address: `local` of every vxlan device. */
+  readonly data: string;
+  readonly port: number;
+}
+
+/** A host whose VXLAN packets are let in. */
+export interface PeerPiece {
+  readonly kind: 'peer';
+  readonly data: string;
+}
+
+/** `skein_gwbridge`: the bridge out of this host, its addresses (which are the sandboxes' default gateways), masquerade. At most one. */
+export interface GatewayPiece {
+  readonly kind: 'gateway';
+  /** `172.18.0.1/16`, and one IPv6 address. */
+  readonly addresses: readonly string[];
+  readonly mtu: number;
+}
+
+/** A container's network namespace, pinned as `/run/skein/netns/<id>`. */
+export interface SandboxPiece {
+  readonly kind: 'sandbox';
+  readonly id: string;
+  /** Ours to make and to remove, or adopted: `identity` is then what was adopted. */
+  readonly adopted?: Identity;
+}
+
+/** A network on this host: its namespace with `br0` and `vxlan0`. There only while it has a port. */
+export interface NetworkPiece {
+  readonly kind: 'network';
+  readonly id: string;
+  /** `1-3d430f3338`: pinned as `/run/skein/netns/<namespace>`. */
+  readonly namespace: string;
+  readonly vni: number;
+  readonly mtu: number;
+  /** Addresses of `br0`, with their prefix length: the same on every host. */
+  readonly gateways: readonly string[];
+}
+
+/** An endpoint on another host: FDB and neighbour entries. */
+export interface RemotePiece {
+  readonly kind: 'remote';
+  readonly network: string;
+  readonly endpoint: string;
+  readonly mac: string;
+  readonly addresses: readonly string[];
+  /** The data address of its host. */
+  readonly via: string;
+}
+
+/** An endpoint here: a veth from `br0` into a sandbox, with its anti-spoof rules. */
+export interface PortPiece {
+  readonly kind: 'port';
+  readonly network: string;
+  readonly endpoint: string;
+  readonly sandbox: string;
+  /** Name in the network's namespace, `vethN`. */
+  readonly port: string;
+  /** Name in the sandbox, `ethN`. */
+  readonly interface: string;
+  readonly mac: string;
+  /** `10.0.0.2/24` */
+  readonly addresses: readonly string[];
+}
+
+/** A sandbox's way out: a veth from the gateway bridge, default routes. */
+export interface ExitPiece {
+  readonly kind: 'exit';
+  readonly sandbox: string;
+  /** Name in the host's namespace, `veth` and 7 hexadecimal digits. */
+  readonly port: string;
+  readonly interface: string;
+  readonly mac: string;
+  /** `172.18.0.2/16`, and one IPv6 address. */
+  readonly addresses: readonly string[];
+}
+
+declare const brand: unique symbol;
+export type PieceKey = string & { readonly [brand]: 'PieceKey' };
+
+/** Two pieces with one key are the same thing, the later replacing the earlier. */
+export function keyOf(piece: Piece): PieceKey {
+  return textOf(piece) as PieceKey;
+}
+
+function textOf(piece: Piece): string {
+  switch (piece.kind) {
+    case 'underlay':
+    case 'gateway':
+      return piece.kind;
+    case 'peer':
+      return `peer ${piece.data}`;
+    case 'sandbox':
+    case 'network':
+      return `${piece.kind} ${piece.id}`;
+    case 'remote':
+    case 'port':
+      return `${piece.kind} ${piece.network} ${piece.endpoint}`;
+    case 'exit':
+      return `exit ${piece.sandbox}`;
+  }
+}

@@ -1,0 +1,29 @@
+import * as v from 'valibot';
+import { parseRecord } from './record.ts';
+import { HexId, HostId, InterfaceAddressText, Mac, most, Name, SandboxId, Signature, Text, Time } from './text.ts';
+
+/** One container's place on one network. */
+export const Endpoint = v.looseObject({
+  id: HexId,
+  network: HexId,
+  name: Name,
+  aliases: v.pipe(v.array(Name), v.maxLength(most.aliases)),
+  mac: Mac,
+  /** `10.0.0.2/24`: at most one a subnet. */
+  addresses: v.pipe(v.array(InterfaceAddressText), v.minLength(1), v.maxLength(most.addresses)),
+  /** The owner. */
+  host: HostId,
+  /** The owner's epoch when it was published. */
+  epoch: v.pipe(v.number(), v.integer(), v.minValue(1)),
+  sandbox: v.looseObject({ id: SandboxId, key: Text }),
+  /** The container it belongs to, if it is one of ours or an engine's. */
+  container: v.optional(v.looseObject({ id: HexId, name: Name })),
+  created: Time,
+  signature: Signature,
+});
+export type Endpoint = v.InferOutput<typeof Endpoint>;
+
+/** @throws ParseError */
+export function parseEndpoint(json: unknown, place: string): Endpoint {
+  return parseRecord(Endpoint, json, place);
+}

@@ -1,0 +1,32 @@
+import * as v from 'valibot';
+import { parseRecord } from './record.ts';
+import { AddressText, HostId, Mtu, most, Name, PrefixText, Signature, Text, Time } from './text.ts';
+
+/** One machine that runs the daemon. Its identity is its id and key; names and addresses are attributes. */
+export const Host = v.looseObject({
+  id: HostId,
+  name: Name,
+  /** Ed25519 public key, raw, base64. */
+  key: v.pipe(v.string(), v.regex(/^[A-Za-z0-9+/]{43}=$/, 'is not a public key of 32 bytes in base64')),
+  /** `address:port` for other hosts. */
+  advertise: Text,
+  /** Where VXLAN packets for this host go. */
+  data: AddressText,
+  /** MTU of the way to the other hosts, in bytes, before encapsulation. */
+  mtu: Mtu,
+  /** Networks that this host routes: not chosen for overlays. */
+  routes: v.pipe(v.array(PrefixText), v.maxLength(most.routes)),
+  version: Text,
+  featureLevel: v.pipe(v.number(), v.integer(), v.minValue(1)),
+  /** Grows with every start. */
+  epoch: v.pipe(v.number(), v.integer(), v.minValue(1)),
+  bootId: Text,
+  started: Time,
+  signature: Signature,
+});
+export type Host = v.InferOutput<typeof Host>;
+
+/** @throws ParseError */
+export function parseHost(json: unknown, place: string): Host {
+  return parseRecord(Host, json, place);
+}

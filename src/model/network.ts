@@ -1,0 +1,46 @@
+import * as v from 'valibot';
+import { parseRecord } from './record.ts';
+import { AddressText, HexId, HostId, Labels, Mtu, most, Name, PrefixText, Signature, Text, Time } from './text.ts';
+
+export const Subnet = v.looseObject({
+  subnet: PrefixText,
+  gateway: AddressText,
+  ipRange: v.optional(PrefixText),
+  auxAddresses: v.optional(v.record(Text, AddressText)),
+});
+export type Subnet = v.InferOutput<typeof Subnet>;
+
+export const vniRange = { first: 256, last: 2 ** 24 - 1 } as const;
+
+/** An overlay: subnets, one VNI, one MTU. */
+export const Network = v.looseObject({
+  id: HexId,
+  name: Name,
+  created: Time,
+  driver: v.literal('overlay'),
+  subnets: v.pipe(v.array(Subnet), v.minLength(1), v.maxLength(most.subnets)),
+  vni: v.pipe(v.number(), v.integer(), v.minValue(vniRange.first), v.maxValue(vniRange.last)),
+  /** Of the containers' interfaces, in bytes; one figure for all hosts. */
+  mtu: Mtu,
+  ipv6: v.boolean(),
+  internal: v.boolean(),
+  attachable: v.boolean(),
+  options: Labels,
+  labels: Labels,
+  /** The host that made it. */
+  owner: HostId,
+  /** Set first when it is being removed; an endpoint made meanwhile wins. */
+  removing: v.optional(v.looseObject({ host: HostId, since: Time })),
+  signature: Signature,
+});
+export type Network = v.InferOutput<typeof Network>;
+
+/** @throws ParseError */
+export function parseNetwork(json: unknown, place: string): Network {
+  return parseRecord(Network, json, place);
+}
+
+/** Name of the network's namespace, the same on every host: `<n>-<first 10 of the id>`, n counting from 1 with the VNI. */
+export function namespaceName({ vni, id }: Pick<Network, 'vni' | 'id'>): string {
+  return `${vni - vniRange.first + 1}-${id.slice(0, 10)}`;
+}

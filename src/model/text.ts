@@ -1,0 +1,63 @@
+import * as v from 'valibot';
+import { parseAddress, parseInterfaceAddress, parsePrefix } from '../lib/prefix.ts';
+
+/**
+ * The texts that our records are made of. Every length is capped here, once: what passed is safe to store, to show and
+ * to use as part of a key, a path or an interface's name.
+ */
+
+export const most = {
+  name: 128,
+  labels: 64,
+  aliases: 32,
+  text: 1024,
+  subnets: 16,
+  addresses: 16,
+  routes: 256,
+} as const;
+
+const strict = (check: (text: string) => unknown) => (text: string) => {
+  try {
+    check(text);
+    return true;
+  } catch {
+    return false;
+  }
+};
+
+export const HexId = v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/, 'is not an id of 64 hexadecimal digits'));
+export const HostId = v.pipe(v.string(), v.regex(/^[0-9a-f]{32}$/, 'is not a host id of 32 hexadecimal digits'));
+export const SandboxId = v.pipe(v.string(), v.regex(/^[0-9a-f]{12}$/, 'is not a sandbox id of 12 hexadecimal digits'));
+/** Docker's rule for names (container, network). */
+export const Name = v.pipe(
+  v.string(),
+  v.maxLength(most.name, `is longer than ${most.name} characters`),
+  v.regex(
+    /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/,
+    'is not a name: letters, digits, _ . and - are allowed, the first a letter or digit',
+  ),
+);
+export const AddressText = v.pipe(v.string(), v.check(strict(parseAddress), 'is not an IP address'));
+export const PrefixText = v.pipe(v.string(), v.check(strict(parsePrefix), 'is not a network such as 10.0.0.0/24'));
+export const InterfaceAddressText = v.pipe(
+  v.string(),
+  v.check(strict(parseInterfaceAddress), 'is not an address with a prefix length, such as 10.0.0.2/24'),
+);
+export const Mac = v.pipe(
+  v.string(),
+  v.regex(/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/, 'is not a MAC address in lower case such as 02:42:0a:00:00:02'),
+  v.check((text) => (Number.parseInt(text.slice(0, 2), 16) & 1) === 0, 'is a multicast MAC address'),
+);
+export const Port = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65535));
+export const Mtu = v.pipe(v.number(), v.integer(), v.minValue(576, 'is smaller than 576'), v.maxValue(65535));
+export const Time = v.pipe(v.string(), v.isoTimestamp());
+export const Text = v.pipe(v.string(), v.maxLength(most.text));
+export const Labels = v.pipe(
+  v.record(v.pipe(v.string(), v.minLength(1), v.maxLength(256)), Text),
+  v.check((labels) => Object.keys(labels).length <= most.labels, `are more than ${most.labels}`),
+);
+/** The owner's signature over the record without this field; checked once hosts are admitted. */
+export const Signature = v.optional(v.pipe(v.string(), v.maxLength(256)));
+
+export type HexId = v.InferOutput<typeof HexId>;
+export type HostId = v.InferOutput<typeof HostId>;

@@ -1,0 +1,35 @@
+/** Names. Strict on a store: one holder, whoever asked first. */
+export interface Claims {
+  /**
+   * Afterwards `name` belongs to `holder`. May repeat with the same holder id. A name whose holder's host is lost is
+   * taken over.
+   * @throws Claimed naming the holder; Refusal 'unavailable'
+   */
+  claim(space: Space, name: string, holder: Holder): Promise<void>;
+  /** Afterwards the holder does not have the name. Releasing what it does not hold is no error. @throws Refusal 'unavailable' */
+  release(space: Space, name: string, holder: Holder): Promise<void>;
+  /** The holder of a name, from the source; undefined when it is free. @throws Refusal 'unavailable' */
+  holder(space: Space, name: string): Promise<Holder | undefined>;
+}
+
+/** Network names, or endpoint names on one network. */
+export type Space = { readonly kind: 'networks' } | { readonly kind: 'endpoints'; readonly network: string };
+
+export interface Holder {
+  readonly id: string;
+  /** The host on whose behalf; undefined for what belongs to the cluster and outlives every host, such as a network. */
+  readonly host?: string;
+}
+
+/** The name belongs to another. */
+export class Claimed extends Error {
+  override readonly name = 'Claimed';
+  readonly wish: string;
+  readonly by: Holder;
+
+  constructor(wish: string, by: Holder) {
+    super(`the name ${wish} is taken by ${by.id.slice(0, 12)}`);
+    this.wish = wish;
+    this.by = by;
+  }
+}
