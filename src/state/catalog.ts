@@ -11,7 +11,9 @@ export interface Catalog {
    * @throws Refusal 'unavailable', and whatever `update` throws
    */
   update(id: string, update: (network: Network) => Network | undefined): Promise<Network | undefined>;
-  /** One reading, from the source. @throws Refusal 'unavailable' */
+  /** The record as it is now, from the source; undefined when it is not there. @throws Refusal 'unavailable' */
+  get(id: string): Promise<Network | undefined>;
+  /** One reading of all, from the source. @throws Refusal 'unavailable' */
   list(): Promise<readonly Network[]>;
   /** Begins with a snapshot and sends one again when history was lost; ends when `signal` aborts. Waits out an unavailable store. */
   watch(options: { signal: AbortSignal }): AsyncIterable<CatalogEvent>;

@@ -11,8 +11,11 @@ export interface Journal {
   close(): Promise<void>;
 }
 
-/** `host`: identity; `cluster`: the last cluster seen; `sandbox`, `container`: desired state; `network`, `endpoint`: last snapshots. */
-export type JournalKind = 'host' | 'cluster' | 'sandbox' | 'container' | 'network' | 'endpoint';
+/**
+ * `host`: identity; `cluster`: the last cluster seen; `sandbox`, `container`: desired state; `network`, `endpoint`: last
+ * snapshots; `intent`: what was begun and is to be undone if it is still there at the next start.
+ */
+export type JournalKind = 'host' | 'cluster' | 'sandbox' | 'container' | 'network' | 'endpoint' | 'intent';
 
 export interface JournalEntry {
   readonly id: string;

@@ -2,7 +2,10 @@ import type { Endpoint } from '../../model/endpoint.ts';
 
 /** Sandboxes of this host and their places on networks. */
 export interface Endpoints {
-  /** Makes an empty sandbox of our own, or adopts a namespace. @throws Refusal, KernelError */
+  /**
+   * Makes a sandbox of our own, or adopts a namespace (a namespace that was adopted is found again), with its first
+   * endpoints: overlays come first, the way out after them. Nothing of a failed attempt is left. @throws Refusal, KernelError
+   */
   openSandbox(request: OpenSandbox): Promise<Sandbox>;
   /**
    * Gives a sandbox an endpoint on a network: address, name, link. Done when the container can use it. Nothing of a failed
@@ -25,6 +28,8 @@ export interface OpenSandbox {
   /** Whether it gets the way out of the host. */
   readonly exit: boolean;
   readonly container?: { readonly id: string; readonly name: string };
+  /** Its first endpoints, in this order. */
+  readonly connect?: readonly ConnectRequest[];
 }
 
 export interface Sandbox {
@@ -49,8 +54,11 @@ export interface EndpointState {
   readonly lost: boolean;
 }
 
-export interface Connect {
+export interface Connect extends ConnectRequest {
   readonly sandbox: string;
+}
+
+export interface ConnectRequest {
   /** Name or id. */
   readonly network: string;
   readonly name: string;

@@ -10,6 +10,8 @@ export interface Networks {
   find(nameOrId: string): Network;
   /** @throws Refusal 'not-found' | 'forbidden' (has endpoints) | 'unavailable' */
   remove(nameOrId: string): Promise<Network>;
+  /** The network as it is now, from the store: undefined when it is gone or being removed. @throws Refusal 'unavailable' */
+  confirm(id: string): Promise<Network | undefined>;
   close(): Promise<void>;
 }
 
