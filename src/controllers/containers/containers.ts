@@ -32,6 +32,8 @@ export interface Streams {
 export interface OutputOptions {
   readonly follow: boolean;
   readonly tail?: number;
+  /** Leaves out the first so many bytes of the frames: where a reader goes on that was cut off. Not together with `tail`. */
+  readonly offset?: number;
   readonly signal: AbortSignal;
 }
 
