@@ -1,0 +1,346 @@
+import { isIPv6 } from 'node:net';
+import { parseArgs } from 'node:util';
+import { ParseError } from '../lib/errors.ts';
+import { formatAddress, formatPrefix, parseAddress, parsePrefix } from '../lib/prefix.ts';
+import { most } from './text.ts';
+
+/**
+ * Every setting of the daemon, once. The type, the flags of `skein launch`, the `SKEIN_*` variables, the keys of
+ * `/etc/skein/daemon.json`, the help and `docs/settings.md` come from this table.
+ *
+ * A flag beats the environment, which beats the file, which beats the default. In the file and the environment a setting
+ * that may be given several times has its plural name, as in Docker's file.
+ */
+export const settings = {
+  clusterStore: one(parseStore, 'local:', {
+    value: 'url',
+    sentence: 'where the state of the cluster lives: etcd://HOST:PORT,…/PREFIX, or local: for a cluster of one host',
+  }),
+  clusterAdvertise: one(parsePlace, undefined, {
+    value: 'place',
+    sentence: 'address at which other hosts reach this one: INTERFACE[:PORT] or ADDRESS[:PORT]',
+    unset: 'the one address that this host has beside loopback, port 2376',
+  }),
+  dataAddress: one(parseIp, undefined, {
+    value: 'address',
+    sentence: 'address from which and to which the packets of the overlay networks go',
+    unset: 'the advertised address',
+  }),
+  dataPort: one(parsePort, '4789', {
+    value: 'port',
+    sentence: 'UDP port of VXLAN; the first host of a cluster settles it for all',
+  }),
+  hostName: one(parseHostName, undefined, {
+    value: 'name',
+    sentence: 'what this host is called in the cluster',
+    unset: "the machine's host name",
+  }),
+  stateDir: one(parseDirectory, '/var/lib/skein', {
+    value: 'directory',
+    sentence: 'what has to outlive a reboot: identity, desired state, last snapshot, output of containers',
+  }),
+  runDir: one(parseDirectory, '/run/skein', {
+    value: 'directory',
+    sentence: 'what ends with a reboot: namespaces, socket, pid file',
+  }),
+  host: many(parseListener, [], {
+    value: 'url',
+    short: 'H',
+    sentence: 'where the API listens: unix:///PATH',
+    unset: 'unix:// and the run directory, /skein.sock',
+  }),
+  defaultAddressPool: many(parsePool, ['10.0.0.0/8,size=24'], {
+    value: 'pool',
+    sentence: 'where the subnets of networks are taken from, and their prefix length: PREFIX,size=LENGTH',
+  }),
+  gatewayAddressPool: many(
+    parsePool,
+    [...Array.from({ length: 14 }, (_, i) => `172.${18 + i}.0.0/16,size=16`), '192.168.0.0/16,size=20'],
+    { value: 'pool', sentence: 'where the subnet of the gateway bridge is taken from: the first that is free' },
+  ),
+  logLevel: one(choice('debug', 'info', 'warn', 'error'), 'info', {
+    value: 'level',
+    sentence: 'which lines are logged: debug, info, warn or error',
+  }),
+  logFormat: one(choice('auto', 'text', 'json'), 'auto', {
+    value: 'format',
+    sentence: 'how they are written: text, json, or auto (text on a terminal, else json)',
+  }),
+} as const;
+
+export type Settings = { readonly [K in keyof typeof settings]: ReturnType<(typeof settings)[K]['read']> };
+
+/** Subnets of this prefix length are cut out of `range`. */
+export interface AddressPool {
+  readonly range: string;
+  readonly size: number;
+}
+
+export interface Setting<T = unknown> {
+  /** The value that these texts give; none of them is the default. @throws ParseError */
+  readonly read: (texts: readonly string[]) => T;
+  readonly default: readonly string[];
+  readonly many: boolean;
+  readonly value: string;
+  readonly short?: string;
+  readonly sentence: string;
+  /** What happens where there is neither a value nor a default. */
+  readonly unset?: string;
+}
+
+type About = Pick<Setting, 'value' | 'short' | 'sentence' | 'unset'>;
+
+export const settingsFile = '/etc/skein/daemon.json';
+
+/** Keys of Docker's file that mean something here and do not work yet. */
+const notYet = ['cluster-store-opts', 'cluster-store-opt'];
+
+const longestFile = 256 * 1024;
+const longestValue = 4096;
+const mostValues = 64;
+
+function one<T>(parse: (text: string) => T, initial: string, about: About): Setting<T>;
+function one<T>(parse: (text: string) => T, initial: undefined, about: About): Setting<T | undefined>;
+function one<T>(parse: (text: string) => T, initial: string | undefined, about: About): Setting<T | undefined> {
+  const preset = initial === undefined ? [] : [initial];
+  return {
+    ...about,
+    default: preset,
+    many: false,
+    read: (texts) => {
+      if (texts.length > 1) throw new ParseError('is given more than once');
+      const [text = initial] = texts;
+      return text === undefined ? undefined : parse(text);
+    },
+  };
+}
+
+function many<T>(parse: (text: string) => T, preset: readonly string[], about: About): Setting<readonly T[]> {
+  return {
+    ...about,
+    default: preset,
+    many: true,
+    read: (texts) => {
+      if (texts.length > mostValues) throw new ParseError(`is given more than ${mostValues} times`);
+      return (texts.length === 0 ? preset : texts).map(parse);
+    },
+  };
+}
+
+/** The names of a setting: as a flag, in the environment, in the file. */
+export function namesOf(key: keyof Settings): { flag: string; variable: string; fileKey: string } {
+  const flag = key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+  const fileKey = settings[key].many ? `${flag}s` : flag;
+  return { flag, variable: `SKEIN_${fileKey.replaceAll('-', '_').toUpperCase()}`, fileKey };
+}
+
+export const settingKeys = Object.keys(settings) as (keyof Settings)[];
+
+export interface Sources {
+  /** By flag: what was given on the command line, in that order. */
+  readonly flags: Readonly<Record<string, readonly string[]>>;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** The settings file, if there is one. */
+  readonly file?: { readonly path: string; readonly text: string } | undefined;
+}
+
+/** @throws ParseError naming the flag, the variable or the file and key */
+export function parseSettings({ flags, env, file }: Sources): Settings {
+  const inFile = file === undefined ? new Map<string, readonly string[]>() : parseSettingsFile(file.text, file.path);
+  const read = (key: keyof Settings) => {
+    const { flag, variable, fileKey } = namesOf(key);
+    const given: { place: string; texts: readonly string[] }[] = [
+      { place: `--${flag}`, texts: flags[flag] ?? [] },
+      { place: variable, texts: textsOf(env[variable], settings[key].many) },
+      { place: `${file?.path}: ${fileKey}`, texts: inFile.get(fileKey) ?? [] },
+    ];
+    const source = given.find(({ texts }) => texts.length > 0);
+    return at(source?.place ?? `--${flag}`, () => settings[key].read((source?.texts ?? []).map(capped)));
+  };
+  return Object.fromEntries(settingKeys.map((key) => [key, read(key)])) as Settings;
+}
+
+function capped(text: string): string {
+  if (text.length > longestValue) throw new ParseError(`is longer than ${longestValue} characters`);
+  return text;
+}
+
+/** An empty variable is one that is not set. Several values are separated by spaces. */
+function textsOf(value: string | undefined, several: boolean): readonly string[] {
+  if (value === undefined || value === '') return [];
+  return several ? value.split(/\s+/).filter((part) => part !== '') : [value];
+}
+
+/** The texts under each key of the file. @throws ParseError naming the file and the key */
+export function parseSettingsFile(text: string, path: string): ReadonlyMap<string, readonly string[]> {
+  if (text.length > longestFile) throw new ParseError(`${path}: is longer than ${longestFile} characters`);
+  const json = at(path, () => readJson(text));
+  if (typeof json !== 'object' || json === null || Array.isArray(json)) {
+    throw new ParseError(`${path}: is not a JSON object`);
+  }
+  const known = new Map(settingKeys.map((key) => [namesOf(key).fileKey, settings[key]]));
+  const texts = new Map<string, readonly string[]>();
+  for (const [key, value] of Object.entries(json)) {
+    const place = `${path}: ${shorten(key)}`;
+    if (notYet.includes(key)) throw new ParseError(`${place} does not work yet`);
+    const setting = known.get(key);
+    if (setting === undefined) {
+      throw new ParseError(`${place} is not a setting; there are: ${[...known.keys()].join(', ')}`);
+    }
+    texts.set(
+      key,
+      at(place, () => fileTexts(value, setting.many)),
+    );
+  }
+  return texts;
+}
+
+function fileTexts(value: unknown, several: boolean): readonly string[] {
+  if (!Array.isArray(value)) return [fileText(value)];
+  if (!several) throw new ParseError('takes one value, not a list');
+  return value.map((item) => fileText(item));
+}
+
+/** Docker writes a pool as `{"base": "10.0.0.0/8", "size": 24}`, which says the same as `base=10.0.0.0/8,size=24`. */
+function fileText(value: unknown): string {
+  if (typeof value === 'string') return value;
+  if (typeof value === 'number') return String(value);
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
+    const parts = Object.entries(value);
+    if (parts.every(([, part]) => typeof part === 'string' || typeof part === 'number')) {
+      return parts.map(([name, part]) => `${name}=${part}`).join(',');
+    }
+  }
+  throw new ParseError('is neither a text nor a number');
+}
+
+/** The flags of the daemon's own command line. @throws ParseError naming the flag */
+export function parseFlags(args: readonly string[]): Readonly<Record<string, readonly string[]>> {
+  const options = Object.fromEntries(
+    settingKeys.map((key) => {
+      const { short } = settings[key];
+      const option = { type: 'string', multiple: true } as const;
+      return [namesOf(key).flag, short === undefined ? option : { ...option, short }];
+    }),
+  );
+  try {
+    const { values } = parseArgs({ args: [...args], options, strict: true, allowPositionals: false });
+    return Object.fromEntries(
+      Object.entries(values).flatMap(([flag, texts]) =>
+        Array.isArray(texts) ? [[flag, texts.filter((text) => typeof text === 'string')]] : [],
+      ),
+    );
+  } catch (cause) {
+    throw new ParseError(`the command line: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+  }
+}
+
+function parseStore(text: string): string {
+  if (!/^[a-z][a-z0-9+]*:\S*$/.test(text)) {
+    throw new ParseError(`${shorten(text)} is not a store, such as etcd://10.0.0.1:2379 or local:`);
+  }
+  return text;
+}
+
+function parsePlace(text: string): string {
+  if (isIPv6(text)) return text;
+  const place = /^(?:\[([0-9a-fA-F:.]+)\]|[^:[\]\s/]{1,64})(?::(\d{1,5}))?$/.exec(text);
+  if (place === null) throw new ParseError(`${shorten(text)} is neither INTERFACE[:PORT] nor ADDRESS[:PORT]`);
+  const [, bracketed, port] = place;
+  if (bracketed !== undefined) parseIp(bracketed);
+  if (port !== undefined) parsePort(port);
+  return text;
+}
+
+function parseIp(text: string): string {
+  return formatAddress(wrap(text, 'an IP address', () => parseAddress(text)));
+}
+
+function parsePort(text: string): number {
+  const port = /^[1-9]\d{0,4}$/.test(text) ? Number(text) : 0;
+  if (port < 1 || port > 65535) throw new ParseError(`${shorten(text)} is not a port from 1 to 65535`);
+  return port;
+}
+
+function parseHostName(text: string): string {
+  if (text.length > most.name || !/^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/.test(text)) {
+    throw new ParseError(`${shorten(text)} is not a name: letters, digits, _ . and -, at most ${most.name}`);
+  }
+  return text;
+}
+
+/** A socket's path has at most 107 bytes (sun_path), and names are put behind this one. */
+const longestDirectory = 80;
+
+function parseDirectory(text: string): string {
+  if (!text.startsWith('/') || text.includes('\0') || text.split('/').includes('..')) {
+    throw new ParseError(`${shorten(text)} is not an absolute path`);
+  }
+  if (Buffer.byteLength(text) > longestDirectory) {
+    throw new ParseError(`${shorten(text)} is longer than the ${longestDirectory} bytes that leave room for a socket`);
+  }
+  return text.length > 1 ? text.replace(/\/+$/, '') : text;
+}
+
+/** @returns the path of the socket */
+function parseListener(text: string): string {
+  const scheme = text.split('://', 1)[0];
+  if (scheme === 'tcp') {
+    throw new ParseError(`${shorten(text)} would need client certificates, which do not exist yet; use unix://`);
+  }
+  if (scheme === 'fd') throw new ParseError(`${shorten(text)}: sockets from systemd do not work yet; use unix://`);
+  const path = /^unix:\/\/(\/.+)$/.exec(text)?.[1];
+  if (path === undefined || path.includes('\0')) throw new ParseError(`${shorten(text)} is not unix:///PATH`);
+  if (Buffer.byteLength(path) > 107) throw new ParseError(`${shorten(text)}: a socket's path has at most 107 bytes`);
+  return path;
+}
+
+/** `10.0.0.0/8,size=24`, also as Docker writes it: `base=10.0.0.0/8,size=24`. */
+function parsePool(text: string): AddressPool {
+  const parts = /^(?:base=)?([^,=]+),size=(\d{1,3})$/.exec(text);
+  if (parts === null) throw new ParseError(`${shorten(text)} is not a pool such as 10.0.0.0/8,size=24`);
+  const [, base = '', size = ''] = parts;
+  const range = wrap(base, 'a network such as 10.0.0.0/8', () => parsePrefix(base));
+  const longest = range.address.family === 4 ? 30 : 126;
+  if (Number(size) < range.length || Number(size) > longest) {
+    throw new ParseError(`${shorten(text)}: the size is not between ${range.length} and ${longest}`);
+  }
+  return { range: formatPrefix(range), size: Number(size) };
+}
+
+function choice<const T extends string>(...values: readonly T[]): (text: string) => T {
+  return (text) => {
+    const value = values.find((candidate) => candidate === text);
+    if (value === undefined) throw new ParseError(`${shorten(text)} is none of ${values.join(', ')}`);
+    return value;
+  };
+}
+
+function wrap<T>(text: string, what: string, parse: () => T): T {
+  try {
+    return parse();
+  } catch (cause) {
+    throw new ParseError(`${shorten(text)} is not ${what}`, { cause });
+  }
+}
+
+function at<T>(place: string, parse: () => T): T {
+  try {
+    return parse();
+  } catch (cause) {
+    if (!(cause instanceof ParseError)) throw cause;
+    throw new ParseError(`${place}: ${cause.message}`, { cause });
+  }
+}
+
+function readJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new ParseError('is not JSON', { cause });
+  }
+}
+
+function shorten(text: string): string {
+  return JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}…` : text);
+}
