@@ -1,0 +1,131 @@
+import { Refusal } from '../../lib/errors.ts';
+import { parsePrefix } from '../../lib/prefix.ts';
+import { settle } from '../../lib/settle.ts';
+import type { Endpoint } from '../../model/endpoint.ts';
+import type { Network } from '../../model/network.ts';
+import { type Allocator, Taken } from '../../state/allocator.ts';
+import { Claimed, type Claims } from '../../state/claims.ts';
+import type { Registry } from '../../state/registry.ts';
+import type { Hosts } from '../hosts/hosts.ts';
+import { addressPool, macOf, subnetsFor } from '../ipam/ipam.ts';
+import type { ConnectRequest } from './endpoints.ts';
+import type { Place } from './sandbox-record.ts';
+
+export interface HoldingsNeeds {
+  readonly registry: Pick<Registry, 'publish' | 'withdraw'>;
+  readonly allocator: Allocator;
+  readonly claims: Claims;
+  readonly hosts: Pick<Hosts, 'self' | 'get'>;
+  readonly now: () => number;
+}
+
+/** What an endpoint holds in the cluster's state: its name, its addresses, its record. */
+export interface Holdings {
+  /** Takes name and addresses, side by side. A part that was had before another failed is for `release`. @throws Refusal */
+  take(place: Place, request: ConnectRequest, at: At): Promise<Endpoint>;
+  publish(endpoint: Endpoint): Promise<void>;
+  /** Gives all back: what it holds by its record, and, without one, what is found under its id. May repeat. @throws Refusal 'unavailable' */
+  release(place: Place, network: Network | undefined): Promise<void>;
+}
+
+export interface At {
+  readonly network: Network;
+  readonly sandbox: Endpoint['sandbox'];
+  readonly container?: Endpoint['container'] | undefined;
+}
+
+export function openHoldings({ registry, allocator, claims, hosts, now }: HoldingsNeeds): Holdings {
+  const ownerOf = (place: Pick<Place, 'id' | 'name'>) => ({ host: hosts.self.id, id: place.id, name: place.name });
+
+  async function take(place: Place, request: ConnectRequest, { network, sandbox, container }: At): Promise<Endpoint> {
+    const wanted = subnetsFor(network, request);
+    const [addresses] = await settle([
+      settle(
+        wanted.map(async ({ subnet, wish }) => {
+          const address = await takeAddress(place, { network, subnet, wish });
+          return `${address}/${parsePrefix(subnet.subnet).length}`;
+        }),
+      ),
+      claimName(place),
+    ]);
+    return {
+      id: place.id,
+      network: network.id,
+      name: place.name,
+      aliases: [...request.aliases],
+      mac: request.mac ?? macOf(addresses),
+      addresses,
+      host: hosts.self.id,
+      epoch: hosts.self.epoch,
+      sandbox,
+      ...(container === undefined ? {} : { container }),
+      created: new Date(now()).toISOString(),
+    };
+  }
+
+  async function claimName(place: Place): Promise<void> {
+    try {
+      await claims.claim({ kind: 'endpoints', network: place.network }, place.name, {
+        id: place.id,
+        host: hosts.self.id,
+      });
+    } catch (error) {
+      if (!(error instanceof Claimed)) throw error;
+      throw new Refusal('conflict', `service endpoint with name ${place.name} already exists${where(error.by.host)}`, {
+        cause: error,
+      });
+    }
+  }
+
+  async function takeAddress(
+    place: Place,
+    { network, subnet, wish }: { network: Network; subnet: Network['subnets'][number]; wish?: string | undefined },
+  ): Promise<string> {
+    try {
+      return await allocator.take(addressPool(network, subnet), ownerOf(place), wish);
+    } catch (error) {
+      if (!(error instanceof Taken)) throw error;
+      throw new Refusal(
+        'conflict',
+        `address ${error.wish} is already in use by ${error.by.owner.name}${where(error.by.owner.host)}`,
+        {
+          cause: error,
+        },
+      );
+    }
+  }
+
+  function where(host: string | undefined): string {
+    if (host === undefined) return '';
+    return ` on host ${hosts.get(host)?.host.name ?? host.slice(0, 12)}`;
+  }
+
+  async function release(place: Place, network: Network | undefined): Promise<void> {
+    await settle([
+      registry.withdraw({ kind: 'endpoints', network: place.network }, place.id),
+      claims.release({ kind: 'endpoints', network: place.network }, place.name, { id: place.id, host: hosts.self.id }),
+      ...(network?.subnets ?? []).map(async (subnet) => {
+        const pool = addressPool(network ?? { id: place.network }, subnet);
+        await Promise.all(
+          (await itemsOf(place, pool, subnet.subnet)).map((item) => allocator.give(pool, ownerOf(place), item)),
+        );
+      }),
+    ]);
+  }
+
+  async function itemsOf(
+    place: Place,
+    pool: ReturnType<typeof addressPool>,
+    subnet: string,
+  ): Promise<readonly string[]> {
+    if (place.endpoint !== undefined) {
+      const family = subnet.includes(':');
+      return place.endpoint.addresses
+        .filter((text) => text.includes(':') === family)
+        .map((text) => text.split('/')[0] ?? text);
+    }
+    return (await allocator.held(pool)).filter(({ owner }) => owner.id === place.id).map(({ item }) => item);
+  }
+
+  return { take, release, publish: (endpoint) => registry.publish({ kind: 'endpoint', endpoint }) };
+}

@@ -1,0 +1,444 @@
+import { randomBytes } from 'node:crypto';
+import { type Dataplane, type Identity, keyOf, type Piece } from '../../dataplane/dataplane.ts';
+import { backoff } from '../../lib/backoff.ts';
+import { Refusal } from '../../lib/errors.ts';
+import type { Log } from '../../lib/log.ts';
+import { Serial } from '../../lib/serial.ts';
+import { settle } from '../../lib/settle.ts';
+import type { Endpoint } from '../../model/endpoint.ts';
+import type { Network } from '../../model/network.ts';
+import type { Journal, JournalChange } from '../../state/journal.ts';
+import type { Registry } from '../../state/registry.ts';
+import type { Hosts } from '../hosts/hosts.ts';
+import type { Networks } from '../networks/networks.ts';
+import type { Connect, ConnectRequest, EndpointState, Endpoints, OpenSandbox, Sandbox } from './endpoints.ts';
+import { Exits, type ExitsInit } from './exits.ts';
+import { type HoldingsNeeds, openHoldings } from './holdings.ts';
+import { Membership } from './membership.ts';
+import { followPeers, peerPieces } from './peers.ts';
+import { exitPiece, networkPiece, portPiece, sandboxPiece } from './pieces.ts';
+import { freeInterface, Places } from './places.ts';
+import { type Place, parseSandboxRecord, type SandboxRecord } from './sandbox-record.ts';
+
+export interface EndpointsNeeds extends Omit<HoldingsNeeds, 'registry' | 'hosts'> {
+  readonly registry: Pick<Registry, 'publish' | 'withdraw' | 'watch' | 'list'>;
+  readonly networks: Pick<Networks, 'find' | 'list' | 'confirm'>;
+  readonly hosts: Pick<Hosts, 'self' | 'cluster' | 'get' | 'watch' | 'list'>;
+  readonly dataplane: Pick<Dataplane, 'set' | 'change' | 'adopt' | 'look'>;
+  readonly journal: Pick<Journal, 'load' | 'commit'>;
+  readonly log: Log;
+}
+
+export interface EndpointsInit {
+  /** Directory in which namespaces are pinned. */
+  readonly namespaces: string;
+  readonly exits: Omit<ExitsInit, 'host'>;
+}
+
+export interface OpenedEndpoints extends Endpoints {
+  close(): Promise<void>;
+}
+
+/**
+ * Takes up what earlier lives promised: the kernel is made to hold it, what was begun is undone, what was being left is
+ * finished. Resolves when the kernel is as it should be.
+ *
+ * Every step is journalled before it is begun, under an id from which all that it may hold is found: at whatever point the
+ * process dies, the next start knows what to give back.
+ */
+export async function openEndpoints(needs: EndpointsNeeds, init: EndpointsInit): Promise<OpenedEndpoints> {
+  const { registry, networks, hosts, dataplane, journal, log } = needs;
+  const holdings = openHoldings(needs);
+  const exits = new Exits({ journal, look: () => dataplane.look() }, { ...init.exits, host: hosts.self.id });
+  const sandboxes = new Map<string, SandboxRecord>();
+  const index = new Places();
+  const memberships = new Map<string, Membership>();
+  const serial = new Serial();
+  const stop = new AbortController();
+  const { bootId } = await dataplane.look();
+
+  for (const { id, value } of await journal.load('sandbox')) {
+    sandboxes.set(id, parseSandboxRecord(value, `sandbox ${id} in the state directory`));
+  }
+  const seen = hosts.list();
+  await takeUp();
+  const peers = followPeers(
+    { hosts, log, change: (change) => dataplane.change(change) },
+    {
+      from: seen,
+      signal: stop.signal,
+      changed: (host) => {
+        for (const joined of memberships.values()) joined.hostChanged(host);
+      },
+    },
+  );
+
+  /** One change of the kernel for all that is known, then the rest of what was begun. */
+  async function takeUp(): Promise<void> {
+    const gateway = await exits.load([...sandboxes.values()]);
+    const alive = [...sandboxes.values()].filter((record) => record.bootId === bootId);
+    for (const record of alive) index.addSandbox(record);
+    const places = alive.flatMap((record) => connectedPlaces(record));
+    for (const place of places) index.addPort(place);
+    await Promise.all([...new Set(places.map(({ network }) => network))].map((id) => membership(id).ready));
+    const pieces: Piece[] = [
+      { kind: 'underlay', data: hosts.self.data, port: hosts.cluster.dataPort },
+      ...peerPieces(seen, hosts.self.id),
+      ...(gateway === undefined ? [] : [gateway]),
+      ...alive.flatMap(sandboxPieces),
+      ...[...memberships.keys()].flatMap((id) => networkPieces(id)),
+    ];
+    const { steps } = await dataplane.set(pieces);
+    log.info('kernel taken over', { sandboxes: alive.length, networks: memberships.size, steps: steps.length });
+    for (const step of steps) log.debug('kernel changed', { step });
+    for (const record of sandboxes.values()) await finish(record);
+  }
+
+  /** After a start: a sandbox of another boot is gone, with all its places; what was begun is undone. */
+  async function finish(record: SandboxRecord): Promise<void> {
+    const gone = record.bootId !== bootId;
+    const left = record.places.filter(({ state }) => gone || state !== 'connected').map(leaving);
+    if (gone || (left.length > 0 && left.length === record.places.length && record.container === undefined)) {
+      await letGo(record, record.places.map(leaving), { whole: true });
+    } else if (left.length > 0) await letGo(record, left, { whole: false });
+  }
+
+  function leaving(place: Place): Place {
+    return { ...place, state: 'leaving' };
+  }
+
+  function connectedPlaces(record: SandboxRecord): readonly (Place & { endpoint: Endpoint })[] {
+    return record.places.flatMap((place) =>
+      place.state === 'connected' && place.endpoint !== undefined ? [{ ...place, endpoint: place.endpoint }] : [],
+    );
+  }
+
+  function sandboxPieces(record: SandboxRecord): readonly Piece[] {
+    return [
+      sandboxPiece(record),
+      ...connectedPlaces(record).map((place) => portPiece(place.endpoint, place)),
+      ...(record.exit === undefined ? [] : [exitPiece(record.id, record.exit)]),
+    ];
+  }
+
+  /** The network itself, and its remote endpoints where it is not in the kernel yet. */
+  function networkPieces(id: string): readonly Piece[] {
+    const joined = membership(id);
+    const fresh = !joined.installed;
+    return [networkPiece(networks.find(id)), ...(fresh ? joined.install() : [])];
+  }
+
+  function membership(id: string): Membership {
+    const known = memberships.get(id);
+    if (known !== undefined) return known;
+    const joined = new Membership(id, { registry, hosts, log, change: (change) => dataplane.change(change) });
+    memberships.set(id, joined);
+    joined.open();
+    return joined;
+  }
+
+  /** What goes with places that are no longer in the kernel; decided and sent in one go, so that a connect cannot come between. */
+  async function removeFromKernel(record: SandboxRecord, places: readonly Place[], whole: boolean): Promise<void> {
+    for (const place of places) index.removePort(place);
+    const unused = [...new Set(places.map(({ network }) => network))].filter((id) => !index.isUsed(id));
+    const closing: Membership[] = [];
+    const keys = unused.flatMap((id) => {
+      const joined = memberships.get(id);
+      if (joined === undefined) return [];
+      memberships.delete(id);
+      closing.push(joined);
+      return [...joined.uninstall(), keyOf({ kind: 'network', id, namespace: '', vni: 0, mtu: 0, gateways: [] })];
+    });
+    const ports = places.map((place) =>
+      keyOf({
+        kind: 'port',
+        network: place.network,
+        endpoint: place.id,
+        sandbox: '',
+        port: '',
+        interface: '',
+        mac: '',
+        addresses: [],
+      }),
+    );
+    const rest = whole
+      ? [
+          keyOf({ kind: 'exit', sandbox: record.id, port: '', interface: '', mac: '', addresses: [] }),
+          keyOf({ kind: 'sandbox', id: record.id }),
+        ]
+      : [];
+    await dataplane.change({ remove: [...ports, ...keys, ...rest] });
+    await Promise.all(closing.map((joined) => joined.close()));
+  }
+
+  async function openSandbox(request: OpenSandbox): Promise<Sandbox> {
+    if (request.adopt === undefined) return await makeSandbox(request, undefined);
+    const adopted = await dataplane.adopt(request.adopt);
+    return await serial.run(`adopt ${adopted.inode}`, async () => {
+      const known = index.adoptedAs(adopted.inode);
+      if (known === undefined) return await makeSandbox(request, adopted);
+      for (const one of request.connect ?? []) await connect({ ...one, sandbox: known });
+      return view(known);
+    });
+  }
+
+  async function makeSandbox(request: OpenSandbox, adopted: Identity | undefined): Promise<Sandbox> {
+    const record: SandboxRecord = {
+      id: index.freshId(),
+      bootId,
+      places: [],
+      ...(adopted === undefined ? {} : { adopted: { ...adopted } }),
+      ...(request.container === undefined ? {} : { container: { ...request.container } }),
+    };
+    index.addSandbox(record);
+    sandboxes.set(record.id, record);
+    return await serial.run(record.id, async () => {
+      await join(record, request.connect ?? [], { exit: request.exit });
+      return view(record.id);
+    });
+  }
+
+  async function connect({ sandbox, ...request }: Connect): Promise<Endpoint> {
+    return await serial.run(sandbox, async () => {
+      const record = found(sandbox);
+      await join(record, [request], { exit: false });
+      const { id } = networks.find(request.network);
+      const place = connectedPlaces(found(sandbox)).find(({ network }) => network === id);
+      if (place === undefined) throw new Error(`endpoint ${request.name} is not there after it was connected`);
+      return place.endpoint;
+    });
+  }
+
+  /** Gives a sandbox endpoints and, with `exit`, its way out: all of it or nothing. */
+  async function join(
+    before: SandboxRecord,
+    requests: readonly ConnectRequest[],
+    options: { exit: boolean },
+  ): Promise<void> {
+    const fresh = before.places.length === 0 && before.exit === undefined;
+    let places: readonly Place[] = [];
+    try {
+      const gateway = options.exit ? await exits.piece() : undefined;
+      const reserved = reserve(before, requests);
+      places = reserved.map(({ place }) => place);
+      const at = { interface: freeInterface([...before.places, ...places]) };
+      const exit = gateway && exits.take(gateway, before.id, at);
+      const begun: SandboxRecord = {
+        ...before,
+        places: [...before.places, ...places],
+        ...(exit === undefined ? {} : { exit }),
+      };
+      sandboxes.set(before.id, begun);
+      await journal.commit([put(begun)]);
+      const sandbox = { id: before.id, key: keyPath(before.id) };
+      const connected = await settle(
+        reserved.map(async ({ place, request, network }) => {
+          const [endpoint] = await settle([
+            holdings.take(place, request, { network, sandbox, container: before.container }),
+            membership(network.id).ready,
+          ]);
+          return { ...place, state: 'connected' as const, endpoint };
+        }),
+      );
+      const done: SandboxRecord = { ...begun, places: [...before.places, ...connected] };
+      sandboxes.set(before.id, done);
+      const joined = connectedPlaces({ ...done, places: connected });
+      await settle([
+        dataplane.change({
+          put: [
+            ...(gateway === undefined ? [] : [gateway]),
+            ...joined.flatMap(({ network }) => networkPieces(network)),
+            ...(fresh ? [sandboxPiece(done)] : []),
+            ...joined.map((place) => portPiece(place.endpoint, place)),
+            ...(exit === undefined ? [] : [exitPiece(done.id, exit)]),
+          ],
+        }),
+        journal.commit([put(done)]),
+        ...joined.map(({ endpoint }) => holdings.publish(endpoint)),
+      ]);
+      await settle(reserved.map(({ network }) => confirmed(network)));
+    } catch (error) {
+      await undo(before, places.map(leaving), { whole: fresh });
+      throw error;
+    }
+  }
+
+  /** An endpoint was published: a removal that began before it was seen wins, one that comes later is refused. */
+  async function confirmed(network: Network): Promise<void> {
+    if ((await networks.confirm(network.id)) === undefined) {
+      throw new Refusal('conflict', `network ${network.name} is being removed`);
+    }
+  }
+
+  async function undo(before: SandboxRecord, places: readonly Place[], { whole }: { whole: boolean }): Promise<void> {
+    const now = sandboxes.get(before.id) ?? before;
+    const reached = places.map((place) => ({ ...place, ...endpointOf(now, place.id) }));
+    try {
+      await letGo(now, reached, { whole });
+    } catch (error) {
+      log.error('a failed connection could not be undone in the kernel; the next repair does it', {
+        sandbox: before.id,
+        error,
+      });
+    }
+  }
+
+  function endpointOf(record: SandboxRecord, id: string): { endpoint?: Endpoint } {
+    const endpoint = record.places.find((place) => place.id === id)?.endpoint;
+    return endpoint === undefined ? {} : { endpoint };
+  }
+
+  function reserve(record: SandboxRecord, requests: readonly ConnectRequest[]) {
+    const taken: Place[] = [...record.places];
+    return requests.map((request) => {
+      const network = networks.find(request.network);
+      if (network.removing !== undefined) throw new Refusal('conflict', `network ${network.name} is being removed`);
+      if (taken.some((place) => place.network === network.id)) {
+        throw new Refusal(
+          'conflict',
+          `${record.container?.name ?? `sandbox ${record.id}`} is already attached to network ${network.name}`,
+        );
+      }
+      const place: Place = {
+        id: randomBytes(32).toString('hex'),
+        network: network.id,
+        name: request.name,
+        interface: freeInterface(record.exit === undefined ? taken : [...taken, record.exit]),
+        port: index.takePort(network.id),
+        state: 'connecting',
+      };
+      taken.push(place);
+      return { place, request, network };
+    });
+  }
+
+  async function disconnect(sandbox: string, nameOrId: string): Promise<void> {
+    await serial.run(sandbox, async () => {
+      const record = found(sandbox);
+      const network = networks.find(nameOrId);
+      const place = record.places.find(
+        (candidate) => candidate.network === network.id && candidate.state !== 'leaving',
+      );
+      if (place === undefined) {
+        throw new Refusal(
+          'not-found',
+          `${record.container?.name ?? `sandbox ${sandbox}`} is not connected to network ${network.name}`,
+        );
+      }
+      const last = record.adopted !== undefined && record.places.length === 1;
+      await letGo(record, [leaving(place)], { whole: last });
+    });
+  }
+
+  async function closeSandbox(sandbox: string): Promise<void> {
+    await serial.run(sandbox, async () => {
+      const record = sandboxes.get(sandbox);
+      if (record !== undefined) await letGo(record, record.places.map(leaving), { whole: true });
+    });
+  }
+
+  /** Out of the kernel first, then out of the cluster's state: an address is free only when nobody here can use it. */
+  async function letGo(record: SandboxRecord, left: readonly Place[], { whole }: { whole: boolean }): Promise<void> {
+    const ids = new Set(left.map(({ id }) => id));
+    const { exit, ...rest } = record;
+    const going: SandboxRecord = {
+      ...(whole || exit === undefined ? rest : record),
+      places: record.places
+        .map((place) => left.find(({ id }) => id === place.id) ?? place)
+        .concat(left.filter(({ id }) => !record.places.some((place) => place.id === id))),
+    };
+    sandboxes.set(record.id, going);
+    await journal.commit([put(going)]);
+    await removeFromKernel(record, left, whole);
+    if (whole) {
+      exits.give(record.id);
+      index.removeSandbox(record);
+    }
+    try {
+      await giveBack(going, ids, whole);
+    } catch (error) {
+      log.warn('what an endpoint held is given back when the store answers again', { sandbox: record.id, error });
+      void giveBackLater(going, ids, whole);
+    }
+  }
+
+  async function giveBack(record: SandboxRecord, ids: ReadonlySet<string>, whole: boolean): Promise<void> {
+    const left = record.places.filter(({ id }) => ids.has(id));
+    await Promise.all(
+      left.map((place) =>
+        holdings.release(
+          place,
+          networks.list().find(({ id }) => id === place.network),
+        ),
+      ),
+    );
+    const now = sandboxes.get(record.id) ?? record;
+    const rest: SandboxRecord = { ...now, places: now.places.filter(({ id }) => !ids.has(id)) };
+    const change: JournalChange = whole ? { kind: 'sandbox', id: record.id, remove: true } : put(rest);
+    if (whole) sandboxes.delete(record.id);
+    else sandboxes.set(record.id, rest);
+    await journal.commit([change]);
+  }
+
+  async function giveBackLater(record: SandboxRecord, ids: ReadonlySet<string>, whole: boolean): Promise<void> {
+    for await (const _ of backoff({ first: 500, most: 10_000, signal: stop.signal })) {
+      try {
+        await giveBack(record, ids, whole);
+        return;
+      } catch (error) {
+        log.debug('giving back failed', { sandbox: record.id, error });
+      }
+    }
+  }
+
+  function keyPath(sandbox: string): string {
+    return `${init.namespaces}/${sandbox}`;
+  }
+
+  function found(sandbox: string): SandboxRecord {
+    const record = sandboxes.get(sandbox);
+    if (record === undefined) throw new Refusal('not-found', `sandbox ${sandbox} not found`);
+    return record;
+  }
+
+  function view(sandbox: string): Sandbox {
+    const record = found(sandbox);
+    return {
+      id: record.id,
+      key: keyPath(record.id),
+      endpoints: new Map(connectedPlaces(record).map((place) => [place.network, place])),
+      ...(record.container === undefined ? {} : { container: record.container }),
+      ...(record.exit === undefined ? {} : { exit: record.exit }),
+    };
+  }
+
+  async function list(network: string): Promise<readonly EndpointState[]> {
+    const joined = memberships.get(network);
+    if (joined !== undefined) {
+      await joined.ready;
+      return joined.list();
+    }
+    const entries = await registry.list({ kind: 'endpoints', network });
+    return entries.flatMap(({ record, lost }) =>
+      record.kind === 'endpoint' ? [{ endpoint: record.endpoint, lost }] : [],
+    );
+  }
+
+  return {
+    openSandbox,
+    connect,
+    disconnect,
+    closeSandbox,
+    sandboxes: () => [...sandboxes.keys()].map(view),
+    list,
+    close: async () => {
+      stop.abort();
+      await peers.catch(() => undefined);
+      await Promise.all([...memberships.values()].map((joined) => joined.close()));
+    },
+  };
+}
+
+function put(record: SandboxRecord): JournalChange {
+  return { kind: 'sandbox', id: record.id, put: record };
+}
