@@ -1,13 +1,28 @@
 import { setTimeout as wait } from 'node:timers/promises';
 
-/** Yields at once, then after growing pauses with full jitter, in milliseconds; ends when `signal` aborts. */
+export interface Backoff {
+  /** Milliseconds before the first repetition; doubles with each one up to `most`. */
+  readonly first: number;
+  readonly most: number;
+}
+
+/** Yields at once, then after growing pauses with jitter; ends when `signal` aborts. */
 export async function* backoff(
-  options: { readonly first: number; readonly most: number; readonly signal: AbortSignal },
+  options: Backoff & { readonly signal: AbortSignal },
   chance: () => number = Math.random,
 ): AsyncGenerator<number> {
   for (let attempt = 0; !options.signal.aborted; attempt += 1) {
     yield attempt;
-    const pause = Math.min(options.most, options.first * 2 ** Math.min(attempt, 20));
-    await wait(pause / 2 + (chance() * pause) / 2, undefined, { signal: options.signal }).catch(() => undefined);
+    await pause(delay(attempt, options, chance()), options.signal);
   }
+}
+
+/** How long to wait before repetition `attempt`, counted from 0; `chance` in [0, 1) decides about half of it. */
+export function delay(attempt: number, { first, most }: Backoff, chance = Math.random()): number {
+  return (Math.min(most, first * 2 ** Math.min(attempt, 20)) * (1 + chance)) / 2;
+}
+
+/** Resolves after `ms`, or at once when `signal` aborts. */
+export async function pause(ms: number, signal: AbortSignal): Promise<void> {
+  await wait(ms, undefined, { signal }).catch(() => undefined);
 }
