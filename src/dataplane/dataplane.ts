@@ -149,12 +149,22 @@ export interface ExitPiece {
 declare const brand: unique symbol;
 export type PieceKey = string & { readonly [brand]: 'PieceKey' };
 
+/** What names a piece. */
+export type PieceRef =
+  | Pick<UnderlayPiece | GatewayPiece, 'kind'>
+  | Pick<PeerPiece, 'kind' | 'data'>
+  | Pick<SandboxPiece, 'kind' | 'id'>
+  | Pick<NetworkPiece, 'kind' | 'id'>
+  | Pick<RemotePiece, 'kind' | 'network' | 'endpoint'>
+  | Pick<PortPiece, 'kind' | 'network' | 'endpoint'>
+  | Pick<ExitPiece, 'kind' | 'sandbox'>;
+
 /** Two pieces with one key are the same thing, the later replacing the earlier. */
-export function keyOf(piece: Piece): PieceKey {
+export function keyOf(piece: PieceRef): PieceKey {
   return textOf(piece) as PieceKey;
 }
 
-function textOf(piece: Piece): string {
+function textOf(piece: PieceRef): string {
   switch (piece.kind) {
     case 'underlay':
     case 'gateway':

@@ -145,7 +145,7 @@ export class Membership {
     const put = ids.flatMap((id) => this.#remotes.get(id) ?? []);
     const remove = ids
       .filter((id) => !this.#remotes.has(id))
-      .map((id) => keyOf({ kind: 'remote', network: this.#network, endpoint: id, mac: '', addresses: [], via: '' }));
+      .map((id) => keyOf({ kind: 'remote', network: this.#network, endpoint: id }));
     try {
       await this.#needs.change({ put, remove });
     } catch (error) {

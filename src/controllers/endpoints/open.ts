@@ -14,10 +14,10 @@ import type { Networks } from '../networks/networks.ts';
 import type { Connect, ConnectRequest, EndpointState, Endpoints, OpenSandbox, Sandbox } from './endpoints.ts';
 import { Exits, type ExitsInit } from './exits.ts';
 import { type HoldingsNeeds, openHoldings } from './holdings.ts';
-import { Membership } from './membership.ts';
+import { Overlays } from './overlays.ts';
 import { followPeers, peerPieces } from './peers.ts';
-import { exitPiece, networkPiece, portPiece, sandboxPiece } from './pieces.ts';
-import { freeInterface, Places } from './places.ts';
+import { exitPiece, portPiece, sandboxPiece } from './pieces.ts';
+import { connectedPlaces, freeInterface, leaving, SandboxIndex } from './sandbox-index.ts';
 import { type Place, parseSandboxRecord, type SandboxRecord } from './sandbox-record.ts';
 
 export interface EndpointsNeeds extends Omit<HoldingsNeeds, 'registry' | 'hosts'> {
@@ -51,14 +51,15 @@ export async function openEndpoints(needs: EndpointsNeeds, init: EndpointsInit):
   const holdings = openHoldings(needs);
   const exits = new Exits({ journal, look: () => dataplane.look() }, { ...init.exits, host: hosts.self.id });
   const sandboxes = new Map<string, SandboxRecord>();
-  const index = new Places();
-  const memberships = new Map<string, Membership>();
+  const index = new SandboxIndex();
+  const overlays = new Overlays({ registry, hosts, log, change: (change) => dataplane.change(change) });
   const serial = new Serial();
   const stop = new AbortController();
   const { bootId } = await dataplane.look();
 
   for (const { id, value } of await journal.load('sandbox')) {
-    sandboxes.set(id, parseSandboxRecord(value, `sandbox ${id} in the state directory`));
+    const record = readRecord(id, value);
+    if (record !== undefined) sandboxes.set(id, record);
   }
   const seen = hosts.list();
   await takeUp();
@@ -67,31 +68,48 @@ export async function openEndpoints(needs: EndpointsNeeds, init: EndpointsInit):
     {
       from: seen,
       signal: stop.signal,
-      changed: (host) => {
-        for (const joined of memberships.values()) joined.hostChanged(host);
-      },
+      changed: (host) => overlays.hostChanged(host),
     },
   );
+
+  function readRecord(id: string, value: unknown): SandboxRecord | undefined {
+    try {
+      return parseSandboxRecord(value, `sandbox ${id} in the state directory`);
+    } catch (error) {
+      log.error('a sandbox of the state directory is passed over', { sandbox: id, error });
+      return undefined;
+    }
+  }
 
   /** One change of the kernel for all that is known, then the rest of what was begun. */
   async function takeUp(): Promise<void> {
     const gateway = await exits.load([...sandboxes.values()]);
     const alive = [...sandboxes.values()].filter((record) => record.bootId === bootId);
-    for (const record of alive) index.addSandbox(record);
-    const places = alive.flatMap((record) => connectedPlaces(record));
-    for (const place of places) index.addPort(place);
-    await Promise.all([...new Set(places.map(({ network }) => network))].map((id) => membership(id).ready));
+    for (const record of alive) index.add(record);
+    for (const record of alive) withoutLostNetworks(record);
+    const places = alive.flatMap(({ id }) => connectedPlaces(found(id)));
+    for (const place of places) overlays.addPort(place);
+    const used = networks.list().filter(({ id }) => places.some(({ network }) => network === id));
+    await Promise.all(used.map(({ id }) => overlays.membership(id).ready));
     const pieces: Piece[] = [
       { kind: 'underlay', data: hosts.self.data, port: hosts.cluster.dataPort },
       ...peerPieces(seen, hosts.self.id),
       ...(gateway === undefined ? [] : [gateway]),
-      ...alive.flatMap(sandboxPieces),
-      ...[...memberships.keys()].flatMap((id) => networkPieces(id)),
+      ...alive.flatMap(({ id }) => sandboxPieces(found(id))),
+      ...used.flatMap((network) => overlays.pieces(network)),
     ];
     const { steps } = await dataplane.set(pieces);
-    log.info('kernel taken over', { sandboxes: alive.length, networks: memberships.size, steps: steps.length });
+    log.info('kernel taken over', { sandboxes: alive.length, networks: used.length, steps: steps.length });
     for (const step of steps) log.debug('kernel changed', { step });
     for (const record of sandboxes.values()) await finish(record);
+  }
+
+  /** A network that the cluster no longer has cannot be set up; its places are left. */
+  function withoutLostNetworks(record: SandboxRecord): void {
+    const places = record.places.map((place) =>
+      networks.list().some(({ id }) => id === place.network) ? place : leaving(place),
+    );
+    sandboxes.set(record.id, { ...record, places });
   }
 
   /** After a start: a sandbox of another boot is gone, with all its places; what was begun is undone. */
@@ -103,16 +121,6 @@ export async function openEndpoints(needs: EndpointsNeeds, init: EndpointsInit):
     } else if (left.length > 0) await letGo(record, left, { whole: false });
   }
 
-  function leaving(place: Place): Place {
-    return { ...place, state: 'leaving' };
-  }
-
-  function connectedPlaces(record: SandboxRecord): readonly (Place & { endpoint: Endpoint })[] {
-    return record.places.flatMap((place) =>
-      place.state === 'connected' && place.endpoint !== undefined ? [{ ...place, endpoint: place.endpoint }] : [],
-    );
-  }
-
   function sandboxPieces(record: SandboxRecord): readonly Piece[] {
     return [
       sandboxPiece(record),
@@ -121,54 +129,12 @@ export async function openEndpoints(needs: EndpointsNeeds, init: EndpointsInit):
     ];
   }
 
-  /** The network itself, and its remote endpoints where it is not in the kernel yet. */
-  function networkPieces(id: string): readonly Piece[] {
-    const joined = membership(id);
-    const fresh = !joined.installed;
-    return [networkPiece(networks.find(id)), ...(fresh ? joined.install() : [])];
-  }
-
-  function membership(id: string): Membership {
-    const known = memberships.get(id);
-    if (known !== undefined) return known;
-    const joined = new Membership(id, { registry, hosts, log, change: (change) => dataplane.change(change) });
-    memberships.set(id, joined);
-    joined.open();
-    return joined;
-  }
-
-  /** What goes with places that are no longer in the kernel; decided and sent in one go, so that a connect cannot come between. */
+  /** Out of the kernel; what goes is decided and sent in one go. */
   async function removeFromKernel(record: SandboxRecord, places: readonly Place[], whole: boolean): Promise<void> {
-    for (const place of places) index.removePort(place);
-    const unused = [...new Set(places.map(({ network }) => network))].filter((id) => !index.isUsed(id));
-    const closing: Membership[] = [];
-    const keys = unused.flatMap((id) => {
-      const joined = memberships.get(id);
-      if (joined === undefined) return [];
-      memberships.delete(id);
-      closing.push(joined);
-      return [...joined.uninstall(), keyOf({ kind: 'network', id, namespace: '', vni: 0, mtu: 0, gateways: [] })];
-    });
-    const ports = places.map((place) =>
-      keyOf({
-        kind: 'port',
-        network: place.network,
-        endpoint: place.id,
-        sandbox: '',
-        port: '',
-        interface: '',
-        mac: '',
-        addresses: [],
-      }),
-    );
-    const rest = whole
-      ? [
-          keyOf({ kind: 'exit', sandbox: record.id, port: '', interface: '', mac: '', addresses: [] }),
-          keyOf({ kind: 'sandbox', id: record.id }),
-        ]
-      : [];
-    await dataplane.change({ remove: [...ports, ...keys, ...rest] });
-    await Promise.all(closing.map((joined) => joined.close()));
+    const { keys, closing } = overlays.leave(places);
+    const rest = whole ? [keyOf({ kind: 'exit', sandbox: record.id }), keyOf({ kind: 'sandbox', id: record.id })] : [];
+    await dataplane.change({ remove: [...keys, ...rest] });
+    await Promise.all(closing.map((membership) => membership.close()));
   }
 
   async function openSandbox(request: OpenSandbox): Promise<Sandbox> {
@@ -190,7 +156,7 @@ export async function openEndpoints(needs: EndpointsNeeds, init: EndpointsInit):
       ...(adopted === undefined ? {} : { adopted: { ...adopted } }),
       ...(request.container === undefined ? {} : { container: { ...request.container } }),
     };
-    index.addSandbox(record);
+    index.add(record);
     sandboxes.set(record.id, record);
     return await serial.run(record.id, async () => {
       await join(record, request.connect ?? [], { exit: request.exit });
@@ -235,7 +201,7 @@ export async function openEndpoints(needs: EndpointsNeeds, init: EndpointsInit):
         reserved.map(async ({ place, request, network }) => {
           const [endpoint] = await settle([
             holdings.take(place, request, { network, sandbox, container: before.container }),
-            membership(network.id).ready,
+            overlays.membership(network.id).ready,
           ]);
           return { ...place, state: 'connected' as const, endpoint };
         }),
@@ -247,7 +213,7 @@ export async function openEndpoints(needs: EndpointsNeeds, init: EndpointsInit):
         dataplane.change({
           put: [
             ...(gateway === undefined ? [] : [gateway]),
-            ...joined.flatMap(({ network }) => networkPieces(network)),
+            ...reserved.flatMap(({ network }) => overlays.pieces(network)),
             ...(fresh ? [sandboxPiece(done)] : []),
             ...joined.map((place) => portPiece(place.endpoint, place)),
             ...(exit === undefined ? [] : [exitPiece(done.id, exit)]),
@@ -275,6 +241,8 @@ export async function openEndpoints(needs: EndpointsNeeds, init: EndpointsInit):
     const reached = places.map((place) => ({ ...place, ...endpointOf(now, place.id) }));
     try {
       await letGo(now, reached, { whole });
+      const again = networks.list().filter(({ id }) => places.some(({ network }) => network === id));
+      await dataplane.change(overlays.again(again));
     } catch (error) {
       log.error('a failed connection could not be undone in the kernel; the next repair does it', {
         sandbox: before.id,
@@ -288,28 +256,37 @@ export async function openEndpoints(needs: EndpointsNeeds, init: EndpointsInit):
     return endpoint === undefined ? {} : { endpoint };
   }
 
+  /** Checks all, then takes names for all: a refusal leaves nothing. */
   function reserve(record: SandboxRecord, requests: readonly ConnectRequest[]) {
-    const taken: Place[] = [...record.places];
-    return requests.map((request) => {
-      const network = networks.find(request.network);
+    const wanted = requests.map((request) => ({ request, network: networks.find(request.network) }));
+    const attached = new Set(record.places.map(({ network }) => network));
+    for (const { network } of wanted) {
       if (network.removing !== undefined) throw new Refusal('conflict', `network ${network.name} is being removed`);
-      if (taken.some((place) => place.network === network.id)) {
-        throw new Refusal(
-          'conflict',
-          `${record.container?.name ?? `sandbox ${record.id}`} is already attached to network ${network.name}`,
-        );
+      if (attached.has(network.id)) {
+        throw new Refusal('conflict', `${nameOf(record)} is already attached to network ${network.name}`);
       }
+      attached.add(network.id);
+    }
+    const taken: { readonly interface: string }[] = [
+      ...record.places,
+      ...(record.exit === undefined ? [] : [record.exit]),
+    ];
+    return wanted.map(({ request, network }) => {
       const place: Place = {
         id: randomBytes(32).toString('hex'),
         network: network.id,
         name: request.name,
-        interface: freeInterface(record.exit === undefined ? taken : [...taken, record.exit]),
-        port: index.takePort(network.id),
+        interface: freeInterface(taken),
+        port: overlays.takePort(network.id),
         state: 'connecting',
       };
       taken.push(place);
       return { place, request, network };
     });
+  }
+
+  function nameOf(record: SandboxRecord): string {
+    return record.container?.name ?? `sandbox ${record.id}`;
   }
 
   async function disconnect(sandbox: string, nameOrId: string): Promise<void> {
@@ -320,10 +297,7 @@ export async function openEndpoints(needs: EndpointsNeeds, init: EndpointsInit):
         (candidate) => candidate.network === network.id && candidate.state !== 'leaving',
       );
       if (place === undefined) {
-        throw new Refusal(
-          'not-found',
-          `${record.container?.name ?? `sandbox ${sandbox}`} is not connected to network ${network.name}`,
-        );
+        throw new Refusal('not-found', `${nameOf(record)} is not connected to network ${network.name}`);
       }
       const last = record.adopted !== undefined && record.places.length === 1;
       await letGo(record, [leaving(place)], { whole: last });
@@ -343,16 +317,14 @@ export async function openEndpoints(needs: EndpointsNeeds, init: EndpointsInit):
     const { exit, ...rest } = record;
     const going: SandboxRecord = {
       ...(whole || exit === undefined ? rest : record),
-      places: record.places
-        .map((place) => left.find(({ id }) => id === place.id) ?? place)
-        .concat(left.filter(({ id }) => !record.places.some((place) => place.id === id))),
+      places: record.places.map((place) => left.find(({ id }) => id === place.id) ?? place),
     };
     sandboxes.set(record.id, going);
     await journal.commit([put(going)]);
     await removeFromKernel(record, left, whole);
     if (whole) {
       exits.give(record.id);
-      index.removeSandbox(record);
+      index.remove(record);
     }
     try {
       await giveBack(going, ids, whole);
@@ -364,7 +336,7 @@ export async function openEndpoints(needs: EndpointsNeeds, init: EndpointsInit):
 
   async function giveBack(record: SandboxRecord, ids: ReadonlySet<string>, whole: boolean): Promise<void> {
     const left = record.places.filter(({ id }) => ids.has(id));
-    await Promise.all(
+    await settle(
       left.map((place) =>
         holdings.release(
           place,
@@ -413,7 +385,7 @@ export async function openEndpoints(needs: EndpointsNeeds, init: EndpointsInit):
   }
 
   async function list(network: string): Promise<readonly EndpointState[]> {
-    const joined = memberships.get(network);
+    const joined = overlays.find(network);
     if (joined !== undefined) {
       await joined.ready;
       return joined.list();
@@ -434,7 +406,7 @@ export async function openEndpoints(needs: EndpointsNeeds, init: EndpointsInit):
     close: async () => {
       stop.abort();
       await peers.catch(() => undefined);
-      await Promise.all([...memberships.values()].map((joined) => joined.close()));
+      await overlays.close();
     },
   };
 }

@@ -273,7 +273,7 @@ export async function openNetworks(needs: NetworksNeeds, init: NetworksInit): Pr
   async function finishRemoval(network: Network): Promise<void> {
     const entries = await registry.list({ kind: 'endpoints', network: network.id });
     if (entries.length > 0) {
-      await catalog.update(network.id, ({ removing: _, ...current }) => current);
+      await catalog.update(network.id, withoutMark);
       const names = entries.flatMap(({ record }) =>
         record.kind === 'endpoint'
           ? [
@@ -312,6 +312,11 @@ export async function openNetworks(needs: NetworksNeeds, init: NetworksInit): Pr
       await following.catch(() => undefined);
     },
   };
+}
+
+function withoutMark(network: Network): Network {
+  const { removing, ...rest } = network;
+  return removing === undefined ? network : rest;
 }
 
 function nameTaken(name: string, options?: ErrorOptions): Refusal {
