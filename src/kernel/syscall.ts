@@ -1,0 +1,197 @@
+import { constants } from 'node:os';
+import koffi from 'koffi';
+import { errnoName, KernelError } from './kernel-error.ts';
+
+/**
+ * The seam to the C library, and the only file that knows how it is called. Only numbers, text and byte arrays go through
+ * it, every call is synchronous and acts on the calling thread, and a function kernel of a test can stand behind it.
+ * Calls are named as in section 2 of the manual, restart on EINTR, and throw KernelError.
+ */
+export interface Syscalls {
+  socket(domain: number, type: number, protocol: number): number;
+  bind(fd: number, address: Uint8Array): void;
+  /** Writes the socket's address into `into`. @returns its length, which can be larger than `into`. */
+  getsockname(fd: number, into: Uint8Array): number;
+  setsockopt(fd: number, level: number, option: number, value: Uint8Array): void;
+  send(fd: number, bytes: Uint8Array, flags: number): number;
+  /** @returns bytes written to `into` (with MSG_TRUNC: the length of the datagram), undefined when there is nothing (EAGAIN). */
+  recvfrom(fd: number, into: Uint8Array, flags: number, from: Uint8Array): number | undefined;
+  /** @returns a bit set of what happened for each descriptor (POLLIN, POLLERR, POLLHUP, POLLNVAL); all zero after the time. */
+  poll(fds: readonly number[], timeoutMs: number): readonly number[];
+  eventfd(initial: number, flags: number): number;
+  open(path: string, flags: number, mode?: number): number;
+  close(fd: number): void;
+  setns(fd: number, nstype: number): void;
+  unshare(flags: number): void;
+  mount(source: string, target: string, fstype: string, flags: number, data?: string): void;
+  umount2(target: string, flags: number): void;
+  pidfd_open(pid: number, flags: number): number;
+  pidfd_send_signal(pidfd: number, signal: number): void;
+  /**
+   * A libnftables context of the network namespace that the calling thread is in now, and stays of that one.
+   * @throws KernelError ENOENT when the library is not installed
+   */
+  openNft(flags?: number): NftContext;
+}
+
+/** One libnftables context (about 130 kB). Not for two threads. */
+export interface NftContext {
+  /** Runs a command in nft's language or, with NFT_CTX_OUTPUT_JSON, as JSON. `code` is 0 when all of it was done, else none. */
+  run(command: string): { readonly code: number; readonly output: string; readonly error: string };
+  /** May be called twice. */
+  close(): void;
+}
+
+/** nftables/libnftables.h */
+export const NFT_CTX_OUTPUT_JSON = 1 << 4;
+
+/** The same numbers on every architecture (all calls since Linux 5.0). */
+const SYS = { pidfd_send_signal: 424, pidfd_open: 434 } as const;
+
+export function openSyscalls(): Syscalls {
+  const libc = koffi.load(null);
+  const socket = libc.func('int socket(int, int, int)');
+  const bind = libc.func('int bind(int, const void *, uint32_t)');
+  const getsockname = libc.func('int getsockname(int, void *, void *)');
+  const setsockopt = libc.func('int setsockopt(int, int, int, const void *, uint32_t)');
+  const send = libc.func('long send(int, const void *, size_t, int)');
+  const recvfrom = libc.func('long recvfrom(int, void *, size_t, int, void *, void *)');
+  const poll = libc.func('int poll(void *, unsigned long, int)');
+  const eventfd = libc.func('int eventfd(unsigned int, int)');
+  const open = libc.func('int open(const char *, int, unsigned int)');
+  const close = libc.func('int close(int)');
+  const setns = libc.func('int setns(int, int)');
+  const unshare = libc.func('int unshare(int)');
+  const mount = libc.func('int mount(const char *, const char *, const char *, unsigned long, const char *)');
+  const umount2 = libc.func('int umount2(const char *, int)');
+  const syscall = libc.func('long syscall(long, long, long, long, long)');
+
+  return {
+    socket: (domain, type, protocol) => call('open a socket', () => socket(domain, type, protocol)),
+    bind: (fd, address) => void call('bind a socket', () => bind(fd, address, address.length)),
+    getsockname(fd, into) {
+      const length = Uint32Array.of(into.length);
+      call('read the address of a socket', () => getsockname(fd, into, length));
+      return length[0] ?? 0;
+    },
+    setsockopt: (fd, level, option, value) =>
+      void call(`set socket option ${level}/${option}`, () => setsockopt(fd, level, option, value, value.length)),
+    send: (fd, bytes, flags) => call('send to a socket', () => send(fd, bytes, bytes.length, flags)),
+    recvfrom: (fd, into, flags, from) =>
+      callUnlessAgain('receive from a socket', () =>
+        recvfrom(fd, into, into.length, flags, from, Uint32Array.of(from.length)),
+      ),
+    poll(fds, timeoutMs) {
+      const pollfds = encodePollfds(fds);
+      call('poll', () => poll(pollfds, fds.length, timeoutMs));
+      return fds.map((_, i) => pollfds.readUInt16LE(POLLFD_SIZE * i + 6));
+    },
+    eventfd: (initial, flags) => call('open an event counter', () => eventfd(initial, flags)),
+    open: (path, flags, mode = 0) => call(`open ${path}`, () => open(path, flags, mode)),
+    close(fd) {
+      // Linux has let go of the descriptor even when it says EINTR: never again, the number may be another's by then.
+      if (close(fd) === 0) return;
+      const errno = koffi.errno();
+      if (errno !== EINTR) throw new KernelError(`close descriptor ${fd}`, errnoName(errno));
+    },
+    setns: (fd, nstype) => void call('enter a namespace', () => setns(fd, nstype)),
+    unshare: (flags) => void call('make a namespace', () => unshare(flags)),
+    mount: (source, target, fstype, flags, data) =>
+      void call(`mount ${source} on ${target}`, () => mount(source, target, fstype, flags, data ?? null)),
+    umount2: (target, flags) => void call(`unmount ${target}`, () => umount2(target, flags)),
+    pidfd_open: (pid, flags) => call(`open process ${pid}`, () => syscall(SYS.pidfd_open, pid, flags, 0, 0)),
+    pidfd_send_signal: (pidfd, signal) =>
+      void call(`send signal ${signal}`, () => syscall(SYS.pidfd_send_signal, pidfd, signal, 0, 0)),
+    openNft: nftOpener(),
+  };
+}
+
+const { EINTR, EAGAIN } = constants.errno;
+
+function call(action: string, run: () => number): number {
+  const result = callUnlessAgain(action, run);
+  if (result === undefined) throw new KernelError(action, 'EAGAIN');
+  return result;
+}
+
+function callUnlessAgain(action: string, run: () => number): number | undefined {
+  for (;;) {
+    const result = run();
+    if (result >= 0) return result;
+    const errno = koffi.errno();
+    if (errno === EAGAIN) return undefined;
+    if (errno !== EINTR) throw new KernelError(action, errnoName(errno));
+  }
+}
+
+const POLLFD_SIZE = 8;
+const POLLIN = 1;
+
+//  | fd:32 | events:16 | revents:16 |
+function encodePollfds(fds: readonly number[]): Buffer {
+  const pollfds = Buffer.alloc(POLLFD_SIZE * fds.length);
+  fds.forEach((fd, i) => {
+    pollfds.writeInt32LE(fd, POLLFD_SIZE * i);
+    pollfds.writeUInt16LE(POLLIN, POLLFD_SIZE * i + 4);
+  });
+  return pollfds;
+}
+
+/** Loads the library when the first context is asked for: who has no rules to set needs no nftables. */
+function nftOpener(): Syscalls['openNft'] {
+  let loaded: Libnftables | undefined;
+  return (flags = NFT_CTX_OUTPUT_JSON) => {
+    loaded ??= loadLibnftables();
+    return openContext(loaded, flags);
+  };
+}
+
+type Libnftables = ReturnType<typeof loadLibnftables>;
+
+function openContext(nft: Libnftables, flags: number): NftContext {
+  const context = nft.ctxNew(0);
+  if (!context) throw new KernelError('open an nftables context', 'ENOMEM');
+  let closed = false;
+  const close = () => {
+    if (!closed) nft.ctxFree(context);
+    closed = true;
+  };
+  nft.outputSetFlags(context, flags);
+  if (nft.bufferOutput(context) !== 0 || nft.bufferError(context) !== 0) {
+    close();
+    throw new KernelError('open an nftables context', 'ENOMEM');
+  }
+  return {
+    run(command) {
+      if (closed) throw new KernelError('run an nftables command', 'EBADF', { detail: 'the context is closed' });
+      const code: number = nft.run(context, command);
+      return { code, output: nft.output(context) ?? '', error: nft.error(context) ?? '' };
+    },
+    close,
+  };
+}
+
+function loadLibnftables() {
+  const library = loadLibrary();
+  return {
+    ctxNew: library.func('void *nft_ctx_new(uint32_t)'),
+    ctxFree: library.func('void nft_ctx_free(void *)'),
+    outputSetFlags: library.func('void nft_ctx_output_set_flags(void *, unsigned int)'),
+    bufferOutput: library.func('int nft_ctx_buffer_output(void *)'),
+    bufferError: library.func('int nft_ctx_buffer_error(void *)'),
+    run: library.func('int nft_run_cmd_from_buffer(void *, const char *)'),
+    output: library.func('const char *nft_ctx_get_output_buffer(void *)'),
+    error: library.func('const char *nft_ctx_get_error_buffer(void *)'),
+  };
+}
+
+function loadLibrary() {
+  try {
+    return koffi.load('libnftables.so.1');
+  } catch (cause) {
+    throw new KernelError('load libnftables.so.1', 'ENOENT', {
+      detail: 'libnftables.so.1 is not installed; apt-get install libnftables1',
+      cause,
+    });
+  }
+}
