@@ -72,10 +72,14 @@ export class Attributes {
 
   /** An IPv4 or IPv6 address, whichever the length says. */
   address(type: number): string | undefined {
+    return this.#read(type, decodeAddress);
+  }
+
+  /** struct rtvia: an address behind its family, for where both may stand. */
+  via(type: number): string | undefined {
     return this.#read(type, (reader) => {
-      if (reader.remaining === 4) return formatIpv4(reader.bytes(4));
-      if (reader.remaining === 16) return formatIpv6(reader.bytes(16));
-      return reader.fail(`${reader.remaining} bytes are not an IP address`);
+      reader.skip(2);
+      return decodeAddress(reader);
     });
   }
 
@@ -120,6 +124,10 @@ export class AttributeWriter {
     return this.#write(type, value, (v) => this.#writer.u8(v ? 1 : 0));
   }
 
+  u16(type: number, value: number | undefined): this {
+    return this.#write(type, value, (v) => this.#writer.u16le(v));
+  }
+
   u16be(type: number, value: number | undefined): this {
     return this.#write(type, value, (v) => this.#writer.u16be(v));
   }
@@ -135,6 +143,11 @@ export class AttributeWriter {
 
   address(type: number, value: string | undefined): this {
     return this.#write(type, value, (v) => this.#writer.bytes(addressBytes(v)));
+  }
+
+  /** struct rtvia */
+  via(type: number, family: number, value: string): this {
+    return this.#write(type, value, (v) => this.#writer.u16le(family).bytes(addressBytes(v)));
   }
 
   mac(type: number, value: string | undefined): this {
@@ -179,10 +192,9 @@ function macBytes(text: string): Uint8Array {
   return Buffer.from(text.replaceAll(':', ''), 'hex');
 }
 
-function formatIpv4(bytes: Uint8Array): string {
-  return bytes.join('.');
-}
-
-function formatIpv6(bytes: Uint8Array): string {
+function decodeAddress(reader: Reader): string {
+  const bytes = reader.rest();
+  if (bytes.length === 4) return bytes.join('.');
+  if (bytes.length !== 16) reader.fail(`${bytes.length} bytes are not an IP address`);
   return formatAddress({ family: 6, value: BigInt(`0x${Buffer.from(bytes).toString('hex')}`) });
 }

@@ -80,7 +80,6 @@ export function openNetlink(sys: Syscalls, options: { readonly family?: number }
     [SOL_NETLINK, NETLINK_GET_STRICT_CHK, int(1)],
     [SOL_SOCKET, SO_RCVTIMEO, timeval(ANSWER_TIMEOUT_S)],
   ]);
-  const buffer = new Uint8Array(RECEIVE_BUFFER);
   let seq = 0;
   const nextSeq = () => {
     seq = (seq + 1) >>> 0;
@@ -90,14 +89,12 @@ export function openNetlink(sys: Syscalls, options: { readonly family?: number }
   /** Sends, and hands every message that answers the sequence numbers from `first` on to `take` until it says done. */
   function exchange(action: string, messages: readonly NlMsg[], take: (message: NlMsg) => boolean): void {
     const first = messages[0]?.seq ?? 0;
+    const isAnswer = (m: NlMsg) => m.pid === socket.port && (m.seq - first) >>> 0 < messages.length;
     sys.send(socket.fd, nlmsg.encode(messages), 0);
     for (let stray = 0; stray < MAX_STRAY; ) {
-      const bytes = receive(sys, socket.fd, buffer, 0);
+      const bytes = socket.receive(0);
       if (bytes === undefined) throw new KernelError(action, 'ETIMEDOUT');
-      const answers =
-        bytes === 'foreign'
-          ? []
-          : nlmsg.decode(bytes).filter((m) => m.pid === socket.port && (m.seq - first) >>> 0 < messages.length);
+      const answers = bytes === 'foreign' ? [] : nlmsg.decode(bytes).filter(isAnswer);
       if (answers.length === 0) stray++;
       for (const answer of answers) {
         if (answer.type === NLMSG.OVERRUN) throw new KernelError(action, 'ENOBUFS');
@@ -181,7 +178,6 @@ export function openNotifications(
     [SOL_SOCKET, SO_RCVBUFFORCE, int(options.receiveBuffer ?? NOTIFICATION_BUFFER)],
     ...groups.map((group) => [SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, int(group)] as const),
   ]);
-  const buffer = new Uint8Array(RECEIVE_BUFFER);
   return {
     fd: socket.fd,
     drain() {
@@ -189,7 +185,7 @@ export function openNotifications(
       let lost = false;
       for (let count = 0; count < MAX_DRAIN; count++) {
         try {
-          const bytes = receive(sys, socket.fd, buffer, MSG_DONTWAIT);
+          const bytes = socket.receive(MSG_DONTWAIT);
           if (bytes === undefined) break;
           if (bytes === 'foreign') continue;
           for (const { type, payload } of nlmsg.decode(bytes)) replies.push({ type, payload });
@@ -207,6 +203,8 @@ export function openNotifications(
 interface Socket {
   readonly fd: number;
   readonly port: number;
+  /** One datagram (a copy), 'foreign' when another process sent it, undefined when there is none. */
+  receive(flags: number): Uint8Array | 'foreign' | undefined;
   close(): void;
 }
 
@@ -217,11 +215,20 @@ function openSocket(sys: Syscalls, family: number): Socket {
     if (!closed) sys.close(fd);
     closed = true;
   };
+  const buffer = new Uint8Array(RECEIVE_BUFFER);
+  const from = new Uint8Array(SOCKADDR_NL);
+  const receive = (flags: number) => {
+    const length = sys.recvfrom(fd, buffer, flags | MSG_TRUNC, from);
+    if (length === undefined) return undefined;
+    if (portOf(from) !== 0) return 'foreign';
+    if (length > buffer.length) throw new KernelError(`receive ${length} bytes from netlink`, 'EMSGSIZE');
+    return buffer.slice(0, length);
+  };
   try {
     sys.bind(fd, new Uint8Array(SOCKADDR_NL).fill(AF_NETLINK, 0, 1));
     const address = new Uint8Array(SOCKADDR_NL);
     sys.getsockname(fd, address);
-    return { fd, port: portOf(address), close };
+    return { fd, port: portOf(address), receive, close };
   } catch (error) {
     close();
     throw error;
@@ -237,17 +244,6 @@ function setOptions(sys: Syscalls, socket: Socket, options: readonly SocketOptio
     socket.close();
     throw error;
   }
-}
-
-const from = new Uint8Array(12);
-
-/** One datagram (a copy), 'foreign' when another process sent it, undefined when there is none. */
-function receive(sys: Syscalls, fd: number, buffer: Uint8Array, flags: number): Uint8Array | 'foreign' | undefined {
-  const length = sys.recvfrom(fd, buffer, flags | MSG_TRUNC, from);
-  if (length === undefined) return undefined;
-  if (portOf(from) !== 0) return 'foreign';
-  if (length > buffer.length) throw new KernelError(`receive ${length} bytes from netlink`, 'EMSGSIZE');
-  return buffer.slice(0, length);
 }
 
 function message(request: Request, flags: number, seq: number): NlMsg {
