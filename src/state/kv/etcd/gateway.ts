@@ -1,0 +1,274 @@
+import { type Dispatcher, Pool } from 'undici';
+import { messageOf } from '../../../lib/errors.ts';
+import { StoreError, type StoreStatus } from '../store.ts';
+import { lines } from './lines.ts';
+import { parseFailure } from './messages.ts';
+
+/**
+ * etcd's v3 JSON gateway (`POST /v3/kv/range` and so on) on one or several members. Calls go to one member until it
+ * fails, then to the next; what may have been done already is not sent twice, the caller decides.
+ */
+export interface GatewayOptions {
+  /** `host:port` each. */
+  readonly members: readonly string[];
+  /** For `status` and the sentences. */
+  readonly url: string;
+  /** For one call on all members that are tried, in milliseconds. */
+  readonly timeout?: number;
+}
+
+export interface CallOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Reads, and what may happen twice, are sent to the next member when one fails after it may have got them. */
+  readonly repeatable?: boolean;
+}
+
+/** An error that etcd itself told, with its gRPC code. */
+export class EtcdError extends StoreError {
+  readonly code: number;
+
+  constructor(message: string, options: ErrorOptions & { retry: boolean; code: number }) {
+    super(message, options);
+    this.code = options.code;
+  }
+}
+
+export const notFound = 5;
+export const compacted = 11;
+/** Deadline, resources, unavailable: the same call may go through later. */
+const passing = new Set([4, 8, 14]);
+/** Errors after which the member has surely not seen the call. */
+const unsent = new Set([
+  'ECONNREFUSED',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'UND_ERR_CONNECT_TIMEOUT',
+]);
+const most = { answer: 256 * 1024 * 1024, failure: 64 * 1024, message: 32 * 1024 * 1024 } as const;
+
+interface Member {
+  readonly origin: string;
+  readonly calls: Pool;
+  readonly streams: Pool;
+  healthy: boolean;
+  pulse?: Promise<void>;
+}
+
+export class Gateway {
+  readonly #members: readonly Member[];
+  readonly #url: string;
+  readonly #timeout: number;
+  #current = 0;
+  #lastAnswer: string | undefined;
+  #failingSince: string | undefined;
+  #lastError: string | undefined;
+
+  constructor({ members, url, timeout = 4_000 }: GatewayOptions) {
+    this.#url = url;
+    this.#timeout = timeout;
+    this.#members = members.map((member) => ({ ...poolsOf(`http://${member}`), healthy: true }));
+  }
+
+  /** @throws StoreError, EtcdError */
+  async call(path: string, body: object, { signal, repeatable = false }: CallOptions = {}): Promise<unknown> {
+    const deadline = performance.now() + this.#timeout;
+    const each = this.#members.length === 1 ? this.#timeout : this.#timeout / 2.5;
+    let failure: unknown;
+    for (let tried = 0; tried < this.#members.length; tried++) {
+      const left = deadline - performance.now();
+      if (tried > 0 && (left < 50 || signal?.aborted)) break;
+      const member = this.#at(this.#current);
+      try {
+        const answer = await post(member.calls, path, body, { signal, timeout: Math.min(each, left) });
+        this.#answered(member);
+        return answer;
+      } catch (error) {
+        failure = error;
+        if (signal?.aborted) break;
+        if (error instanceof EtcdError && !error.retry) {
+          this.#answered(member);
+          break;
+        }
+        this.#failed(member, error);
+        if (!repeatable && !isUnsent(error)) break;
+      }
+    }
+    throw this.#error(failure);
+  }
+
+  /**
+   * Opens a stream of messages on one member: one JSON value a line. It ends with an error when the member stops
+   * answering other calls too, so that a stream that has gone silent for good is noticed.
+   * @throws StoreError, EtcdError
+   */
+  async *stream(path: string, body: object, { signal }: { signal: AbortSignal }): AsyncGenerator<unknown> {
+    const member = this.#at(this.#current);
+    const dead = new AbortController();
+    const either = AbortSignal.any([signal, dead.signal]);
+    const heart = setInterval(() => {
+      this.#beat(member).catch((error: unknown) => dead.abort(error));
+    }, pulse.every);
+    try {
+      const { statusCode, body: answer } = await member.streams.request({
+        ...requestOf(path, body),
+        headers: { ...json, 'grpc-metadata-hasleader': 'true' },
+        signal: either,
+      });
+      if (statusCode !== 200) throw failureOf(statusCode, await textOf(answer, most.failure));
+      this.#answered(member);
+      for await (const line of lines(answer, most.message)) {
+        const message = parseText(line);
+        const failure = parseFailure(message);
+        if (failure) throw etcdError(failure);
+        yield message;
+      }
+    } catch (error) {
+      if (signal.aborted) return;
+      const reason = dead.signal.aborted ? dead.signal.reason : error;
+      if (!(reason instanceof EtcdError && !reason.retry)) this.#failed(member, reason);
+      throw this.#error(reason);
+    } finally {
+      clearInterval(heart);
+      dead.abort();
+    }
+  }
+
+  /** A reading that needs the member's quorum; streams of one member share it. */
+  #beat(member: Member): Promise<void> {
+    member.pulse ??= post(member.calls, '/v3/kv/range', { key: 'AA==', keys_only: true }, { timeout: pulse.patience })
+      .then(() => this.#answered(member))
+      .finally(() => {
+        delete member.pulse;
+      });
+    return member.pulse;
+  }
+
+  status(): StoreStatus {
+    return {
+      url: this.#url,
+      members: this.#members.map(({ origin, healthy }) => ({ url: origin, healthy })),
+      ...(this.#lastAnswer !== undefined && { lastAnswer: this.#lastAnswer }),
+      ...(this.#failingSince !== undefined && { failingSince: this.#failingSince }),
+      ...(this.#lastError !== undefined && { lastError: this.#lastError }),
+    };
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#members.flatMap(({ calls, streams }) => [calls.destroy(), streams.destroy()]));
+  }
+
+  #at(index: number): Member {
+    const member = this.#members[index % this.#members.length];
+    if (member === undefined) throw new StoreError('the store has no member', { retry: false });
+    return member;
+  }
+
+  #answered(member: Member): void {
+    member.healthy = true;
+    this.#lastAnswer = new Date().toISOString();
+    this.#failingSince = undefined;
+    this.#lastError = undefined;
+  }
+
+  #failed(member: Member, error: unknown): void {
+    member.healthy = false;
+    if (this.#at(this.#current) === member) this.#current = (this.#current + 1) % this.#members.length;
+    this.#failingSince ??= new Date().toISOString();
+    this.#lastError = `${member.origin}: ${reasonOf(error)}`;
+  }
+
+  #error(cause: unknown): StoreError {
+    const message = `the store ${this.#url} failed: ${reasonOf(cause)}`;
+    if (cause instanceof EtcdError) return new EtcdError(message, { cause, code: cause.code, retry: cause.retry });
+    return new StoreError(message, { cause, retry: cause instanceof StoreError ? cause.retry : true });
+  }
+}
+
+const pulse = { every: 3_000, patience: 3_000 } as const;
+const json = { 'content-type': 'application/json' } as const;
+
+function poolsOf(origin: string): Pick<Member, 'origin' | 'calls' | 'streams'> {
+  // libuv then probes every second and gives up after ten: a peer that vanished is noticed within 15 s.
+  const connect = { timeout: 1_500, keepAlive: true, keepAliveInitialDelay: 5_000 };
+  return {
+    origin,
+    calls: new Pool(origin, { connections: 32, keepAliveTimeout: 60_000, connect }),
+    streams: new Pool(origin, { connections: null, headersTimeout: 5_000, bodyTimeout: 0, connect }),
+  };
+}
+
+function requestOf(path: string, body: object): Dispatcher.RequestOptions {
+  return { path, method: 'POST', headers: json, body: JSON.stringify(body) };
+}
+
+async function post(
+  pool: Pool,
+  path: string,
+  body: object,
+  { signal, timeout }: { signal?: AbortSignal | undefined; timeout: number },
+): Promise<unknown> {
+  const over = new AbortController();
+  const late = () => over.abort(new StoreError(`it did not answer within ${Math.round(timeout)} ms`, { retry: true }));
+  const timer = setTimeout(late, timeout);
+  const abort = () => over.abort(signal?.reason);
+  if (signal?.aborted) abort();
+  signal?.addEventListener('abort', abort, { once: true });
+  try {
+    const answer = await pool.request({ ...requestOf(path, body), signal: over.signal });
+    const text = await textOf(answer.body, most.answer);
+    if (answer.statusCode !== 200) throw failureOf(answer.statusCode, text);
+    const message = parseText(text);
+    const failure = parseFailure(message);
+    if (failure) throw etcdError(failure);
+    return message;
+  } finally {
+    clearTimeout(timer);
+    signal?.removeEventListener('abort', abort);
+  }
+}
+
+async function textOf(body: AsyncIterable<Uint8Array>, limit: number): Promise<string> {
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  for await (const chunk of body) {
+    length += chunk.length;
+    if (length > limit) throw new StoreError(`its answer is longer than ${limit} bytes`, { retry: false });
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString('utf8');
+}
+
+function parseText(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new StoreError('its answer is not JSON; is it an etcd', { cause, retry: true });
+  }
+}
+
+function failureOf(statusCode: number, text: string): StoreError {
+  try {
+    const failure = parseFailure(JSON.parse(text));
+    if (failure) return etcdError(failure);
+  } catch {
+    // Not JSON: the status says more.
+  }
+  return new StoreError(`it answered with HTTP status ${statusCode}; is it an etcd with the v3 API`, {
+    retry: statusCode >= 500,
+  });
+}
+
+function etcdError({ code, message }: { code: number; message: string }): EtcdError {
+  return new EtcdError(message, { code, retry: passing.has(code) });
+}
+
+function isUnsent(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && unsent.has(String(error.code));
+}
+
+function reasonOf(error: unknown): string {
+  if (error instanceof AggregateError) return [...new Set(error.errors.map(messageOf))].join(', ');
+  return messageOf(error);
+}

@@ -1,0 +1,63 @@
+import { once } from 'node:events';
+import { Worker } from 'node:worker_threads';
+import type { Answer, Answered, Asked, Opened, Request } from './protocol.ts';
+
+/** A database file, owned by a thread of its own so that a flush to disk never stops the main loop. */
+export interface Database {
+  /** Answers come in the order of the requests. @throws Error */
+  ask(request: Request): Promise<Exclude<Answer, { kind: 'failed' }>>;
+  /** Finishes what was asked; then the file is free. May be called twice. */
+  close(): Promise<void>;
+}
+
+interface Waiting {
+  readonly resolve: (answer: Exclude<Answer, { kind: 'failed' }>) => void;
+  readonly reject: (error: Error) => void;
+}
+
+/** @throws Error with a sentence that says what to do */
+export async function openDatabase(path: string): Promise<Database> {
+  const extension = import.meta.url.slice(import.meta.url.lastIndexOf('.'));
+  const worker = new Worker(new URL(`./worker${extension}`, import.meta.url), { workerData: path });
+  const [opened]: [Opened] = await once(worker, 'message').then(([message]) => [message]);
+  if (opened.kind === 'refused') throw new Error(opened.message);
+
+  const waiting = new Map<number, Waiting>();
+  let last = 0;
+  let ended: Error | undefined;
+  const exited = once(worker, 'exit');
+  const end = (reason: Error) => {
+    ended ??= reason;
+    for (const { reject } of waiting.values()) reject(ended);
+    waiting.clear();
+  };
+  worker.on('error', (error) => end(new Error(`${path}: its thread failed: ${error.message}`, { cause: error })));
+  worker.on('exit', () => end(new Error(`${path} is closed`)));
+  worker.on('message', (answers: readonly Answered[]) => {
+    for (const { id, answer } of answers) {
+      const asker = waiting.get(id);
+      waiting.delete(id);
+      if (answer.kind === 'failed') asker?.reject(new Error(answer.message));
+      else asker?.resolve(answer);
+    }
+  });
+
+  let closing: Promise<unknown> | undefined;
+  return {
+    ask(request) {
+      if (ended || closing) return Promise.reject(ended ?? new Error(`${path} is closed`));
+      const id = ++last;
+      return new Promise((resolve, reject) => {
+        waiting.set(id, { resolve, reject });
+        worker.postMessage({ id, request } satisfies Asked);
+      });
+    },
+    async close() {
+      if (!closing) {
+        closing = exited;
+        worker.postMessage(null);
+      }
+      await closing;
+    },
+  };
+}

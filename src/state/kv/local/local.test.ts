@@ -1,0 +1,4 @@
+import { storeKinds } from '../harness.contract.ts';
+import { storeContract } from '../store.contract.ts';
+
+for (const kind of storeKinds) if (!kind.shared) storeContract(kind);

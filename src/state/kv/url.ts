@@ -1,0 +1,71 @@
+import { isIPv6 } from 'node:net';
+import { ParseError } from '../../lib/errors.ts';
+
+/** Where the shared state lives. */
+export type StoreUrl =
+  | { readonly kind: 'etcd'; readonly members: readonly string[]; readonly root: string }
+  | { readonly kind: 'local'; readonly path?: string; readonly root: string };
+
+const most = { text: 4096, members: 16, root: 128 } as const;
+const defaultRoot = '/skein';
+/** Stores to come: named apart, so that nobody takes them for a slip of the pen. */
+const later = ['etcds', 'consul', 'zk', 'mesh'];
+const known = 'there are etcd://HOST:PORT[,HOST:PORT…][/PREFIX] and local:[PATH]';
+
+/** @throws ParseError naming the schemes that exist */
+export function parseStoreUrl(text: string): StoreUrl {
+  if (text.length > most.text) throw new ParseError(`the store's URL has more than ${most.text} characters`);
+  const scheme = /^([a-z][a-z0-9+.-]*):/i.exec(text)?.[1]?.toLowerCase();
+  if (scheme === undefined) throw new ParseError(`${quote(text)} is not the URL of a store; ${known}`);
+  const rest = text.slice(scheme.length + 1);
+  if (scheme === 'etcd') return parseEtcd(rest, text);
+  if (scheme === 'local') return parseLocal(rest, text);
+  const reason = later.includes(scheme) ? `${scheme} stores do not work yet` : `there is no store ${quote(scheme)}`;
+  throw new ParseError(`${quote(text)}: ${reason}; ${known}`);
+}
+
+function parseEtcd(rest: string, text: string): StoreUrl {
+  const [, list, prefix = ''] = /^\/\/([^/]*)(\/.*)?$/.exec(rest) ?? [];
+  if (list === undefined || list === '') throw new ParseError(`${quote(text)} names no member; ${known}`);
+  const members = [...new Set(list.split(',').map((member) => parseMember(member, text)))];
+  if (members.length > most.members) throw new ParseError(`${quote(text)} names more than ${most.members} members`);
+  const root = prefix.replace(/\/+$/, '') || defaultRoot;
+  if (root.length > most.root || !/^(\/[A-Za-z0-9._-]+)+$/.test(root)) {
+    throw new ParseError(
+      `${quote(text)}: ${quote(root)} is not a prefix such as /skein: letters, digits, . _ - and / are allowed`,
+    );
+  }
+  return { kind: 'etcd', members, root };
+}
+
+/** `10.0.0.1:2379`, `[2001:db8::1]:2379`, `etcd1`; without a port etcd's own. */
+function parseMember(member: string, text: string): string {
+  const [, host = '', digits = '2379'] = /^(\[[^\]]*\]|[^:[\]]*)(?::(\d{1,5}))?$/.exec(member) ?? [];
+  const port = Number(digits);
+  const named = /^[A-Za-z0-9]([A-Za-z0-9.-]{0,252})$/.test(host);
+  if ((!named && !isIPv6(host.slice(1, -1))) || port < 1 || port > 65535) {
+    throw new ParseError(`${quote(text)}: ${quote(member)} is not HOST:PORT`);
+  }
+  return `${host}:${port}`;
+}
+
+function parseLocal(rest: string, text: string): StoreUrl {
+  if (rest === '') return { kind: 'local', root: defaultRoot };
+  const path = rest.startsWith('///') ? rest.slice(2) : rest;
+  if (!path.startsWith('/') || path.startsWith('//') || path.includes('\0')) {
+    throw new ParseError(
+      `${quote(text)}: the path of a local store begins with /, such as local:/var/lib/skein/store.db`,
+    );
+  }
+  return { kind: 'local', path, root: defaultRoot };
+}
+
+/** The canonical text, as `status` and the sentences name it. */
+export function formatStoreUrl(url: StoreUrl): string {
+  if (url.kind === 'local') return `local:${url.path ?? ''}`;
+  return `etcd://${url.members.join(',')}${url.root === defaultRoot ? '' : url.root}`;
+}
+
+function quote(text: string): string {
+  return JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}…` : text);
+}
