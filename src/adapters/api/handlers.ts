@@ -1,0 +1,265 @@
+import { randomBytes } from 'node:crypto';
+import { release } from 'node:os';
+import type { Readable, Writable } from 'node:stream';
+import type { Containers } from '../../controllers/containers/containers.ts';
+import type { Endpoints, Sandbox } from '../../controllers/endpoints/endpoints.ts';
+import type { Hosts } from '../../controllers/hosts/hosts.ts';
+import type { Networks } from '../../controllers/networks/networks.ts';
+import { Refusal } from '../../lib/errors.ts';
+import type { Container } from '../../model/container.ts';
+import { describeApi } from './description.ts';
+import type { AnswerOf, JsonRouteKey, RequestOf } from './routes.ts';
+import type { ContainerView, NetworkView, StatusView, StoreView } from './schema.ts';
+import { type Gateway, gatewayName, viewAttached, viewContainer, viewGateway, viewHost, viewNetwork } from './view.ts';
+
+/** What the API answers from. */
+export interface ApiNeeds {
+  readonly hosts: Pick<Hosts, 'self' | 'cluster' | 'list'>;
+  readonly networks: Pick<Networks, 'create' | 'list' | 'find' | 'remove'>;
+  readonly endpoints: Pick<Endpoints, 'openSandbox' | 'connect' | 'disconnect' | 'closeSandbox' | 'sandboxes' | 'list'>;
+  readonly containers: Containers;
+  readonly store: { status(): Readonly<StoreView> };
+  /** Records of the store that are nonsense. */
+  readonly skipped: () => StatusView['skipped'];
+  /** The gateway bridge, once it exists. */
+  readonly gateway: () => Gateway | undefined;
+  /** Begins to end the daemon; returns at once. */
+  readonly stop: () => void;
+  readonly started: string;
+}
+
+export type JsonHandlers = {
+  readonly [K in JsonRouteKey]: (
+    request: RequestOf<K>,
+    options: { readonly signal: AbortSignal },
+  ) => AnswerOf<K> | Promise<AnswerOf<K>>;
+};
+
+export interface Handlers extends JsonHandlers {
+  readonly readOutput: (request: RequestOf<'readOutput'>, options: { readonly signal: AbortSignal }) => Readable;
+  readonly writeInput: (request: RequestOf<'writeInput'>) => Writable;
+}
+
+export const apiVersion = '1';
+
+/** What each route does, said in the controllers' words. */
+export function openHandlers(needs: ApiNeeds): Handlers {
+  const { hosts, networks, endpoints, containers, store, skipped, gateway, stop, started } = needs;
+  const self = hosts.self.id;
+
+  function getStatus(): StatusView {
+    const { id, generation, featureLevel, dataPort, underlay } = hosts.cluster;
+    const known = hosts.list();
+    const mine = known.find(({ host }) => host.id === self) ?? { host: hosts.self, state: 'alive' as const };
+    const all = containers.list();
+    return {
+      version: hosts.self.version,
+      pid: process.pid,
+      started,
+      cluster: { id, generation, featureLevel, dataPort, underlay },
+      store: store.status(),
+      host: viewHost(mine, self),
+      hosts: {
+        alive: known.filter(({ state }) => state === 'alive').length,
+        lost: known.filter(({ state }) => state === 'lost').length,
+      },
+      networks: networks.list().length,
+      containers: { all: all.length, running: all.filter(isRunning).length },
+      sandboxes: endpoints.sandboxes().length,
+      skipped: skipped(),
+    };
+  }
+
+  function listNetworks(): NetworkView[] {
+    return [...networks.list().map((network) => viewNetwork(network, [], self)), ...bridge()];
+  }
+
+  function bridge(): NetworkView[] {
+    const way = gateway();
+    if (way === undefined) return [];
+    return [viewGateway(way, { self, since: hosts.self.started, sandboxes: endpoints.sandboxes() })];
+  }
+
+  async function getNetwork(name: string): Promise<NetworkView> {
+    const local = bridge().find(
+      ({ Name, Id }) => name === Name || name === Id || (name.length >= 12 && Id.startsWith(name)),
+    );
+    if (local !== undefined) return local;
+    const network = networks.find(name);
+    const states = await endpoints.list(network.id);
+    return viewNetwork(
+      network,
+      states.map(({ endpoint }) => endpoint),
+      self,
+    );
+  }
+
+  function getContainer(nameOrId: string): ContainerView {
+    return view(containers.find(nameOrId));
+  }
+
+  function view(container: Container): ContainerView {
+    return viewContainer(container, {
+      sandbox: sandboxOf(container.sandbox),
+      networks: new Map(networks.list().map((network) => [network.id, network])),
+      gateway: gateway(),
+      self,
+    });
+  }
+
+  function sandboxOf(id: string): Sandbox | undefined {
+    return endpoints.sandboxes().find((sandbox) => sandbox.id === id);
+  }
+
+  function refuseGateway(name: string): void {
+    if (name === gatewayName) {
+      throw new Refusal('forbidden', `${gatewayName} is this host's own bridge: containers join it by themselves`);
+    }
+  }
+
+  async function inspect(name: string): Promise<AnswerOf<'inspect'>> {
+    try {
+      return { Kind: 'container', Container: getContainer(name) };
+    } catch (error) {
+      if (!isAbsent(error)) throw error;
+    }
+    try {
+      return { Kind: 'network', Network: await getNetwork(name) };
+    } catch (error) {
+      if (!isAbsent(error)) throw error;
+      throw new Refusal('not-found', `no such object: ${name}`);
+    }
+  }
+
+  async function connect(name: string, body: RequestOf<'connectContainer'>['body']) {
+    refuseGateway(name);
+    const { container: reference, ...wishes } = body;
+    const container = containers.find(reference);
+    if (!isRunning(container)) throw new Refusal('conflict', `container ${container.name} is not running`);
+    const endpoint = await endpoints.connect({
+      ...wishes,
+      sandbox: container.sandbox,
+      network: name,
+      name: container.name,
+      aliases: [...new Set([...wishes.aliases, container.id.slice(0, 12)])],
+    });
+    return attached(container.sandbox, endpoint.network);
+  }
+
+  function attached(id: string, network: string) {
+    const sandbox = sandboxOf(id);
+    const local = sandbox?.endpoints.get(network);
+    if (sandbox === undefined || local === undefined) {
+      throw new Refusal('conflict', `sandbox ${id} was disconnected again meanwhile`);
+    }
+    return viewAttached(sandbox, local);
+  }
+
+  async function attach({ path, pid, exit, name, network, ...wishes }: RequestOf<'attach'>['body']) {
+    refuseGateway(network);
+    const { id } = networks.find(network);
+    const place = { ...wishes, network: id, name: name ?? randomBytes(6).toString('hex') };
+    const sandbox = await endpoints.openSandbox({ adopt: namespaceOf({ path, pid }), exit, connect: [place] });
+    return attached(sandbox.id, id);
+  }
+
+  async function detach({ network, path, pid, sandbox }: RequestOf<'detach'>['body']) {
+    const id = sandbox ?? (await adopted(namespaceOf({ path, pid })));
+    try {
+      await endpoints.disconnect(id, networks.find(network).id);
+    } finally {
+      await letGoOfEmpty(id);
+    }
+    return {};
+  }
+
+  /** A namespace that was adopted is found again; one that was not is adopted for a moment, and has no endpoint. */
+  async function adopted(adopt: { path: string } | { pid: number }): Promise<string> {
+    return (await endpoints.openSandbox({ adopt, exit: false })).id;
+  }
+
+  async function letGoOfEmpty(id: string): Promise<void> {
+    const sandbox = sandboxOf(id);
+    if (sandbox !== undefined && sandbox.container === undefined && sandbox.endpoints.size === 0) {
+      await endpoints.closeSandbox(id);
+    }
+  }
+
+  return {
+    getVersion: () => ({
+      Version: hosts.self.version,
+      ApiVersion: apiVersion,
+      FeatureLevel: hosts.self.featureLevel,
+      NodeVersion: process.versions.node,
+      KernelVersion: release(),
+      Os: process.platform,
+      Arch: process.arch,
+    }),
+    getStatus,
+    getDescription: () => ({ ...describeApi(hosts.self.version) }),
+    stopDaemon: () => {
+      stop();
+      return {};
+    },
+    listHosts: () => hosts.list().map((state) => viewHost(state, self)),
+    listNetworks,
+    createNetwork: async ({ body }) => ({ Id: (await networks.create(body)).id }),
+    getNetwork: ({ params }) => getNetwork(params.name),
+    removeNetwork: async ({ params }) => {
+      refuseGateway(params.name);
+      const { id, name } = await networks.remove(params.name);
+      return { Id: id, Name: name };
+    },
+    connectContainer: ({ params, body }) => connect(params.name, body),
+    disconnectContainer: async ({ params, body }) => {
+      refuseGateway(params.name);
+      await endpoints.disconnect(containers.find(body.container).sandbox, networks.find(params.name).id);
+      return {};
+    },
+    inspect: ({ params }) => inspect(params.name),
+    listContainers: ({ query }) =>
+      containers
+        .list()
+        .filter((container) => query.all || isRunning(container))
+        .map(view),
+    runContainer: async ({ body }) => ({ Id: (await containers.run(body)).id }),
+    getContainer: ({ params }) => getContainer(params.name),
+    removeContainer: async ({ params, query }) => {
+      const { id, name } = await containers.remove(params.name, query);
+      return { Id: id, Name: name };
+    },
+    killContainer: async ({ params, body }) => {
+      await containers.kill(params.name, body.signal);
+      return {};
+    },
+    execContainer: async ({ params, body }) => ({ Id: await containers.streams.exec(params.name, body) }),
+    readOutput: ({ params, query }, options) => {
+      if (query.tail !== undefined && query.offset !== undefined) {
+        throw new Refusal('invalid', 'the query: tail and offset exclude each other');
+      }
+      return containers.streams.output(params.id, { ...query, ...options });
+    },
+    writeInput: ({ params }) => containers.streams.input(params.id),
+    resizeTerminal: async ({ params, body }) => {
+      await containers.streams.resize(params.id, body);
+      return {};
+    },
+    waitForExit: async ({ params }, options) => ({ StatusCode: await containers.streams.wait(params.id, options) }),
+    attach: ({ body }) => attach(body),
+    detach: ({ body }) => detach(body),
+  };
+}
+
+function namespaceOf({ path, pid }: { path?: string | undefined; pid?: number | undefined }) {
+  if (path !== undefined && pid === undefined) return { path };
+  if (pid !== undefined && path === undefined) return { pid };
+  throw new Refusal('invalid', 'the body: give either the path or the pid of a network namespace');
+}
+
+function isRunning({ state }: Container): boolean {
+  return state.status === 'running';
+}
+
+function isAbsent(error: unknown): boolean {
+  return error instanceof Refusal && error.kind === 'not-found';
+}

@@ -1,0 +1,299 @@
+import * as v from 'valibot';
+import { AddressText, HexId, HostId, Labels, Mac, most, Name, PrefixText, SandboxId, Text } from '../../model/text.ts';
+
+/**
+ * What goes over the API. Requests are strict: an unknown field is refused, so that nothing asked for is silently left
+ * out. Answers are loose: a client keeps what a newer daemon adds. Containers and networks have Docker's field names.
+ */
+
+/** The longest body that is read, in bytes. */
+export const longestBody = 1024 * 1024;
+
+const Argument = v.pipe(v.string(), v.maxLength(128 * 1024, 'is longer than 131072 characters'));
+const Command = v.pipe(
+  v.array(Argument),
+  v.minLength(1, 'is empty: give the program to run'),
+  v.maxLength(4096, 'has more than 4096 arguments'),
+);
+const Environment = v.pipe(
+  v.array(v.pipe(Argument, v.regex(/^[^=\0]+=[^\0]*$/, 'is not KEY=VALUE'))),
+  v.maxLength(4096, 'has more than 4096 variables'),
+);
+const Aliases = v.pipe(v.array(Name), v.maxLength(most.aliases, `are more than ${most.aliases}`));
+const Reference = v.pipe(
+  v.string(),
+  v.minLength(1, 'is empty'),
+  v.maxLength(most.name, `is longer than ${most.name} characters`),
+);
+const Path = v.pipe(
+  v.string(),
+  v.maxLength(4096, 'is longer than 4096 characters'),
+  v.regex(/^\/[^\0]*$/, 'is not an absolute path'),
+);
+const Pid = v.pipe(v.number(), v.integer('is not a whole number'), v.minValue(1, 'is smaller than 1'));
+const size = (largest: number) =>
+  v.pipe(
+    v.number(),
+    v.integer('is not a whole number'),
+    v.minValue(1, 'is smaller than 1'),
+    v.maxValue(largest, `is larger than ${largest}`),
+  );
+
+/** A number in a path or query, where everything is text. */
+const Digits = v.pipe(v.string(), v.regex(/^\d{1,15}$/, 'is not a whole number'), v.transform(Number));
+const Flag = v.pipe(
+  v.picklist(['true', 'false'], 'is neither true nor false'),
+  v.transform((text) => text === 'true'),
+);
+
+export const CreateNetworkBody = v.strictObject({
+  name: Name,
+  driver: v.exactOptional(Text),
+  subnets: v.optional(
+    v.pipe(
+      v.array(v.strictObject({ subnet: PrefixText, gateway: v.exactOptional(AddressText) })),
+      v.maxLength(most.subnets, `are more than ${most.subnets}`),
+    ),
+    [],
+  ),
+  ipv6: v.optional(v.boolean(), false),
+  labels: v.optional(Labels, {}),
+});
+
+const Wishes = { ip: v.exactOptional(AddressText), ip6: v.exactOptional(AddressText), mac: v.exactOptional(Mac) };
+
+export const ConnectBody = v.strictObject({ container: Reference, aliases: v.optional(Aliases, []), ...Wishes });
+export const DisconnectBody = v.strictObject({ container: Reference });
+
+export const RunBody = v.strictObject({
+  command: Command,
+  name: v.exactOptional(Name),
+  hostname: v.exactOptional(
+    v.pipe(
+      v.string(),
+      v.maxLength(63, 'is longer than 63 characters'),
+      v.regex(/^[a-zA-Z0-9][a-zA-Z0-9.-]*$/, 'is not a host name'),
+    ),
+  ),
+  network: v.exactOptional(Reference),
+  aliases: v.optional(Aliases, []),
+  env: v.optional(Environment, []),
+  rootfs: v.exactOptional(Path),
+  interactive: v.optional(v.boolean(), false),
+  tty: v.optional(v.boolean(), false),
+  remove: v.optional(v.boolean(), false),
+  ...Wishes,
+});
+
+export const ExecBody = v.strictObject({
+  command: Command,
+  env: v.optional(Environment, []),
+  interactive: v.optional(v.boolean(), false),
+  tty: v.optional(v.boolean(), false),
+});
+
+export const KillBody = v.strictObject({
+  signal: v.optional(v.pipe(v.string(), v.regex(/^[A-Za-z0-9+-]{1,16}$/, 'is not a signal')), 'SIGKILL'),
+});
+export const ResizeBody = v.strictObject({ rows: size(65535), columns: size(65535) });
+
+const Namespace = { path: v.exactOptional(Path), pid: v.exactOptional(Pid) };
+export const AttachBody = v.strictObject({
+  network: Reference,
+  ...Namespace,
+  name: v.exactOptional(Name),
+  aliases: v.optional(Aliases, []),
+  /** Also the way out of the host. */
+  exit: v.optional(v.boolean(), false),
+  ...Wishes,
+});
+export const DetachBody = v.strictObject({ network: Reference, ...Namespace, sandbox: v.exactOptional(SandboxId) });
+
+export const NoQuery = v.strictObject({});
+export const ForceQuery = v.strictObject({ force: v.optional(Flag, 'false') });
+export const ListContainersQuery = v.strictObject({ all: v.optional(Flag, 'false') });
+export const OutputQuery = v.strictObject({
+  follow: v.optional(Flag, 'false'),
+  tail: v.exactOptional(Digits),
+  offset: v.exactOptional(Digits),
+});
+
+export const ReferenceParams = v.strictObject({ name: Reference });
+export const StreamParams = v.strictObject({ id: HexId });
+
+const IntegerView = v.number();
+
+export const VersionView = v.looseObject({
+  Version: v.string(),
+  ApiVersion: v.string(),
+  FeatureLevel: IntegerView,
+  NodeVersion: v.string(),
+  KernelVersion: v.string(),
+  Os: v.string(),
+  Arch: v.string(),
+});
+
+export const HostView = v.looseObject({
+  id: HostId,
+  name: v.string(),
+  advertise: v.string(),
+  data: v.string(),
+  mtu: IntegerView,
+  version: v.string(),
+  state: v.picklist(['alive', 'lost']),
+  lastSeen: v.optional(v.string()),
+  /** Whether it is the host that answers. */
+  self: v.boolean(),
+});
+
+export const StoreView = v.looseObject({
+  url: v.string(),
+  members: v.array(v.looseObject({ url: v.string(), healthy: v.boolean() })),
+  lastAnswer: v.optional(v.string()),
+  failingSince: v.optional(v.string()),
+  lastError: v.optional(v.string()),
+});
+
+export const StatusView = v.looseObject({
+  version: v.string(),
+  pid: IntegerView,
+  started: v.string(),
+  cluster: v.looseObject({
+    id: v.string(),
+    generation: IntegerView,
+    featureLevel: IntegerView,
+    dataPort: IntegerView,
+    underlay: IntegerView,
+  }),
+  store: StoreView,
+  host: HostView,
+  hosts: v.looseObject({ alive: IntegerView, lost: IntegerView }),
+  networks: IntegerView,
+  containers: v.looseObject({ all: IntegerView, running: IntegerView }),
+  sandboxes: IntegerView,
+  /** Records of the store that are nonsense and were left out. */
+  skipped: v.array(v.looseObject({ place: v.string(), reason: v.string() })),
+});
+
+export const NetworkView = v.looseObject({
+  Name: v.string(),
+  Id: v.string(),
+  Created: v.string(),
+  Scope: v.string(),
+  Driver: v.string(),
+  EnableIPv6: v.boolean(),
+  IPAM: v.looseObject({
+    Driver: v.string(),
+    Options: v.record(v.string(), v.string()),
+    Config: v.array(
+      v.looseObject({ Subnet: v.string(), IPRange: v.optional(v.string()), Gateway: v.optional(v.string()) }),
+    ),
+  }),
+  Internal: v.boolean(),
+  Attachable: v.boolean(),
+  Ingress: v.boolean(),
+  ConfigFrom: v.looseObject({ Network: v.string() }),
+  ConfigOnly: v.boolean(),
+  Containers: v.record(
+    v.string(),
+    v.looseObject({
+      Name: v.string(),
+      EndpointID: v.string(),
+      MacAddress: v.string(),
+      IPv4Address: v.string(),
+      IPv6Address: v.string(),
+    }),
+  ),
+  Options: v.record(v.string(), v.string()),
+  Labels: v.record(v.string(), v.string()),
+});
+
+export const ContainerView = v.looseObject({
+  Id: v.string(),
+  Created: v.string(),
+  Path: v.string(),
+  Args: v.array(v.string()),
+  State: v.looseObject({
+    Status: v.picklist(['created', 'running', 'exited']),
+    Running: v.boolean(),
+    Pid: IntegerView,
+    ExitCode: IntegerView,
+    StartedAt: v.string(),
+    FinishedAt: v.string(),
+  }),
+  Name: v.string(),
+  HostConfig: v.looseObject({ AutoRemove: v.boolean() }),
+  Config: v.looseObject({
+    Hostname: v.string(),
+    Tty: v.boolean(),
+    OpenStdin: v.boolean(),
+    Env: v.array(v.string()),
+    Cmd: v.array(v.string()),
+  }),
+  NetworkSettings: v.looseObject({
+    SandboxID: v.string(),
+    SandboxKey: v.string(),
+    Networks: v.record(
+      v.string(),
+      v.looseObject({
+        NetworkID: v.string(),
+        EndpointID: v.string(),
+        Gateway: v.string(),
+        IPAddress: v.string(),
+        IPPrefixLen: IntegerView,
+        IPv6Gateway: v.string(),
+        GlobalIPv6Address: v.string(),
+        GlobalIPv6PrefixLen: IntegerView,
+        MacAddress: v.string(),
+        Aliases: v.array(v.string()),
+      }),
+    ),
+  }),
+});
+
+export const ObjectView = v.variant('Kind', [
+  v.looseObject({ Kind: v.literal('network'), Network: NetworkView }),
+  v.looseObject({ Kind: v.literal('container'), Container: ContainerView }),
+]);
+
+export const AttachedView = v.looseObject({
+  endpoint: v.string(),
+  network: v.string(),
+  name: v.string(),
+  sandbox: v.string(),
+  /** `/run/skein/netns/<sandbox>` */
+  key: v.string(),
+  interface: v.string(),
+  mac: v.string(),
+  addresses: v.array(v.string()),
+});
+
+export const Created = v.looseObject({ Id: v.string() });
+export const Named = v.looseObject({ Id: v.string(), Name: v.string() });
+export const Done = v.looseObject({});
+export const Exited = v.looseObject({ StatusCode: IntegerView });
+
+/** What every status from 400 up carries. `exitCode`: the command could not be executed, 126 or 127. */
+export const Problem = v.looseObject({
+  error: v.string(),
+  kind: v.picklist([
+    'invalid',
+    'not-found',
+    'conflict',
+    'forbidden',
+    'unavailable',
+    'unsupported',
+    'not-executed',
+    'internal',
+  ]),
+  exitCode: v.optional(v.picklist([126, 127])),
+});
+
+export type VersionView = v.InferOutput<typeof VersionView>;
+export type HostView = v.InferOutput<typeof HostView>;
+export type StoreView = v.InferOutput<typeof StoreView>;
+export type StatusView = v.InferOutput<typeof StatusView>;
+export type NetworkView = v.InferOutput<typeof NetworkView>;
+export type ContainerView = v.InferOutput<typeof ContainerView>;
+export type AttachedView = v.InferOutput<typeof AttachedView>;
+export type Problem = v.InferOutput<typeof Problem>;

@@ -1,0 +1,202 @@
+import { chmod, chown, readFile, unlink } from 'node:fs/promises';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import { connect } from 'node:net';
+import { pipeline } from 'node:stream/promises';
+import { createAdaptorServer, type HttpBindings } from '@hono/node-server';
+import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response';
+import { type Context, Hono } from 'hono';
+import { CommandFailed } from '../../controllers/containers/containers.ts';
+import { messageOf, ParseError, Refusal, type RefusalKind } from '../../lib/errors.ts';
+import type { Log } from '../../lib/log.ts';
+import { Scope } from '../../lib/scope.ts';
+import { type ApiNeeds, type Handlers, type JsonHandlers, openHandlers } from './handlers.ts';
+import { parseBody, parseInput } from './parse.ts';
+import { type JsonRouteKey, type RequestOf, type Route, type RouteKey, routes } from './routes.ts';
+import { longestBody, NoQuery, type Problem } from './schema.ts';
+
+export interface ApiInit {
+  /** Paths of the unix sockets to listen on. */
+  readonly sockets: readonly string[];
+}
+
+type Env = { Bindings: HttpBindings };
+
+const statuses = {
+  invalid: 400,
+  forbidden: 403,
+  'not-found': 404,
+  conflict: 409,
+  unsupported: 501,
+  unavailable: 503,
+} as const satisfies Record<RefusalKind, number>;
+
+/** Serves the API; resolves when every socket listens. Closing cuts streams off, so that their readers come again. */
+export async function openApi(
+  needs: ApiNeeds & { readonly log: Log },
+  { sockets }: ApiInit,
+): Promise<{ close(): Promise<void> }> {
+  const app = routeAll(openHandlers(needs), needs.log);
+  const scope = new Scope();
+  try {
+    for (const path of sockets) {
+      const server = createAdaptorServer({ fetch: app.fetch }) as Server;
+      // A stream to a container's input may take days.
+      server.requestTimeout = 0;
+      await listen(server, path);
+      scope.defer(() => closeServer(server, path));
+    }
+  } catch (error) {
+    await scope.close();
+    throw error;
+  }
+  return scope;
+}
+
+/** Whether a daemon answers on this socket. */
+export function answers(path: string): Promise<boolean> {
+  const { promise, resolve } = Promise.withResolvers<boolean>();
+  const socket = connect({ path }, () => resolve(true));
+  socket.once('error', () => resolve(false));
+  return promise.finally(() => socket.destroy());
+}
+
+function routeAll(handlers: Handlers, log: Log): Hono<Env> {
+  const app = new Hono<Env>();
+  for (const key of Object.keys(routes) as RouteKey[]) {
+    const { method, path } = routes[key];
+    app.on(method, `/v1${path}`, (context) => serve(key, context, handlers));
+  }
+  app.notFound((context) =>
+    refuse(context, new Refusal('not-found', `there is no ${context.req.method} ${context.req.path}`)),
+  );
+  app.onError((error, context) => {
+    const { status, problem } = problemOf(error);
+    if (status === 500) log.error('request failed', { method: context.req.method, path: context.req.path, error });
+    return context.json(problem, status);
+  });
+  return app;
+}
+
+function refuse(context: Context<Env>, refusal: Refusal): Response {
+  const { status, problem } = problemOf(refusal);
+  return context.json(problem, status);
+}
+
+async function serve(key: RouteKey, context: Context<Env>, handlers: Handlers): Promise<Response> {
+  const { incoming, outgoing } = context.env;
+  const { signal } = context.req.raw;
+  switch (key) {
+    case 'readOutput':
+      return await sendFrames(handlers[key](await read(key, context), { signal }), outgoing);
+    case 'writeInput':
+      await receiveBytes(incoming, handlers[key](await read(key, context)));
+      return context.json({});
+    default:
+      return context.json(await call(key, context, { handlers, signal }));
+  }
+}
+
+async function call<K extends JsonRouteKey>(
+  key: K,
+  context: Context<Env>,
+  { handlers, signal }: { handlers: JsonHandlers; signal: AbortSignal },
+): Promise<object> {
+  return await handlers[key](await read(key, context), { signal });
+}
+
+/** The parts of a request that the route has, each read with its schema. @throws Refusal 'invalid' */
+async function read<K extends RouteKey>(key: K, context: Context<Env>): Promise<RequestOf<K>> {
+  const { params, query, body }: Route = routes[key];
+  return {
+    params: params && parseInput(params, context.req.param(), 'the path'),
+    query: parseInput(query ?? NoQuery, context.req.query(), 'the query'),
+    body: body === undefined || body === 'bytes' ? undefined : parseInput(body, await readBody(context), 'the body'),
+  } as RequestOf<K>;
+}
+
+async function readBody(context: Context<Env>): Promise<unknown> {
+  const bytes = await readBytes(context.env.incoming);
+  const type = context.req.header('content-type')?.split(';', 1)[0]?.trim().toLowerCase();
+  if (bytes.length > 0 && type !== 'application/json') {
+    throw new Refusal(
+      'invalid',
+      `the body: is ${JSON.stringify(type ?? 'of no type').slice(0, 80)}, not application/json`,
+    );
+  }
+  return parseBody(bytes, 'the body');
+}
+
+/** What is too long is read on and thrown away, up to a limit, so that the sender gets to read the answer. */
+async function readBytes(incoming: IncomingMessage): Promise<Uint8Array> {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of incoming) {
+    if (!Buffer.isBuffer(chunk)) continue;
+    length += chunk.length;
+    if (length <= longestBody) chunks.push(chunk);
+    else if (length > 64 * longestBody) break;
+  }
+  if (length > longestBody) throw new Refusal('invalid', `the body: is longer than ${longestBody} bytes`);
+  return Buffer.concat(chunks);
+}
+
+async function sendFrames(
+  frames: NodeJS.ReadableStream,
+  outgoing: ServerResponse | { writeHead: unknown },
+): Promise<Response> {
+  if (!('flushHeaders' in outgoing)) throw new Error('streams need HTTP/1.1');
+  outgoing.writeHead(200, { 'content-type': 'application/octet-stream' });
+  outgoing.flushHeaders();
+  // Either end may go away at any time; the other is then destroyed, which is all there is to do.
+  await pipeline(frames, outgoing).catch(() => undefined);
+  return RESPONSE_ALREADY_SENT;
+}
+
+/** The end of the body ends the input; a sender that goes away does not. */
+async function receiveBytes(incoming: IncomingMessage, input: NodeJS.WritableStream): Promise<void> {
+  await pipeline(incoming, input, { end: false });
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  input.once('error', reject);
+  input.end(resolve);
+  await promise;
+}
+
+function problemOf(error: unknown): { status: 400 | 403 | 404 | 409 | 500 | 501 | 503; problem: Problem } {
+  const message = messageOf(error);
+  if (error instanceof Refusal) return { status: statuses[error.kind], problem: { error: message, kind: error.kind } };
+  if (error instanceof ParseError) return { status: 400, problem: { error: message, kind: 'invalid' } };
+  if (error instanceof CommandFailed) {
+    return { status: 400, problem: { error: message, kind: 'not-executed', exitCode: error.exitCode } };
+  }
+  return { status: 500, problem: { error: message, kind: 'internal' } };
+}
+
+/** Root may use the socket, and the group `skein` if there is one: who may use it is as powerful as root. */
+async function listen(server: Server, path: string): Promise<void> {
+  if (await answers(path))
+    throw new Refusal('conflict', `another daemon answers at ${path}; end it first with skein stop`);
+  await unlink(path).catch(() => undefined);
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  server.once('error', reject);
+  server.listen({ path }, resolve);
+  await promise.catch((cause: unknown) => {
+    throw new Refusal('invalid', `cannot listen at ${path}: ${messageOf(cause)}`, { cause });
+  });
+  await chmod(path, 0o660);
+  const group = groupId(await readFile('/etc/group', 'utf8').catch(() => ''), 'skein');
+  if (group !== undefined && process.getuid?.() === 0) await chown(path, 0, group);
+}
+
+function groupId(groups: string, name: string): number | undefined {
+  const line = groups.split('\n').find((text) => text.startsWith(`${name}:`));
+  const id = Number(line?.split(':')[2]);
+  return Number.isInteger(id) && line !== undefined ? id : undefined;
+}
+
+async function closeServer(server: Server, path: string): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  server.close(() => resolve());
+  server.closeAllConnections();
+  await promise;
+  await unlink(path).catch(() => undefined);
+}
