@@ -1,0 +1,157 @@
+/**
+ * Runs the checks and tests, and closes with one line that counts them all.
+ *
+ *   node scripts/test.ts all          checks, unit tests, then tests in labs one file after the other
+ *   node scripts/test.ts check        checks and unit tests
+ *   node scripts/test.ts all PART...  only files whose path contains one of the parts; no checks
+ *
+ * Each file is a process (group) of its own with a time-out, so that a test that hangs fails alone and is named.
+ */
+import { spawn } from 'node:child_process';
+import { globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { styleText } from 'node:util';
+import type { Result } from './reporter.ts';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+
+const checks = {
+  'types (tsc)': ['tsc', '-p', '.'],
+  'format and lint (biome)': ['biome', 'check', '--error-on-warnings', '--no-errors-on-unmatched', '.'],
+  'lint with types (oxlint)': ['oxlint', '--type-aware', '--deny-warnings', '.'],
+  'nothing unused (knip)': ['knip', '--no-progress', '--treat-config-hints-as-errors'],
+} as const;
+
+const unitTests = ['src/**/*.test.ts', 'test/*.test.ts', 'bench/**/*.test.ts', 'native/**/*.test.ts'];
+const labTests = ['test/e2e/*.test.ts'];
+const seconds = { check: 180, unit: 120, lab: 300 } as const;
+
+interface Ended {
+  readonly code: number | null;
+  readonly output: string;
+  /** It was ended because it took too long. */
+  readonly late: boolean;
+}
+
+await main(process.argv.slice(2));
+
+async function main([what = 'all', ...parts]: readonly string[]): Promise<void> {
+  if (what !== 'all' && what !== 'check') throw new Error(`unknown argument ${what}: all or check`);
+  const wanted = (file: string) => parts.length === 0 || parts.some((part) => file.includes(part));
+  const find = (patterns: readonly string[]) => globSync(patterns, { cwd: root }).filter(wanted).sort();
+  const results: Result[] = [];
+  const collect = (found: readonly Result[]) => {
+    results.push(...found);
+  };
+  if (parts.length === 0)
+    for (const name of Object.keys(checks) as (keyof typeof checks)[]) collect([await check(name)]);
+  await side(find(unitTests), 2, async (file) => collect(await testFile(file, seconds.unit)));
+  if (what === 'all') await side(find(labTests), 1, async (file) => collect(await testFile(file, seconds.lab)));
+  close(results);
+}
+
+/** Works through the items, so many side by side. */
+async function side<T>(items: readonly T[], width: number, work: (item: T) => Promise<void>): Promise<void> {
+  const queue = items.values();
+  const worker = async () => {
+    for (const item of queue) await work(item);
+  };
+  await Promise.all(Array.from({ length: width }, worker));
+}
+
+async function check(name: keyof typeof checks): Promise<Result> {
+  const started = performance.now();
+  const { code, output, late } = await run(checks[name], seconds.check);
+  const error = late ? `it took longer than ${seconds.check} s` : `${checks[name].join(' ')} found something`;
+  const result: Result = code === 0 ? { name, outcome: 'passed' } : { name, outcome: 'failed', error };
+  report(name, [result], performance.now() - started, output);
+  return result;
+}
+
+async function testFile(file: string, limit: number): Promise<readonly Result[]> {
+  const started = performance.now();
+  const folder = mkdtempSync(join(tmpdir(), 'skein-test-'));
+  const events = join(folder, 'events');
+  const flags = ['--disable-warning=ExperimentalWarning', '--test-reporter=./scripts/reporter.ts'];
+  const command = ['node', ...flags, `--test-reporter-destination=${events}`, file];
+  const { code, output, late } = await run(command, limit);
+  const results = readResults(events).map((result) => ({ ...result, name: `${file}: ${result.name}` }));
+  rmSync(folder, { recursive: true });
+  if (late) results.push({ name: file, outcome: 'failed', error: `it did not end within ${limit} s and was killed` });
+  else if (code !== 0 && !results.some(({ outcome }) => outcome === 'failed'))
+    results.push({ name: file, outcome: 'failed', error: `the file ended with exit code ${code}` });
+  else if (results.length === 0) results.push({ name: file, outcome: 'failed', error: 'the file holds no test' });
+  report(file, results, performance.now() - started, output);
+  return results;
+}
+
+function readResults(path: string): Result[] {
+  try {
+    const lines = readFileSync(path, 'utf8').split('\n');
+    return lines.slice(0, -1).map((line): Result => JSON.parse(line));
+  } catch {
+    return [];
+  }
+}
+
+/** Runs a command in a process group of its own, and ends the whole group when it takes too long. */
+function run([program = '', ...args]: readonly string[], limit: number): Promise<Ended> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(program, args, { cwd: root, detached: true, stdio: ['ignore', 'pipe', 'pipe'] });
+    let output = '';
+    let late = false;
+    const add = (text: string) => {
+      output += text;
+    };
+    child.stdout.setEncoding('utf8').on('data', add);
+    child.stderr.setEncoding('utf8').on('data', add);
+    const timer = setTimeout(() => {
+      late = true;
+      endGroup(child.pid);
+    }, limit * 1000);
+    child.once('error', reject);
+    // Not 'close': something that outlives the test may hold its output open.
+    child.once('exit', (code) => {
+      clearTimeout(timer);
+      setImmediate(() => resolve({ code, output, late }));
+    });
+  });
+}
+
+function endGroup(pid: number | undefined): void {
+  if (pid === undefined) return;
+  try {
+    process.kill(-pid, 'SIGKILL');
+  } catch {
+    // It ended meanwhile.
+  }
+}
+
+/** One line for what went well; everything that is known of what did not. */
+function report(title: string, results: readonly Result[], milliseconds: number, output: string): void {
+  const failed = results.filter(({ outcome }) => outcome === 'failed');
+  const mark = failed.length === 0 ? styleText('green', 'ok  ') : styleText('red', 'FAIL');
+  console.log(`${mark} ${title} ${styleText('dim', `${results.length} in ${(milliseconds / 1000).toFixed(1)} s`)}`);
+  for (const { name, error } of failed) console.log(`     ${styleText('red', name)}\n${indent(error ?? '')}`);
+  if (failed.length > 0 && output.trim() !== '') console.log(indent(output.trim()));
+  for (const { name, reason } of results.filter(({ outcome }) => outcome === 'skipped'))
+    console.log(`     ${styleText('yellow', 'SKIPPED')} ${name}: ${reason ?? 'no reason given'}`);
+}
+
+function indent(text: string): string {
+  return text.replaceAll(/^/gm, '       ');
+}
+
+function close(results: readonly Result[]): void {
+  const count = (wanted: Result['outcome']) => results.filter(({ outcome }) => outcome === wanted);
+  const [passed, failed, skipped] = [count('passed'), count('failed'), count('skipped')];
+  if (failed.length > 0) console.log(`\nfailed:\n${failed.map(({ name }) => `  ${name}`).join('\n')}`);
+  if (skipped.length > 0)
+    console.log(
+      `\nskipped:\n${skipped.map(({ name, reason }) => `  ${name}: ${reason ?? 'no reason given'}`).join('\n')}`,
+    );
+  console.log(`\n${passed.length} passed, ${failed.length} failed, ${skipped.length} skipped`);
+  process.exitCode = failed.length === 0 && passed.length > 0 ? 0 : 1;
+}
