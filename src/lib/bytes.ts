@@ -103,27 +103,32 @@ export class Writer {
   }
 
   u8(value: number): this {
-    this.#view.setUint8(this.#extend(1, value), value);
+    const start = this.#extend(1, value);
+    this.#view.setUint8(start, value);
     return this;
   }
 
   u16le(value: number): this {
-    this.#view.setUint16(this.#extend(2, value), value, true);
+    const start = this.#extend(2, value);
+    this.#view.setUint16(start, value, true);
     return this;
   }
 
   u16be(value: number): this {
-    this.#view.setUint16(this.#extend(2, value), value, false);
+    const start = this.#extend(2, value);
+    this.#view.setUint16(start, value, false);
     return this;
   }
 
   u32le(value: number): this {
-    this.#view.setUint32(this.#extend(4, value), value, true);
+    const start = this.#extend(4, value);
+    this.#view.setUint32(start, value, true);
     return this;
   }
 
   u32be(value: number): this {
-    this.#view.setUint32(this.#extend(4, value), value, false);
+    const start = this.#extend(4, value);
+    this.#view.setUint32(start, value, false);
     return this;
   }
 

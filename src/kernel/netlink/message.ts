@@ -94,12 +94,12 @@ export const nlmsgerr = {
       reader.skip(HEADER - 4);
       if (!(flags & NLM_F.CAPPED)) skipPadded(reader, length - HEADER);
     }
-    if (!(flags & NLM_F.ACK_TLVS)) return { errno: -error };
+    if (!(flags & NLM_F.ACK_TLVS)) return { errno: Math.abs(error) };
     const attributes = decodeAttributes(reader.rest(), 'NLMSGERR_ATTR');
     const message = attributes.text(NLMSGERR_ATTR.MSG, MAX_EXT_ACK);
     const offset = attributes.u32(NLMSGERR_ATTR.OFFS);
     return {
-      errno: -error,
+      errno: Math.abs(error),
       ...(message === undefined ? {} : { message }),
       ...(offset === undefined ? {} : { offset }),
     };

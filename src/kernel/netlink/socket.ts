@@ -120,6 +120,11 @@ export function openNetlink(sys: Syscalls, options: { readonly family?: number }
     errors.push(...results);
   }
 
+  /** The kernel refuses a dump (EBUSY) as long as one that was begun on the socket has not been read to its end. */
+  function abandon(): void {
+    for (let count = 0; count < MAX_DRAIN && socket.receive(MSG_DONTWAIT) !== undefined; count++);
+  }
+
   function dumpOnce(request: Request): Reply[] | 'interrupted' {
     const replies: Reply[] = [];
     let interrupted = false;
@@ -158,12 +163,17 @@ export function openNetlink(sys: Syscalls, options: { readonly family?: number }
     },
     dump(request) {
       for (let attempt = 0; attempt < DUMP_ATTEMPTS; attempt++) {
-        const replies = dumpOnce(request);
-        if (replies !== 'interrupted') return replies;
+        try {
+          const replies = dumpOnce(request);
+          if (replies !== 'interrupted') return replies;
+        } catch (error) {
+          abandon();
+          throw error;
+        }
       }
       throw new KernelError(request.action, 'EINTR', { detail: `changed during each of ${DUMP_ATTEMPTS} attempts` });
     },
-    close: socket.close,
+    close: () => socket.close(),
   };
 }
 
@@ -196,7 +206,7 @@ export function openNotifications(
       }
       return lost ? 'lost' : replies;
     },
-    close: socket.close,
+    close: () => socket.close(),
   };
 }
 
