@@ -1,6 +1,16 @@
 import { randomUUID } from 'node:crypto';
+import { backoff } from '../../../lib/backoff.ts';
 import { messageOf } from '../../../lib/errors.ts';
-import { type Committed, type Session, type Store, StoreError, type WatchEvent, type Write } from '../store.ts';
+import { Outbox } from '../outbox.ts';
+import {
+  type Committed,
+  type Item,
+  type Session,
+  type Store,
+  StoreError,
+  type WatchEvent,
+  type Write,
+} from '../store.ts';
 import { openDatabase } from './database.ts';
 import type { Change, LocalWrite, Request } from './protocol.ts';
 
@@ -25,7 +35,7 @@ export async function openLocal(path: string): Promise<Store> {
       const answer = await database.ask(request);
       lastAnswer = new Date().toISOString();
       failure = undefined;
-      if (answer.kind === 'committed') for (const watcher of watchers) watcher.push(answer.changes);
+      if (answer.kind === 'committed') for (const watcher of watchers) offer(watcher, answer.changes);
       return answer;
     } catch (cause) {
       if (!signal?.aborted) failure = { since: failure?.since ?? new Date().toISOString(), error: messageOf(cause) };
@@ -40,7 +50,7 @@ export async function openLocal(path: string): Promise<Store> {
     }
     return { ...put, ...(session && { session: session.id }) };
   };
-  const list = async (prefix: string, signal?: AbortSignal) => {
+  const list = async (prefix: string, signal?: AbortSignal): Promise<Snapshot> => {
     const answer = await ask({ kind: 'list', prefix }, signal);
     return answer.kind === 'listed' ? answer : { items: [], revision: 0 };
   };
@@ -60,11 +70,13 @@ export async function openLocal(path: string): Promise<Store> {
     },
     async *watch(prefix, { signal }) {
       const either = AbortSignal.any([signal, closed.signal]);
-      if (either.aborted) return;
-      const watcher = new Watcher(prefix, either);
+      const watcher: Watcher = { prefix, outbox: new Outbox() };
       watchers.add(watcher);
       try {
-        yield* watcher.events(() => list(prefix));
+        while (!either.aborted) {
+          const snapshot = await patiently(() => list(prefix), either);
+          if (snapshot) yield* eventsAfter(snapshot, watcher.outbox, either);
+        }
       } finally {
         watchers.delete(watcher);
       }
@@ -96,58 +108,49 @@ export async function openLocal(path: string): Promise<Store> {
   };
 }
 
-/** More that wait for a slow reader are forgotten, and it is sent a snapshot. */
-const mostWaiting = 10_000;
+interface Snapshot {
+  readonly items: readonly Item[];
+  readonly revision: number;
+}
 
 /** Collects the changes of one prefix for one reader, beginning before its snapshot is read. */
-class Watcher {
-  readonly #prefix: string;
-  readonly #signal: AbortSignal;
-  #changes: Change[] = [];
-  #overrun = false;
-  #wake = Promise.withResolvers<void>();
+interface Watcher {
+  readonly prefix: string;
+  readonly outbox: Outbox<Change>;
+}
 
-  constructor(prefix: string, signal: AbortSignal) {
-    this.#prefix = prefix;
-    this.#signal = signal;
-    signal.addEventListener('abort', () => this.#wake.resolve(), { once: true });
+function offer({ prefix, outbox }: Watcher, changes: readonly Change[]): void {
+  for (const change of changes) {
+    const key = change.kind === 'put' ? change.item.key : change.key;
+    if (prefix.endsWith('/') ? key.startsWith(prefix) : key === prefix) outbox.push(change);
   }
+}
 
-  push(changes: readonly Change[]): void {
-    const mine = changes.filter((change) => this.#covers(change.kind === 'put' ? change.item.key : change.key));
-    if (mine.length === 0) return;
-    this.#changes.push(...mine);
-    if (this.#changes.length > mostWaiting) {
-      this.#overrun = true;
-      this.#changes = [];
-    }
-    this.#wake.resolve();
-  }
-
-  async *events(
-    list: () => Promise<{ items: readonly { key: string; value: string; revision: string }[]; revision: number }>,
-  ): AsyncGenerator<WatchEvent> {
-    while (!this.#signal.aborted) {
-      this.#overrun = false;
-      const { items, revision } = await list();
-      if (this.#signal.aborted) return;
-      yield { kind: 'snapshot', items };
-      while (!this.#overrun && !this.#signal.aborted) {
-        const changes = this.#changes;
-        this.#changes = [];
-        for (const change of changes) {
-          if (this.#signal.aborted) return;
-          if (change.revision <= revision) continue;
-          yield change.kind === 'put' ? { kind: 'put', item: change.item } : { kind: 'delete', key: change.key };
-        }
-        if (this.#changes.length > 0 || this.#overrun || this.#signal.aborted) continue;
-        this.#wake = Promise.withResolvers();
-        await this.#wake.promise;
-      }
+/** The snapshot and what follows it, until the reader was overrun. */
+async function* eventsAfter(
+  { items, revision }: Snapshot,
+  outbox: Outbox<Change>,
+  signal: AbortSignal,
+): AsyncGenerator<WatchEvent> {
+  yield { kind: 'snapshot', items };
+  for (;;) {
+    const changes = await outbox.take(signal);
+    if (typeof changes === 'string') return;
+    for (const change of changes) {
+      if (signal.aborted) return;
+      if (change.revision <= revision) continue;
+      yield change.kind === 'put' ? { kind: 'put', item: change.item } : { kind: 'delete', key: change.key };
     }
   }
+}
 
-  #covers(key: string): boolean {
-    return this.#prefix.endsWith('/') ? key.startsWith(this.#prefix) : key === this.#prefix;
+async function patiently<T>(task: () => Promise<T>, signal: AbortSignal): Promise<T | undefined> {
+  for await (const _ of backoff({ first: 100, most: 2_000, signal })) {
+    try {
+      return await task();
+    } catch {
+      // The store's status tells; here it is only waited out.
+    }
   }
+  return undefined;
 }

@@ -1,0 +1,128 @@
+import { ParseError } from '../../lib/errors.ts';
+import { parseEndpoint } from '../../model/endpoint.ts';
+import { parseHost } from '../../model/host.ts';
+import type { Keys } from '../../model/keys.ts';
+import type { Entry, Owned, Registry, RegistryEvent, Scope } from '../registry.ts';
+import type { Alive } from './alive.ts';
+import { Outbox } from './outbox.ts';
+import { persist } from './persist.ts';
+import { formatRecord, lastOfKey, readItem } from './records.ts';
+import type { Skipped } from './skipped.ts';
+import type { Item, Store } from './store.ts';
+
+export interface OpenRegistry {
+  readonly store: Store;
+  readonly keys: Keys;
+  readonly alive: Alive;
+  readonly skipped: Skipped;
+}
+
+/** Records at `hosts/<id>` and `endpoints/<network>/<id>`. */
+export function openRegistry({ store, keys, alive, skipped }: OpenRegistry): Registry {
+  const prefixOf = (scope: Scope) => (scope.kind === 'hosts' ? keys.hosts : keys.endpoints(scope.network));
+  const entryOf = (scope: Scope, item: Item): Entry | undefined => {
+    const record = readItem(item, (json, key) => parseOwned(scope, json, key), skipped);
+    return record && { record, lost: alive.isLost(hostOf(record)) };
+  };
+  return {
+    async publish(record) {
+      const [key, what, value] =
+        record.kind === 'host'
+          ? [keys.host(record.host.id), `host ${record.host.name}`, record.host]
+          : [
+              keys.endpoint(record.endpoint.network, record.endpoint.id),
+              `endpoint ${record.endpoint.name}`,
+              record.endpoint,
+            ];
+      const put = { kind: 'put', key, value: formatRecord(value, what) } as const;
+      await persist(store, `publish ${what}`, (signal) => store.commit([], [put], { signal }));
+    },
+    async withdraw(scope, id) {
+      const remove = { kind: 'delete', key: prefixOf(scope) + id } as const;
+      await persist(store, `withdraw ${scope.kind} ${id}`, (signal) => store.commit([], [remove], { signal }));
+    },
+    async list(scope) {
+      const listing = persist(store, `list ${scope.kind}`, (signal) => store.list(prefixOf(scope), { signal }));
+      return (await listing).items.flatMap((item) => entryOf(scope, item) ?? []);
+    },
+    watch: (scope, { signal }) => watchScope(scope, signal),
+  };
+
+  /** The records' watch and the hosts' signs of life, made one. */
+  async function* watchScope(scope: Scope, signal: AbortSignal): AsyncGenerator<RegistryEvent> {
+    const prefix = prefixOf(scope);
+    const entries = new Map<string, Entry>();
+    const events = new Outbox<RegistryEvent>();
+    const over = new AbortController();
+    const either = AbortSignal.any([signal, over.signal]);
+
+    const put = (id: string, entry: Entry) => {
+      entries.set(id, entry);
+      events.push({ kind: 'put', entry });
+    };
+    const remove = (id: string) => {
+      if (entries.delete(id)) events.push({ kind: 'delete', id });
+    };
+    const snapshot = (): RegistryEvent => ({ kind: 'snapshot', entries: [...entries.values()] });
+    const begin = (items: readonly Item[]) => {
+      skipped.clearBelow(prefix);
+      entries.clear();
+      for (const item of items) {
+        const entry = entryOf(scope, item);
+        if (entry) entries.set(lastOfKey(item.key), entry);
+      }
+      events.push(snapshot());
+    };
+    const follow = async () => {
+      for await (const event of store.watch(prefix, { signal: either })) {
+        if (event.kind === 'snapshot') begin(event.items);
+        else if (event.kind === 'delete') {
+          skipped.clear(event.key);
+          remove(lastOfKey(event.key));
+        } else {
+          const entry = entryOf(scope, event.item);
+          if (entry) put(lastOfKey(event.item.key), entry);
+          else remove(lastOfKey(event.item.key));
+        }
+      }
+    };
+    const forget = alive.onChange((host, lost) => {
+      for (const [id, { record }] of entries) if (hostOf(record) === host) put(id, { record, lost });
+    });
+    const following = follow().finally(() => over.abort());
+    try {
+      for (let batch = await events.take(either); batch !== 'end'; batch = await events.take(either)) {
+        if (batch === 'overrun') yield snapshot();
+        else {
+          for (const event of batch) {
+            if (signal.aborted) return;
+            yield event;
+          }
+        }
+      }
+    } finally {
+      forget();
+      over.abort();
+      await following;
+    }
+  }
+}
+
+/** A record must stand where its own fields say. @throws ParseError */
+function parseOwned(scope: Scope, json: unknown, key: string): Owned {
+  const id = lastOfKey(key);
+  if (scope.kind === 'hosts') {
+    const host = parseHost(json, key);
+    if (host.id !== id) throw new ParseError(`${key}: holds the host ${host.id}`);
+    return { kind: 'host', host };
+  }
+  const endpoint = parseEndpoint(json, key);
+  if (endpoint.id !== id || endpoint.network !== scope.network) {
+    throw new ParseError(`${key}: holds the endpoint ${endpoint.id} of the network ${endpoint.network}`);
+  }
+  return { kind: 'endpoint', endpoint };
+}
+
+function hostOf(record: Owned): string {
+  return record.kind === 'host' ? record.host.id : record.endpoint.host;
+}
