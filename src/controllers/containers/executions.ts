@@ -1,0 +1,89 @@
+import { randomBytes } from 'node:crypto';
+import { mkdir, readdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { findSupervisor, type ShimPlace, type Supervisor, startSupervisor } from './supervisor.ts';
+
+interface Execution {
+  readonly id: string;
+  /** Id of the container. */
+  readonly container: string;
+  readonly supervisor: Supervisor;
+}
+
+export interface StartExecution {
+  readonly container: string;
+  readonly command: readonly string[];
+  readonly env: readonly string[];
+  readonly tty: boolean;
+  readonly input: boolean;
+  readonly logSize: number;
+}
+
+/** Commands that run in containers besides their own. Each has a directory in its container's, and goes with it. */
+export class Executions {
+  readonly #executions = new Map<string, Execution>();
+  readonly #placeOf: (container: string, execution?: string) => ShimPlace;
+
+  constructor(placeOf: (container: string, execution?: string) => ShimPlace) {
+    this.#placeOf = placeOf;
+  }
+
+  get(id: string): Execution | undefined {
+    return this.#executions.get(id);
+  }
+
+  /** @throws CommandFailed, ShimError, Refusal */
+  async start({ container, ...spec }: StartExecution): Promise<string> {
+    const id = randomBytes(32).toString('hex');
+    const place = this.#placeOf(container, id);
+    const { directory } = this.#placeOf(container);
+    await mkdir(join(directory, 'exec'), { recursive: true, mode: 0o700 });
+    try {
+      const supervisor = await startSupervisor(place, {
+        ...spec,
+        mode: 'exec',
+        join: directory,
+        control: place.control,
+      });
+      this.#executions.set(id, { id, container, supervisor });
+      return id;
+    } catch (error) {
+      await rm(place.directory, { recursive: true, force: true });
+      throw error;
+    }
+  }
+
+  /** Takes up what an earlier life of the daemon started in a container. */
+  async adopt(container: string): Promise<void> {
+    const ids = await readdir(join(this.#placeOf(container).directory, 'exec')).catch(() => []);
+    for (const id of ids) {
+      const place = this.#placeOf(container, id);
+      const supervisor = await findSupervisor(place);
+      if (typeof supervisor === 'object') this.#executions.set(id, { id, container, supervisor });
+      else await rm(place.directory, { recursive: true, force: true });
+    }
+  }
+
+  /** Forgets those that ended before a time, with their output. */
+  async expire(before: number): Promise<void> {
+    for (const { id, supervisor } of this.#executions.values()) {
+      if (!supervisor.hasEnded() || (await supervisor.end).finished >= before) continue;
+      await rm(supervisor.place.directory, { recursive: true, force: true });
+      this.#executions.delete(id);
+    }
+  }
+
+  /** Forgets those of a container whose directory goes. */
+  forget(container: string): void {
+    for (const execution of this.#executions.values()) {
+      if (execution.container !== container) continue;
+      execution.supervisor.close();
+      this.#executions.delete(execution.id);
+    }
+  }
+
+  /** Lets go of all; they run on. */
+  close(): void {
+    for (const { supervisor } of this.#executions.values()) supervisor.close();
+  }
+}

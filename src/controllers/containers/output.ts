@@ -1,0 +1,183 @@
+import { watch } from 'node:fs';
+import { type FileHandle, open, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
+import { DecodeError } from '../../lib/errors.ts';
+import { type Frame, frame, frameHeader } from './frame.ts';
+
+/**
+ * Reading a log while it is written. Its files are named by the offset of their first byte in all output, so that a place
+ * in it stays the same place when older files go. Only whole frames are given out; a torn one at the end (a full disk) is
+ * read again later.
+ */
+export interface LogReading {
+  readonly directory: string;
+  readonly follow: boolean;
+  /** Leaves out what is before it. */
+  readonly offset?: number;
+  /** Leaves out all but the last so many lines of what there is. */
+  readonly tail?: number;
+  readonly writer: { readonly end: Promise<unknown>; hasEnded(): boolean };
+  readonly signal: AbortSignal;
+}
+
+const chunkSize = 256 * 1024;
+
+export async function* readLog(reading: LogReading): AsyncGenerator<Uint8Array> {
+  if (reading.tail === undefined) {
+    yield* readFrames(reading);
+    return;
+  }
+  let skip = Math.max(0, (await countLines(reading)) - reading.tail);
+  for await (const chunk of readFrames(reading)) {
+    if (skip === 0) {
+      yield chunk;
+      continue;
+    }
+    for (const next of framesOf(chunk)) {
+      const { kept, skipped } = skipLines(next, skip);
+      skip -= skipped;
+      if (kept.bytes.length > 0) yield frame.encode(kept);
+    }
+  }
+}
+
+async function countLines(reading: LogReading): Promise<number> {
+  let lines = 0;
+  let last: number | undefined = 10;
+  for await (const chunk of readFrames({ ...reading, follow: false })) {
+    for (const { bytes } of framesOf(chunk)) {
+      for (let at = bytes.indexOf(10); at >= 0; at = bytes.indexOf(10, at + 1)) lines += 1;
+      last = bytes.at(-1) ?? last;
+    }
+  }
+  return last === 10 ? lines : lines + 1;
+}
+
+function skipLines(whole: Frame, most: number): { kept: Frame; skipped: number } {
+  let skipped = 0;
+  let start = 0;
+  while (skipped < most) {
+    const newline = whole.bytes.indexOf(10, start);
+    start = newline < 0 ? whole.bytes.length : newline + 1;
+    if (newline < 0) break;
+    skipped += 1;
+  }
+  return { kept: { ...whole, bytes: whole.bytes.subarray(start) }, skipped };
+}
+
+function* framesOf(chunk: Uint8Array): Generator<Frame> {
+  for (let next = frame.decode(chunk); next !== undefined; next = frame.decode(next.rest)) yield next.frame;
+}
+
+async function* readFrames({ directory, follow, offset = 0, writer, signal }: LogReading): AsyncGenerator<Uint8Array> {
+  using changes = follow ? watchChanges(directory) : undefined;
+  const aborted = new Promise<void>((resolve) => {
+    signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+  let file: LogFile | undefined;
+  try {
+    while (!signal.aborted) {
+      // In this order: what these say may not have become true only after the reading.
+      const change = changes?.next();
+      const over = writer.hasEnded();
+      const bases = await listBases(directory);
+      file ??= await LogFile.open(directory, bases.findLast((base) => base <= offset) ?? bases[0]);
+      const chunk = await file?.read();
+      if (file !== undefined && chunk !== undefined) {
+        const start = Math.max(0, offset - file.offset);
+        file.offset += chunk.length;
+        if (start < chunk.length) yield chunk.subarray(start);
+        continue;
+      }
+      const base = file?.base ?? -1;
+      const next = bases.find((candidate) => candidate > base);
+      if (next !== undefined) {
+        await file?.close();
+        file = await LogFile.open(directory, next);
+        continue;
+      }
+      if (change === undefined || over) return;
+      await Promise.race([change, writer.end, aborted]);
+    }
+  } finally {
+    await file?.close();
+  }
+}
+
+class LogFile {
+  readonly base: number;
+  /** In all output, of what is read next. */
+  offset: number;
+  readonly #file: FileHandle;
+  readonly #buffer = Buffer.alloc(chunkSize);
+
+  private constructor(file: FileHandle, base: number) {
+    this.#file = file;
+    this.base = base;
+    this.offset = base;
+  }
+
+  /** Undefined when there is no such file, or not any more. */
+  static async open(directory: string, base: number | undefined): Promise<LogFile | undefined> {
+    if (base === undefined) return undefined;
+    try {
+      return new LogFile(await open(join(directory, `log.${base}`), 'r'), base);
+    } catch (error) {
+      if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
+      throw error;
+    }
+  }
+
+  /** The next whole frames; undefined when there is none now. The caller moves `offset` on. @throws DecodeError */
+  async read(): Promise<Uint8Array | undefined> {
+    const { bytesRead } = await this.#file.read(this.#buffer, 0, chunkSize, this.offset - this.base);
+    let end = 0;
+    for (const { bytes } of framesOf(this.#buffer.subarray(0, bytesRead))) end += frameHeader + bytes.length;
+    if (end === 0 && bytesRead === chunkSize) {
+      throw new DecodeError(`the log at ${this.offset} has a frame of more than ${chunkSize} bytes`);
+    }
+    return end === 0 ? undefined : Buffer.from(this.#buffer.subarray(0, end));
+  }
+
+  async close(): Promise<void> {
+    await this.#file.close();
+  }
+}
+
+async function listBases(directory: string): Promise<readonly number[]> {
+  const names = await readdir(directory).catch(() => []);
+  return names
+    .flatMap((name) => /^log\.(0|[1-9]\d{0,14})$/.exec(name)?.[1] ?? [])
+    .map(Number)
+    .sort((a, b) => a - b);
+}
+
+interface Changes extends Disposable {
+  /** Resolves at the first change after this call. */
+  next(): Promise<void>;
+}
+
+function watchChanges(directory: string): Changes {
+  let change = Promise.withResolvers<void>();
+  const watcher = (() => {
+    try {
+      return watch(directory, () => change.resolve());
+    } catch {
+      return undefined;
+    }
+  })();
+  // The directory may go, or the host's inotify watches be used up: then a look now and then has to do.
+  let blind = watcher === undefined;
+  watcher?.on('error', () => {
+    blind = true;
+    change.resolve();
+  });
+  return {
+    next() {
+      change = Promise.withResolvers();
+      return blind ? Promise.race([change.promise, wait(250)]) : change.promise;
+    },
+    [Symbol.dispose]: () => watcher?.close(),
+  };
+}

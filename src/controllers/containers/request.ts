@@ -1,0 +1,43 @@
+import { stat } from 'node:fs/promises';
+import { isAbsolute, normalize } from 'node:path';
+import * as v from 'valibot';
+import { Refusal } from '../../lib/errors.ts';
+import { Name } from '../../model/text.ts';
+import type { ExecSpec, RunSpec } from './containers.ts';
+
+/** What is asked for, judged before anything is done. @throws Refusal 'invalid' */
+export async function checkRun(spec: RunSpec): Promise<void> {
+  checkExec(spec);
+  if (spec.name !== undefined && !v.safeParse(Name, spec.name).success) {
+    throw new Refusal(
+      'invalid',
+      `Invalid container name (${spec.name.slice(0, 140)}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed, and at most 128 of them`,
+    );
+  }
+  if (spec.hostname !== undefined && !/^[a-zA-Z0-9](?:[a-zA-Z0-9.-]{0,62}[a-zA-Z0-9])?$/.test(spec.hostname)) {
+    throw new Refusal('invalid', `invalid hostname: ${spec.hostname.slice(0, 80)}`);
+  }
+  if (spec.network === undefined) {
+    const needing = { '--ip': spec.ip, '--ip6': spec.ip6, '--mac-address': spec.mac, '--alias': spec.aliases[0] };
+    const [flag] = Object.entries(needing).find(([, value]) => value !== undefined) ?? [];
+    if (flag !== undefined) throw new Refusal('invalid', `${flag} needs a network: name one with --network`);
+  }
+  if (spec.rootfs !== undefined) await checkRootfs(spec.rootfs);
+}
+
+/** @throws Refusal 'invalid' */
+export function checkExec({ command, env }: Pick<ExecSpec, 'command' | 'env'>): void {
+  if (command.length === 0 || command[0] === '') throw new Refusal('invalid', 'No command specified');
+  const wrong = env.find((word) => word.indexOf('=') < 1);
+  if (wrong !== undefined) throw new Refusal('invalid', `invalid environment variable: ${wrong.slice(0, 80)}`);
+}
+
+async function checkRootfs(rootfs: string): Promise<void> {
+  const status = isAbsolute(rootfs) ? await stat(rootfs).catch(() => undefined) : undefined;
+  if (status?.isDirectory() !== true || normalize(`${rootfs}/`) === '/') {
+    throw new Refusal(
+      'invalid',
+      `the root file system ${rootfs.slice(0, 200)} is not a directory below / named by its absolute path`,
+    );
+  }
+}
