@@ -29,6 +29,18 @@ export interface Waiting {
   readonly signal?: AbortSignal;
 }
 
+interface Begin extends Waiting {
+  readonly type?: string;
+  /** Called when a daemon has taken the connection. */
+  readonly onConnect?: () => void;
+}
+
+interface Attempt {
+  readonly connected: () => void;
+  /** Returns when there is to be another one. @throws the error otherwise */
+  readonly failed: (error: unknown) => void;
+}
+
 export interface Follow {
   readonly signal: AbortSignal;
   /** Called when the daemon has gone away and is waited for. */
@@ -62,13 +74,14 @@ export function openClient(socketPath: string): Client {
   function begin(
     method: string,
     path: string,
-    { type, signal }: Waiting & { readonly type?: string },
+    { type, signal, onConnect }: Begin,
   ): { outgoing: ClientRequest; response: Promise<IncomingMessage> } {
     const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
     const headers = type === undefined ? {} : { 'content-type': type };
     const wait = signal === undefined ? {} : { signal };
     const outgoing = httpRequest({ agent: false, socketPath, method, path: `/v1${path}`, headers, ...wait });
     outgoing.once('response', resolve);
+    if (onConnect !== undefined) outgoing.once('socket', (socket) => socket.once('connect', onConnect));
     outgoing.on('error', (cause) => reject(signal?.aborted ? cause : lostBy(cause, socketPath)));
     const response = promise.then(async (answer) => {
       if ((answer.statusCode ?? 500) < 400) return answer;
@@ -78,7 +91,7 @@ export function openClient(socketPath: string): Client {
     return { outgoing, response };
   }
 
-  async function call<K extends JsonRouteKey>(key: K, request: CallOf<K>, options: Waiting = {}): Promise<AnswerOf<K>> {
+  async function call<K extends JsonRouteKey>(key: K, request: CallOf<K>, options: Begin = {}): Promise<AnswerOf<K>> {
     const route: Route & { readonly answer: v.GenericSchema | 'frames' } = routes[key];
     const { params, query, body }: { params?: object; query?: object; body?: object } = request;
     const path = formatPath(route.path, { ...params }, { ...query });
@@ -95,19 +108,20 @@ export function openClient(socketPath: string): Client {
     );
   }
 
-  /** Tries again as long as the daemon is away, but not longer than `patience` without any success. */
-  async function* tries({ signal, onLost }: Follow): AsyncGenerator<{ failed(error: unknown): void }> {
+  /** Tries again as long as the daemon is away, but not longer than `patience` at a time. */
+  async function* tries({ signal, onLost }: Follow): AsyncGenerator<Attempt> {
     let since: number | undefined;
     for (let attempt = 0; !signal.aborted; attempt += 1) {
-      const begun = Date.now();
       yield {
+        connected: () => {
+          since = undefined;
+          attempt = 0;
+        },
         failed: (error) => {
           if (signal.aborted) return;
           if (!(error instanceof Lost)) throw error;
-          // A try that lasted had reached the daemon: a new absence begins.
-          if (Date.now() - begun > 1000) attempt = 0;
-          if (attempt === 0) onLost?.('the daemon went away; waiting for it to come back');
-          if (attempt === 0 || since === undefined) since = Date.now();
+          if (since === undefined) onLost?.('the daemon went away; waiting for it to come back');
+          since ??= Date.now();
           if (Date.now() - since > patience) throw error;
         },
       };
@@ -120,11 +134,11 @@ export function openClient(socketPath: string): Client {
     { follow, tail, ...waiting }: Follow & { readonly follow: boolean; readonly tail?: number },
   ): AsyncGenerator<Frame> {
     let offset = 0;
-    for await (const attempt of tries(waiting)) {
+    for await (const { connected: onConnect, failed } of tries(waiting)) {
       try {
         const query = tail === undefined ? { follow, offset } : { follow, tail };
         const path = formatPath(routes.readOutput.path, { id }, query);
-        const { outgoing, response } = begin('GET', path, { signal: waiting.signal });
+        const { outgoing, response } = begin('GET', path, { onConnect, signal: waiting.signal });
         outgoing.end();
         for await (const piece of readFrames(cutAware(await response, socketPath))) {
           offset += frameHeader + piece.bytes.length;
@@ -134,7 +148,7 @@ export function openClient(socketPath: string): Client {
       } catch (error) {
         // The last lines cannot be told from those before without an offset: such a reader does not come again.
         if (!follow || tail !== undefined) throw error;
-        attempt.failed(error);
+        failed(error);
       }
     }
   }
@@ -143,8 +157,12 @@ export function openClient(socketPath: string): Client {
     const chunks: AsyncIterator<Buffer> = source[Symbol.asyncIterator]();
     let next = chunks.next();
     const path = formatPath(routes.writeInput.path, { id }, {});
-    for await (const attempt of tries(waiting)) {
-      const { outgoing, response } = begin('POST', path, { type: 'application/octet-stream', signal: waiting.signal });
+    for await (const { connected: onConnect, failed } of tries(waiting)) {
+      const { outgoing, response } = begin('POST', path, {
+        type: 'application/octet-stream',
+        onConnect,
+        signal: waiting.signal,
+      });
       outgoing.flushHeaders();
       const answered = response.then(() => ({ done: true, value: undefined }) as const);
       try {
@@ -159,17 +177,17 @@ export function openClient(socketPath: string): Client {
         return;
       } catch (error) {
         outgoing.destroy();
-        attempt.failed(error);
+        failed(error);
       }
     }
   }
 
   async function wait(id: string, waiting: Follow): Promise<number> {
-    for await (const attempt of tries(waiting)) {
+    for await (const { connected: onConnect, failed } of tries(waiting)) {
       try {
-        return (await call('waitForExit', { params: { id } }, waiting)).StatusCode;
+        return (await call('waitForExit', { params: { id } }, { onConnect, signal: waiting.signal })).StatusCode;
       } catch (error) {
-        attempt.failed(error);
+        failed(error);
       }
     }
     throw waiting.signal.reason;

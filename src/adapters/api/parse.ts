@@ -22,9 +22,14 @@ function sentenceOf(issue: v.BaseIssue<unknown>): string {
   return `must be ${issue.expected ?? 'valid'}, not ${shorten(issue.received)}`;
 }
 
-/** @throws Refusal 'invalid' */
-export function parseBody(bytes: Uint8Array, place: string): unknown {
-  if (bytes.length === 0) return {};
+/** An empty body is an empty object. @throws Refusal 'invalid' */
+export function parseBody(bytes: Uint8Array, place: string): object {
+  const json = bytes.length === 0 ? {} : readJson(bytes, place);
+  if (typeof json === 'object' && json !== null && !Array.isArray(json)) return json;
+  throw new Refusal('invalid', `${place}: is not a JSON object`);
+}
+
+function readJson(bytes: Uint8Array, place: string): unknown {
   try {
     return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
   } catch (cause) {

@@ -196,8 +196,8 @@ export interface RequestOf<K extends RouteKey> {
 
 /** What a caller gives: only the parts that the route has. */
 export type CallOf<K extends RouteKey> = {
-  readonly [P in 'params' | 'query' | 'body' as Part<K, P> extends v.GenericSchema ? P : never]: Input<Part<K, P>>;
-};
+  readonly [P in 'params' | 'body' as Part<K, P> extends v.GenericSchema ? P : never]: Input<Part<K, P>>;
+} & { readonly query?: Partial<Output<Part<K, 'query'>>> };
 
 export type AnswerOf<K extends RouteKey> = Output<Routes[K]['answer']>;
 
