@@ -276,7 +276,9 @@ test('a reader of output and a writer of input that were cut off go on where the
           (await textOf(client.output(Id, { follow: false, signal: abort })))['stdout']?.includes(line),
         );
         await until(async () => connections() === 3);
+        const before = lost.length;
         cut();
+        await until(async () => lost.length === before + 3);
       }
     })(),
   );
