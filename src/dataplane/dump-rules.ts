@@ -1,0 +1,49 @@
+import { isIP } from 'node:net';
+import type { Ruleset } from '../kernel/nftables/ruleset.ts';
+import { formatAddress, parseAddress } from '../lib/prefix.ts';
+import { nft, TABLE } from './nft.ts';
+import { HOST, type KernelObject, linkId, type NftFamily, netnsId } from './objects.ts';
+
+/**
+ * Our table's parts, and whatever else is in a namespace that is wholly ours. `links` are those that are there: nft before
+ * 1.0.7 does not list a chain's device; ours are named like it, and one whose device is gone hangs on nothing.
+ */
+export function readRules(
+  namespace: string,
+  { tables, sets, chains }: Ruleset,
+  links: ReadonlySet<string>,
+): KernelObject[] {
+  const found: KernelObject[] = [];
+  for (const { family, name } of tables) {
+    if (isOurFamily(family) && name === TABLE) found.push(nft.table(namespace, family));
+    else if (namespace !== HOST) {
+      const key = `nft-table ${family} ${name}`;
+      found.push({ kind: 'nft-table', namespace, key, family, table: name, parent: netnsId(namespace), spec: {} });
+    }
+  }
+  for (const { family, table, name, elements } of sets) {
+    if (!isOurFamily(family) || table !== TABLE) continue;
+    found.push(nft.set(namespace, family, name, ''));
+    for (const element of elements) found.push(nft.element(namespace, family, name, canonical(element)));
+  }
+  for (const { family, table, name, hook, comments } of chains) {
+    if (!isOurFamily(family) || table !== TABLE) continue;
+    if (hook === undefined || family !== 'netdev') {
+      found.push(nft.readChain(namespace, family, name, { ...(hook && { hook }), rules: comments }));
+      continue;
+    }
+    const device = links.has(name) ? name : '';
+    const chain = nft.readChain(namespace, family, name, { hook: { ...hook, device }, rules: comments });
+    // A port's rules go with the port.
+    found.push(device ? { ...chain, parent: linkId(namespace, device) } : chain);
+  }
+  return found;
+}
+
+function isOurFamily(family: string): family is NftFamily {
+  return family === 'ip' || family === 'ip6' || family === 'netdev';
+}
+
+function canonical(element: string): string {
+  return isIP(element) ? formatAddress(parseAddress(element)) : element;
+}

@@ -1,0 +1,251 @@
+import { addresses, type IfAddress } from '../kernel/route/addresses.ts';
+import { IFF, type Link } from '../kernel/route/link.ts';
+import { links } from '../kernel/route/links.ts';
+import { fdb, NTF, NUD, neighbours } from '../kernel/route/neighbours.ts';
+import { RT_SCOPE, routes } from '../kernel/route/routes.ts';
+import { sysctls } from '../kernel/sysctl.ts';
+import { formatAddress, parseAddress } from '../lib/prefix.ts';
+import { readRules } from './dump-rules.ts';
+import { GATEWAY_BRIDGE } from './gateway/gateway.ts';
+import {
+  DEAD_GROUP,
+  HOST,
+  isNetworkNamespace,
+  type KernelObject,
+  linkId,
+  object,
+  type PortFlags,
+  type Sysctl,
+  type VethLink,
+} from './objects.ts';
+import { BRIDGE, VXLAN } from './overlay/network.ts';
+import type { Places } from './places.ts';
+
+/**
+ * Reads what the kernel holds of ours. A network's namespace is wholly ours: what nothing stands for is read as stray. In
+ * the host's only our names are looked at, in a sandbox only the far ends of our links.
+ */
+export interface DumpNeeds {
+  readonly places: Places;
+  /** Every object that should be. */
+  readonly desired: ReadonlyMap<string, KernelObject>;
+  /** Host settings that were changed by us. */
+  readonly changed: readonly string[];
+  /** Told of links that were cut off and not deleted yet. */
+  readonly foundDead: (namespace: string) => void;
+}
+
+export function dump(needs: DumpNeeds): KernelObject[] {
+  const { places, desired } = needs;
+  const found: KernelObject[] = [];
+  const pinned = places.pinned();
+  const look = new Namespace(places);
+  for (const [name, inode] of pinned) found.push(object.netns(name, inode));
+  for (const name of pinned.keys()) {
+    if (isNetworkNamespace(name)) found.push(...readNetwork(needs, look, name));
+    else found.push(...readLoopback(look, name));
+  }
+  found.push(...readHost(needs, look));
+  const there = new Set(found.map((o) => `${o.namespace} ${o.key}`));
+  for (const wanted of desired.values()) {
+    if (wanted.kind !== 'sysctl' || (wanted.namespace !== HOST && !pinned.has(wanted.namespace))) continue;
+    if (wanted.parent === undefined || there.has(wanted.parent)) found.push(readSysctl(places, wanted));
+  }
+  const wantedPaths = new Set([...desired.values()].filter(isHostSysctl).map(({ path }) => path));
+  for (const path of needs.changed) {
+    if (!wantedPaths.has(path)) found.push(object.sysctl(HOST, path, sysctls.get(path) ?? ''));
+  }
+  return found;
+}
+
+function isHostSysctl(o: KernelObject): o is Sysctl {
+  return o.kind === 'sysctl' && o.namespace === HOST;
+}
+
+/** Links and addresses of each namespace, listed once. */
+class Namespace {
+  readonly #places: Places;
+  readonly #links = new Map<string, readonly Link[]>();
+  readonly #addresses = new Map<string, ReadonlyMap<number, readonly IfAddress[]>>();
+
+  constructor(places: Places) {
+    this.#places = places;
+  }
+
+  links(namespace: string): readonly Link[] {
+    const known = this.#links.get(namespace) ?? links.list(this.#places.netlink(namespace));
+    this.#links.set(namespace, known);
+    return known;
+  }
+
+  addresses(namespace: string, index: number): readonly string[] {
+    const known =
+      this.#addresses.get(namespace) ?? Map.groupBy(addresses.list(this.#places.netlink(namespace)), (a) => a.index);
+    this.#addresses.set(namespace, known);
+    return (known.get(index) ?? []).filter((a) => a.scope === RT_SCOPE.UNIVERSE).map((a) => a.address);
+  }
+}
+
+function readNetwork(needs: DumpNeeds, look: Namespace, namespace: string): KernelObject[] {
+  const { places } = needs;
+  const nl = places.netlink(namespace);
+  const all = look.links(namespace);
+  const found: KernelObject[] = [...readLoopback(look, namespace)];
+  const names = namesOf(all);
+  for (const link of all) {
+    if (link.name === 'lo') continue;
+    if (link.group === DEAD_GROUP) {
+      needs.foundDead(namespace);
+      continue;
+    }
+    found.push(...readLink(needs, look, namespace, link, names));
+  }
+  const bridge = all.find((link) => link.name === BRIDGE);
+  const vxlan = all.find((link) => link.name === VXLAN);
+  if (vxlan) {
+    for (const { address, mac, state } of neighbours.list(nl, { index: vxlan.index })) {
+      if (state === NUD.PERMANENT && mac) found.push(object.neighbour(namespace, VXLAN, canonical(address), mac));
+    }
+  }
+  if (bridge) found.push(...readFdb(places, namespace, bridge, names));
+  const rules = places.nft(namespace).list('ruleset');
+  if (rules) found.push(...readRules(namespace, rules, new Set(names.values())));
+  return found;
+}
+
+function readHost(needs: DumpNeeds, look: Namespace): KernelObject[] {
+  const { places } = needs;
+  const all = look.links(HOST);
+  const names = namesOf(all);
+  const found: KernelObject[] = [];
+  const bridge = all.find((link) => link.name === GATEWAY_BRIDGE);
+  for (const link of all) {
+    if (link.group === DEAD_GROUP) needs.foundDead(HOST);
+    else if (link === bridge || isExit(needs, link, bridge)) found.push(...readLink(needs, look, HOST, link, names));
+  }
+  if (bridge) found.push(...readFdb(places, HOST, bridge, names));
+  for (const family of ['ip', 'ip6', 'netdev'] as const) {
+    const rules = places.nft(HOST).list(`table ${family} skein`);
+    if (rules) found.push(...readRules(HOST, rules, new Set(names.values())));
+  }
+  return found;
+}
+
+/** Ours are the ports of our bridge, and what we want under that name. */
+function isExit({ desired }: DumpNeeds, link: Link, bridge: Link | undefined): boolean {
+  if (link.info?.kind !== 'veth' || !/^veth[0-9a-f]{7}$/.test(link.name)) return false;
+  return (bridge !== undefined && link.master === bridge.index) || desired.has(linkId(HOST, link.name));
+}
+
+function readLoopback(look: Namespace, namespace: string): KernelObject[] {
+  const lo = look.links(namespace).find((link) => link.name === 'lo');
+  return lo && isUp(lo) ? [object.up(namespace, 'lo')] : [];
+}
+
+function readLink(
+  needs: DumpNeeds,
+  look: Namespace,
+  namespace: string,
+  link: Link,
+  names: ReadonlyMap<number, string>,
+): KernelObject[] {
+  const { name, address: mac, mtu, info, bridgePort } = link;
+  const id = linkId(namespace, name);
+  const up = isUp(link) ? [object.up(namespace, name, id)] : [];
+  const master = names.get(link.master ?? 0) ?? '';
+  const flags: PortFlags = {
+    learning: bridgePort?.learning ?? true,
+    unicastFlood: bridgePort?.unicastFlood ?? true,
+    isolated: bridgePort?.isolated ?? false,
+    locked: bridgePort?.locked ?? false,
+  };
+  if (info?.kind === 'bridge' && (name === BRIDGE || name === GATEWAY_BRIDGE)) {
+    const own = look.addresses(namespace, link.index).map((a) => object.address(namespace, name, canonical(a), id));
+    return [object.bridge(namespace, name, { mac, mtu }), ...up, ...own];
+  }
+  if (info?.kind === 'vxlan' && 'vxlan' in info && name === VXLAN) {
+    const { id: vni, port, local = '' } = info.vxlan;
+    const spec = { id: vni, local: local && canonical(local), port, mac, mtu, master, flags };
+    return [object.vxlan(namespace, name, spec), ...up];
+  }
+  if (info?.kind === 'veth') {
+    const { peer, inside } = readPeer(needs, look, namespace, link);
+    return [object.veth(namespace, name, { mac, mtu, master, flags, ...(peer && { peer }) }), ...up, ...inside];
+  }
+  return [object.stray(namespace, name)];
+}
+
+/** The far end of a veth, where it should be: both ends know each other's index. */
+function readPeer(needs: DumpNeeds, look: Namespace, namespace: string, link: Link) {
+  const id = linkId(namespace, link.name);
+  const wanted = needs.desired.get(id);
+  const at = wanted?.kind === 'veth' ? wanted.spec.peer : undefined;
+  const end = at && far(look, link, at);
+  if (at === undefined || end === undefined) return { inside: [] };
+  const { name } = end;
+  const inside: KernelObject[] = [
+    ...look.addresses(at.namespace, end.index).map((a) => object.address(at.namespace, name, canonical(a), id)),
+    ...(isUp(end) ? [object.up(at.namespace, name, id)] : []),
+    ...readDefaultRoutes(needs.places, at.namespace, end, id),
+  ];
+  return { peer: { namespace: at.namespace, name, mac: end.address, mtu: end.mtu }, inside };
+}
+
+function far(
+  look: Namespace,
+  link: Link,
+  { namespace, name }: NonNullable<VethLink['spec']['peer']>,
+): Link | undefined {
+  let there: readonly Link[];
+  try {
+    there = look.links(namespace);
+  } catch {
+    // The sandbox is gone.
+    return undefined;
+  }
+  return there.find((end) => end.name === name && end.index === link.link && end.link === link.index);
+}
+
+function readDefaultRoutes(places: Places, namespace: string, { index, name }: Link, parent: string): KernelObject[] {
+  return routes
+    .list(places.netlink(namespace))
+    .filter(({ dst, oif, via }) => dst.endsWith('/0') && oif === index && via !== undefined)
+    .map(({ dst, via = '' }) =>
+      object.route(namespace, dst.includes(':') ? 6 : 4, { via: canonical(via), device: name }, parent),
+    );
+}
+
+/** Static entries; those without age that are a port's own MAC are the kernel's. */
+function readFdb(places: Places, namespace: string, bridge: Link, names: ReadonlyMap<number, string>): KernelObject[] {
+  const found: KernelObject[] = [];
+  for (const { index, mac, dst, master, state, flags } of fdb.list(places.netlink(namespace))) {
+    const port = names.get(index);
+    if (port === undefined) continue;
+    if (dst !== undefined && (flags & NTF.SELF) !== 0)
+      found.push(object.vxlanFdb(namespace, port, mac, canonical(dst)));
+    else if (master === bridge.index && state === NUD.NOARP) {
+      found.push(object.bridgeFdb(namespace, bridge.name, mac, port));
+    }
+  }
+  return found;
+}
+
+/** What this kernel does not have needs no value. */
+function readSysctl(places: Places, wanted: Sysctl): Sysctl {
+  const value = places.inside(wanted.namespace, () => sysctls.get(wanted.path)) ?? wanted.spec.value;
+  return object.sysctl(wanted.namespace, wanted.path, value, wanted.parent);
+}
+
+function namesOf(all: readonly Link[]): ReadonlyMap<number, string> {
+  return new Map(all.map(({ index, name }) => [index, name]));
+}
+
+function isUp({ flags }: Link): boolean {
+  return (flags & IFF.UP) !== 0;
+}
+
+/** With or without a prefix length. */
+function canonical(text: string): string {
+  const [address = '', length] = text.split('/');
+  return formatAddress(parseAddress(address)) + (length === undefined ? '' : `/${length}`);
+}

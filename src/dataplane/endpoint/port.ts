@@ -1,0 +1,26 @@
+import type { NetworkPiece, PortPiece, SandboxPiece } from '../dataplane.ts';
+import { macFor } from '../mac.ts';
+import { type KernelObject, linkId, object } from '../objects.ts';
+import { BRIDGE } from '../overlay/network.ts';
+import { antispoof } from './antispoof.ts';
+import { inside } from './inside.ts';
+
+/** An endpoint of this host: the veth between `br0` and the sandbox, and what the port lets through. Pure. */
+export function portObjects(piece: PortPiece, network: NetworkPiece, sandbox: SandboxPiece): KernelObject[] {
+  const { port, mac } = piece;
+  const { namespace, mtu } = network;
+  const link = linkId(namespace, port);
+  return [
+    object.veth(namespace, port, {
+      mac: macFor(`port ${piece.endpoint}`),
+      mtu,
+      master: BRIDGE,
+      flags: { learning: false, unicastFlood: false, isolated: false, locked: true },
+      peer: { namespace: sandbox.id, name: piece.interface, mac, mtu },
+    }),
+    object.bridgeFdb(namespace, BRIDGE, mac, port),
+    { ...antispoof(namespace, port, mac, piece.addresses), parent: link },
+    object.up(namespace, port, link),
+    ...inside(sandbox, piece, link),
+  ];
+}

@@ -1,0 +1,22 @@
+import type { SandboxPiece } from '../dataplane.ts';
+import { type KernelObject, object } from '../objects.ts';
+
+/** A container's namespace. One that was adopted is pinned and otherwise left as it is. Pure. */
+export function sandboxObjects({ id, adopted }: SandboxPiece): KernelObject[] {
+  if (adopted) return [object.netns(id, adopted.inode)];
+  return [object.netns(id), ...quiet(id), object.up(id, 'lo')];
+}
+
+/**
+ * Settings of a namespace that we make: no router is listened to, no address waits for duplicate detection (they are
+ * ours to give), and no packet rule of another layer sees bridged frames.
+ */
+export function quiet(namespace: string): KernelObject[] {
+  return [
+    object.sysctl(namespace, 'net/ipv6/conf/default/accept_ra', '0'),
+    object.sysctl(namespace, 'net/ipv6/conf/default/accept_dad', '0'),
+    ...['iptables', 'ip6tables', 'arptables'].map((table) =>
+      object.sysctl(namespace, `net/bridge/bridge-nf-call-${table}`, '0'),
+    ),
+  ];
+}

@@ -1,0 +1,147 @@
+import { createHash } from 'node:crypto';
+import {
+  type ChainHook,
+  HOST,
+  type KernelObject,
+  type NftChain,
+  type NftElement,
+  type NftFamily,
+  type NftSet,
+  type NftTable,
+  netnsId,
+  type ObjectId,
+} from './objects.ts';
+import type { Step } from './plan.ts';
+
+/** The one table that is ours in each family of a namespace. */
+export const TABLE = 'skein';
+
+function tableId(namespace: string, family: NftFamily): ObjectId {
+  return `${namespace} nft-table ${family} ${TABLE}`;
+}
+
+/** A rule's comment: enough of a hash of its text to see that it is the one that we would write. */
+export function ruleHash(rule: string): string {
+  return createHash('sha256').update(rule).digest('hex').slice(0, 16);
+}
+
+/** nftables objects of our table. Equal rules have equal text: what they are made from is canonical. */
+export const nft = {
+  table(namespace: string, family: NftFamily): NftTable {
+    const parent = namespace === HOST ? {} : { parent: netnsId(namespace) };
+    return {
+      kind: 'nft-table',
+      namespace,
+      key: `nft-table ${family} ${TABLE}`,
+      family,
+      table: TABLE,
+      ...parent,
+      spec: {},
+    };
+  },
+  set(namespace: string, family: NftFamily, set: string, definition: string): NftSet {
+    const key = `nft-set ${family} ${TABLE} ${set}`;
+    return {
+      kind: 'nft-set',
+      namespace,
+      key,
+      family,
+      table: TABLE,
+      set,
+      definition,
+      parent: tableId(namespace, family),
+      spec: {},
+    };
+  },
+  element(namespace: string, family: NftFamily, set: string, element: string): NftElement {
+    const key = `nft-element ${family} ${TABLE} ${set} ${element}`;
+    const parent = `${namespace} nft-set ${family} ${TABLE} ${set}`;
+    return { kind: 'nft-element', namespace, key, family, table: TABLE, set, element, parent, spec: {} };
+  },
+  chain(namespace: string, family: NftFamily, chain: string, rules: readonly string[], hook?: ChainHook): NftChain {
+    return nft.readChain(namespace, family, chain, { ...(hook && { hook }), rules: rules.map(ruleHash) }, rules);
+  },
+  /** A chain as a dump shows it: hashes, and nobody knows of what. */
+  readChain(
+    namespace: string,
+    family: NftFamily,
+    chain: string,
+    spec: NftChain['spec'],
+    rules: readonly string[] = [],
+  ): NftChain {
+    const { hook } = spec;
+    const ordered = hook && {
+      type: hook.type,
+      hook: hook.hook,
+      priority: hook.priority,
+      policy: hook.policy,
+      ...(hook.device !== undefined && { device: hook.device }),
+    };
+    return {
+      kind: 'nft-chain',
+      namespace,
+      key: `nft-chain ${family} ${TABLE} ${chain}`,
+      family,
+      table: TABLE,
+      chain,
+      rules,
+      parent: tableId(namespace, family),
+      spec: { ...(ordered && { hook: ordered }), rules: spec.rules },
+    };
+  },
+} as const;
+
+/** The commands of one transaction, in an order in which what is used exists. Repeating them does no harm. */
+export function ruleCommands(steps: readonly Step[]): readonly string[] {
+  const order = ['nft-element', 'nft-chain', 'nft-set', 'nft-table'];
+  const rank = ({ object }: Step) => order.indexOf(object.kind);
+  const removals = steps.filter((step) => step.do === 'remove').toSorted((a, b) => rank(a) - rank(b));
+  const additions = steps.filter((step) => step.do !== 'remove').toSorted((a, b) => rank(b) - rank(a));
+  return [...removals.flatMap(({ object }) => removal(object)), ...additions.flatMap(({ object }) => addition(object))];
+}
+
+/** nft refuses to delete what is not there, and with it the whole transaction: so it is added first. */
+function removal(object: KernelObject): string[] {
+  switch (object.kind) {
+    case 'nft-table':
+      return [`add table ${object.family} ${object.table}`, `delete table ${object.family} ${object.table}`];
+    case 'nft-set':
+      return [`delete set ${object.family} ${object.table} ${object.set}`];
+    case 'nft-element': {
+      const element = `element ${object.family} ${object.table} ${object.set} { ${object.element} }`;
+      return [`add ${element}`, `delete ${element}`];
+    }
+    case 'nft-chain':
+      return noChain(object);
+    default:
+      return [];
+  }
+}
+
+function noChain({ family, table, chain }: NftChain): string[] {
+  const name = `chain ${family} ${table} ${chain}`;
+  return [`add ${name}`, `flush ${name}`, `delete ${name}`];
+}
+
+function addition(object: KernelObject): string[] {
+  switch (object.kind) {
+    case 'nft-table':
+      return [`add table ${object.family} ${object.table}`];
+    case 'nft-set':
+      return [`add set ${object.family} ${object.table} ${object.set} { ${object.definition} }`];
+    case 'nft-element':
+      return [`add element ${object.family} ${object.table} ${object.set} { ${object.element} }`];
+    case 'nft-chain': {
+      const name = `${object.family} ${object.table} ${object.chain}`;
+      const { hook } = object.spec;
+      const device = hook?.device === undefined ? '' : ` device "${hook.device}"`;
+      const base = hook
+        ? ` { type ${hook.type} hook ${hook.hook}${device} priority ${hook.priority}; policy ${hook.policy}; }`
+        : '';
+      const rules = object.rules.map((rule) => `add rule ${name} ${rule} comment "${ruleHash(rule)}"`);
+      return [...noChain(object), `add chain ${name}${base}`, ...rules];
+    }
+    default:
+      return [];
+  }
+}

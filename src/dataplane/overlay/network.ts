@@ -1,0 +1,42 @@
+import type { NetworkPiece, UnderlayPiece } from '../dataplane.ts';
+import { quiet } from '../endpoint/sandbox.ts';
+import { familyOf, VNIS } from '../guard/guard.ts';
+import { macFor } from '../mac.ts';
+import { nft } from '../nft.ts';
+import { HOST, type KernelObject, object } from '../objects.ts';
+
+export const BRIDGE = 'br0';
+export const VXLAN = 'vxlan0';
+
+/**
+ * A network on this host: `br0` with the gateways' addresses, `vxlan0` that answers ARP and ND from static entries.
+ * `br0` has one MAC on every host, so a container that moves keeps its neighbour entry; each host's `vxlan0` has its own,
+ * because a vxlan device drops what comes from its own MAC. Pure.
+ */
+export function networkObjects(piece: NetworkPiece, underlay: UnderlayPiece): KernelObject[] {
+  const { namespace, mtu, vni } = piece;
+  const bridge = object.bridge(namespace, BRIDGE, { mac: macFor(`bridge ${piece.id}`), mtu });
+  const link = `${namespace} ${bridge.key}`;
+  return [
+    object.netns(namespace),
+    ...quiet(namespace),
+    // No link-local addresses: what is in here is an infrastructure that speaks only when asked.
+    object.sysctl(namespace, 'net/ipv6/conf/default/addr_gen_mode', '1'),
+    object.up(namespace, 'lo'),
+    bridge,
+    object.up(namespace, BRIDGE, link),
+    ...piece.gateways.map((address) => object.address(namespace, BRIDGE, address, link)),
+    object.vxlan(namespace, VXLAN, {
+      id: vni,
+      local: underlay.data,
+      port: underlay.port,
+      mac: macFor(`vxlan ${piece.id} ${underlay.data}`),
+      mtu,
+      master: BRIDGE,
+      flags: { learning: false, unicastFlood: false, isolated: false, locked: false },
+    }),
+    object.up(namespace, VXLAN, `${namespace} link ${VXLAN}`),
+    nft.table(namespace, 'netdev'),
+    nft.element(HOST, familyOf(underlay.data), VNIS, String(vni)),
+  ];
+}

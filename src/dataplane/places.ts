@@ -1,0 +1,200 @@
+import { closeSync, lstatSync, mkdirSync, readdirSync, rmSync, symlinkSync } from 'node:fs';
+import { join } from 'node:path';
+import { KernelError } from '../kernel/kernel-error.ts';
+import {
+  bootId,
+  inodeOf,
+  type Namespaces,
+  openNamespace,
+  openNamespaces,
+  openPinDirectory,
+  pinnedInode,
+} from '../kernel/namespace.ts';
+import { type Netlink, openNetlink } from '../kernel/netlink/socket.ts';
+import { type Nftables, openNftables } from '../kernel/nftables/nftables.ts';
+import { links } from '../kernel/route/links.ts';
+import type { Syscalls } from '../kernel/syscall.ts';
+import { Refusal } from '../lib/errors.ts';
+import type { Identity } from './dataplane.ts';
+import { HOST } from './objects.ts';
+
+/** Open namespaces are bounded by descriptors, nftables contexts by their 130 kB. */
+const MAX_OPEN = 256;
+const MAX_NFT = 8;
+
+/** The namespaces of this host by the names that they are pinned under, what is open in them, and their links' indexes. */
+export class Places {
+  readonly #sys: Syscalls;
+  readonly #namespaces: Namespaces;
+  readonly #directory: string;
+  /** Where iproute2 looks: `ip netns` sees ours by symbolic links. */
+  readonly #ipNetns: string;
+  /** Least recently used first. */
+  readonly #open = new Map<string, Place>();
+  readonly #nft = new Map<string, Nftables>();
+  readonly #adopted = new Map<string, number>();
+
+  constructor(sys: Syscalls, { directory, ipNetns }: { readonly directory: string; readonly ipNetns: string }) {
+    this.#sys = sys;
+    this.#directory = directory;
+    this.#ipNetns = ipNetns;
+    openPinDirectory(sys, directory);
+    mkdirSync(ipNetns, { recursive: true, mode: 0o755 });
+    this.#namespaces = openNamespaces(sys);
+  }
+
+  /** @throws KernelError ENOENT when nothing is pinned under that name */
+  fd(namespace: string): number {
+    return this.#place(namespace).fd;
+  }
+
+  netlink(namespace: string): Netlink {
+    const place = this.#place(namespace);
+    place.netlink ??= this.inside(namespace, () => openNetlink(this.#sys));
+    return place.netlink;
+  }
+
+  nft(namespace: string): Nftables {
+    const known = this.#nft.get(namespace);
+    const nft = known ?? this.inside(namespace, () => openNftables(this.#sys));
+    this.#nft.delete(namespace);
+    this.#nft.set(namespace, nft);
+    for (const [name, oldest] of this.#nft) {
+      if (this.#nft.size <= MAX_NFT) break;
+      oldest.close();
+      this.#nft.delete(name);
+    }
+    return nft;
+  }
+
+  inside<T>(namespace: string, work: () => T): T {
+    return namespace === HOST ? work() : this.#namespaces.inside(this.fd(namespace), work);
+  }
+
+  /** @throws KernelError ENODEV */
+  index(namespace: string, link: string): number {
+    const { indexes } = this.#place(namespace);
+    const index = indexes.get(link) ?? links.get(this.netlink(namespace), link)?.index;
+    if (index === undefined) throw new KernelError(`find link ${link} in namespace ${namespace}`, 'ENODEV');
+    indexes.set(link, index);
+    return index;
+  }
+
+  forgetIndex(namespace: string, link: string): void {
+    this.#open.get(namespace)?.indexes.delete(link);
+  }
+
+  /** Every pinned namespace with its inode. What was pinned anew under a known name is opened anew. */
+  pinned(): ReadonlyMap<string, string> {
+    const pins = new Map<string, string>();
+    for (const name of readdirSync(this.#directory)) {
+      const inode = pinnedInode(this.#path(name));
+      if (inode !== undefined) pins.set(name, inode);
+      if (inode !== undefined) this.#link(name);
+    }
+    for (const [name, place] of this.#open) {
+      if (name !== HOST && inodeOf(place.fd) !== pins.get(name)) this.#close(name);
+      else place.indexes.clear();
+    }
+    return pins;
+  }
+
+  /** Pins a new namespace, or the adopted one with this inode. @throws KernelError */
+  make(namespace: string, inode?: string): void {
+    const path = this.#path(namespace);
+    this.#close(namespace);
+    if (inode === undefined) closeSync(this.#namespaces.make(path));
+    else {
+      const fd = this.#adopted.get(inode);
+      if (fd === undefined) {
+        throw new KernelError(`pin namespace ${inode} as ${namespace}`, 'ENOENT', { detail: 'it was not adopted' });
+      }
+      this.#namespaces.pin(fd, path);
+      this.#adopted.delete(inode);
+      closeSync(fd);
+    }
+    this.#link(namespace);
+  }
+
+  unpin(namespace: string): void {
+    this.#close(namespace);
+    this.#namespaces.unpin(this.#path(namespace));
+    if (this.#isOurLink(namespace)) rmSync(join(this.#ipNetns, namespace), { force: true });
+  }
+
+  adopt(source: { readonly path: string } | { readonly pid: number }): Identity {
+    const path = 'pid' in source ? `/proc/${source.pid}/ns/net` : source.path;
+    const refuse = (why: string, cause?: unknown) => new Refusal('invalid', `cannot adopt ${path}: ${why}`, { cause });
+    let fd: number;
+    try {
+      fd = openNamespace(path);
+    } catch (cause) {
+      throw refuse('there is no network namespace', cause);
+    }
+    try {
+      this.#namespaces.inside(fd, () => {});
+      const inode = inodeOf(fd);
+      if (inode === inodeOf(this.fd(HOST))) throw refuse("it is this host's own network namespace");
+      const former = this.#adopted.get(inode);
+      this.#adopted.set(inode, fd);
+      if (former !== undefined) closeSync(former);
+      return { bootId: bootId(), inode };
+    } catch (cause) {
+      closeSync(fd);
+      if (cause instanceof Refusal) throw cause;
+      throw refuse('it is no network namespace', cause);
+    }
+  }
+
+  close(): void {
+    for (const name of [...this.#open.keys()]) this.#close(name);
+    for (const fd of this.#adopted.values()) closeSync(fd);
+    this.#adopted.clear();
+    this.#namespaces.close();
+  }
+
+  #path(namespace: string): string {
+    return join(this.#directory, namespace);
+  }
+
+  #place(namespace: string): Place {
+    const place = this.#open.get(namespace) ?? this.#openPlace(namespace);
+    this.#open.delete(namespace);
+    this.#open.set(namespace, place);
+    return place;
+  }
+
+  #openPlace(namespace: string): Place {
+    for (const name of this.#open.keys()) {
+      if (this.#open.size < MAX_OPEN) break;
+      if (name !== HOST) this.#close(name);
+    }
+    const path = namespace === HOST ? '/proc/thread-self/ns/net' : this.#path(namespace);
+    return { fd: openNamespace(path), indexes: new Map() };
+  }
+
+  /** Also what would keep the namespace alive: a socket belongs to it. */
+  #close(namespace: string): void {
+    this.#nft.get(namespace)?.close();
+    this.#nft.delete(namespace);
+    const place = this.#open.get(namespace);
+    place?.netlink?.close();
+    if (place) closeSync(place.fd);
+    this.#open.delete(namespace);
+  }
+
+  #link(namespace: string): void {
+    const link = join(this.#ipNetns, namespace);
+    if (lstatSync(link, { throwIfNoEntry: false }) === undefined) symlinkSync(this.#path(namespace), link);
+  }
+
+  #isOurLink(namespace: string): boolean {
+    return lstatSync(join(this.#ipNetns, namespace), { throwIfNoEntry: false })?.isSymbolicLink() ?? false;
+  }
+}
+
+interface Place {
+  readonly fd: number;
+  netlink?: Netlink;
+  readonly indexes: Map<string, number>;
+}

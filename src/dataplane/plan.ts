@@ -1,0 +1,106 @@
+import { diff } from '../lib/diff.ts';
+import type { ObjectMap } from './object-map.ts';
+import { formatObject, idOf, type KernelObject, netnsId, type ObjectId, recreates, same } from './objects.ts';
+
+/** One thing to do to the kernel. */
+export type Step =
+  | { readonly do: 'add'; readonly object: KernelObject }
+  | { readonly do: 'change'; readonly from: KernelObject; readonly object: KernelObject }
+  | { readonly do: 'remove'; readonly object: KernelObject };
+
+/** What should be, by id. */
+export interface Desired {
+  get(id: ObjectId): KernelObject | undefined;
+}
+
+/**
+ * The steps that make these ids of the kernel what they should be, in an order in which each can be done and no packet
+ * passes a port before its rules are there. Pure; costs what is touched.
+ */
+export function plan(touched: Iterable<ObjectId>, desired: Desired, actual: ObjectMap): readonly Step[] {
+  const ids = new Set(touched);
+  const gone = new Set<ObjectId>();
+  // What cannot be changed in place goes with all that hangs on it, and what of that is wanted is made anew.
+  for (const id of ids) {
+    const is = actual.get(id);
+    const wanted = desired.get(id);
+    if (is === undefined || gone.has(id) || (wanted !== undefined && !mustGo(wanted, is))) continue;
+    for (const object of actual.tree(id)) {
+      gone.add(idOf(object));
+      ids.add(idOf(object));
+    }
+  }
+  const wanted = new Map<ObjectId, KernelObject>();
+  const kept = new Map<ObjectId, KernelObject>();
+  const steps: Step[] = [];
+  for (const id of ids) {
+    const object = desired.get(id);
+    const is = actual.get(id);
+    if (object) wanted.set(id, object);
+    if (is && gone.has(id)) {
+      if (needsRemoval(is, gone)) steps.push({ do: 'remove', object: is });
+    } else if (is) kept.set(id, is);
+  }
+  const { add, change } = diff(wanted, kept, same);
+  for (const object of add) steps.push({ do: 'add', object });
+  for (const { from, to } of change) steps.push({ do: 'change', from, object: to });
+  return steps.toSorted((a, b) => stage(a) - stage(b) || byText(a.object.namespace, b.object.namespace));
+}
+
+function mustGo(wanted: KernelObject, is: KernelObject): boolean {
+  return !same(wanted, is) && recreates(is, wanted);
+}
+
+/** What goes with something else needs no step, except rules: they can outlive the device that they hung on. */
+function needsRemoval(object: KernelObject, gone: ReadonlySet<ObjectId>): boolean {
+  if (object.parent === undefined || !gone.has(object.parent)) return true;
+  return object.kind === 'nft-chain' && !gone.has(netnsId(object.namespace)) && !goneTable(object, gone);
+}
+
+function goneTable(object: Extract<KernelObject, { kind: 'nft-chain' }>, gone: ReadonlySet<ObjectId>): boolean {
+  return gone.has(`${object.namespace} nft-table ${object.family} ${object.table}`);
+}
+
+/** Removals first, so that names are free; namespaces last, after what has an end in them. */
+export function stage(step: Step): number {
+  const { object } = step;
+  if (object.kind.startsWith('nft-')) return RULES;
+  if (step.do === 'remove') return object.kind === 'netns' ? NAMESPACES : object.kind === 'veth' ? 0 : 1;
+  switch (object.kind) {
+    case 'netns':
+      return 2;
+    case 'sysctl':
+      return object.parent?.includes(' link ') ? 6 : 3;
+    case 'bridge':
+      return 4;
+    case 'vxlan':
+    case 'veth':
+    case 'stray':
+      return 5;
+    case 'address':
+    case 'neighbour':
+    case 'vxlan-fdb':
+    case 'bridge-fdb':
+      return 7;
+    case 'up':
+      return 9;
+    case 'route':
+      return 10;
+    case 'nft-table':
+    case 'nft-set':
+    case 'nft-element':
+    case 'nft-chain':
+      return RULES;
+  }
+}
+
+const RULES = 8;
+const NAMESPACES = 11;
+
+export function formatStep(step: Step): string {
+  return `${step.do} ${formatObject(step.object)}`;
+}
+
+function byText(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}

@@ -1,0 +1,144 @@
+import { isKernelError, KernelError } from '../kernel/kernel-error.ts';
+import type { Syscalls } from '../kernel/syscall.ts';
+import { messageOf } from '../lib/errors.ts';
+import type { Log } from '../lib/log.ts';
+import { Applier } from './apply.ts';
+import { type Change, keyOf, type Piece } from './dataplane.ts';
+import { dump } from './dump.ts';
+import { HostSettings } from './host-settings.ts';
+import { ObjectMap } from './object-map.ts';
+import { formatObject, idOf, type KernelObject, type ObjectId } from './objects.ts';
+import { Pieces } from './pieces.ts';
+import { Places } from './places.ts';
+import { formatStep, plan, type Step } from './plan.ts';
+
+/** More rounds than this, and something else keeps undoing our work. */
+const MAX_ROUNDS = 4;
+
+export interface ReconcilerOptions {
+  /** Where namespaces are pinned, below `netns`. */
+  readonly run: string;
+  /** Where `ip netns` looks. */
+  readonly ipNetns: string;
+  /** Where it is kept what the host's settings were. */
+  readonly state: string;
+  readonly log: Log;
+}
+
+/** Makes the kernel hold what pieces say. Synchronous: the thread that it runs in does nothing else. */
+export class Reconciler {
+  readonly places: Places;
+  readonly #pieces = new Pieces();
+  readonly #settings: HostSettings;
+  readonly #applier: Applier;
+  readonly #log: Log;
+  #actual = new ObjectMap();
+
+  constructor(sys: Syscalls, { run, ipNetns, state, log }: ReconcilerOptions) {
+    this.places = new Places(sys, { directory: `${run}/netns`, ipNetns });
+    this.#settings = new HostSettings(`${state}/sysctls.json`);
+    this.#applier = new Applier(this.places, this.#settings);
+    this.#log = log;
+  }
+
+  set(pieces: readonly Piece[]): readonly string[] {
+    const keys = new Set(pieces.map(keyOf));
+    const remove = [...this.#pieces.keys()].filter((key) => !keys.has(key));
+    const { undo } = this.#pieces.change({ put: pieces, remove });
+    try {
+      return this.repair();
+    } catch (error) {
+      this.#pieces.change(undo);
+      throw error;
+    }
+  }
+
+  /** Reads everything and puts right what differs, until nothing does. */
+  repair(): readonly string[] {
+    const done: string[] = [];
+    for (let round = 0; round < MAX_ROUNDS; round++) {
+      this.#read();
+      const steps = plan([...this.#pieces.ids(), ...this.#actual.ids()], this.#pieces, this.#actual);
+      if (steps.length === 0) {
+        this.sweep();
+        return done;
+      }
+      this.#apply(steps, (step) => done.push(formatStep(step)));
+    }
+    throw new KernelError('bring the kernel into its desired state', 'EBUSY', {
+      detail: `it still differs after ${MAX_ROUNDS} rounds; the last steps were ${done.slice(-3).join('; ')}`,
+    });
+  }
+
+  change(change: Change): void {
+    const { touched, undo } = this.#pieces.change(change);
+    try {
+      this.#try(touched);
+    } catch (error) {
+      this.#takeBack(undo, touched);
+      throw error;
+    }
+  }
+
+  /** Whether links wait to be deleted. */
+  get hasDead(): boolean {
+    return this.#applier.hasDead;
+  }
+
+  /** Deletes links that were cut off. */
+  sweep(): void {
+    this.#applier.sweep();
+  }
+
+  /** What was last known to be there, one object a line, in order. */
+  format(): string {
+    return [...this.#actual.values()].map(formatObject).toSorted().join('\n');
+  }
+
+  close(): void {
+    this.places.close();
+  }
+
+  /** A failure may come of the kernel not being as it was remembered: it is read again, and tried once more. */
+  #try(touched: ReadonlySet<ObjectId>): void {
+    try {
+      this.#apply(plan(touched, this.#pieces, this.#actual));
+    } catch (error) {
+      if (!isKernelError(error)) throw error;
+      this.#log.debug('kernel refused a step, reading it again', { error: messageOf(error) });
+      this.#read();
+      this.#apply(plan(touched, this.#pieces, this.#actual));
+    }
+  }
+
+  #takeBack(undo: Change, touched: ReadonlySet<ObjectId>): void {
+    const ids = new Set([...this.#pieces.change(undo).touched, ...touched]);
+    try {
+      this.#read();
+      this.#apply(plan(ids, this.#pieces, this.#actual));
+    } catch (error) {
+      this.#log.error('taking back a failed change failed; repair will do it', { error: messageOf(error) });
+    }
+  }
+
+  #apply(steps: readonly Step[], done: (step: Step) => void = () => {}): void {
+    this.#applier.apply(steps, (step) => {
+      if (step.do === 'remove')
+        for (const object of this.#actual.tree(idOf(step.object))) this.#actual.delete(idOf(object));
+      else this.#actual.set(step.object);
+      done(step);
+    });
+  }
+
+  #read(): void {
+    const desired = new Map<string, KernelObject>();
+    for (const id of this.#pieces.ids()) {
+      const object = this.#pieces.get(id);
+      if (object) desired.set(id, object);
+    }
+    this.#actual = new ObjectMap();
+    const foundDead = (namespace: string) => this.#applier.foundDead(namespace);
+    const changed = this.#settings.paths();
+    for (const object of dump({ places: this.places, desired, changed, foundDead })) this.#actual.set(object);
+  }
+}

@@ -1,0 +1,31 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { KernelError } from './kernel-error.ts';
+
+/**
+ * Settings below /proc/sys. Those of `net/` are the ones of the network namespace that the calling thread is in.
+ * A setting that this kernel does not have, or whose interface is gone, is undefined and cannot be set.
+ */
+export const sysctls = {
+  /** Equivalent to `sysctl -n`. @throws KernelError */
+  get(path: string): string | undefined {
+    return attempt(`read sysctl ${path}`, () => readFileSync(fileOf(path), 'utf8').trim());
+  },
+  /** Equivalent to `sysctl -w`. @returns whether there is such a setting. @throws KernelError */
+  set(path: string, value: string): boolean {
+    return attempt(`set sysctl ${path} to ${value}`, () => (writeFileSync(fileOf(path), value), true)) ?? false;
+  },
+} as const;
+
+function fileOf(path: string): string {
+  return `/proc/sys/${path}`;
+}
+
+function attempt<T>(action: string, run: () => T): T | undefined {
+  try {
+    return run();
+  } catch (cause) {
+    const code = cause instanceof Error && 'code' in cause && typeof cause.code === 'string' ? cause.code : 'EIO';
+    if (code === 'ENOENT') return undefined;
+    throw new KernelError(action, code, { cause });
+  }
+}
