@@ -18,8 +18,6 @@ export interface StartEtcd {
   readonly dataDir: string;
   /** `address:port` for clients. */
   readonly listen: string;
-  /** Path of the network namespace that it runs in, by default the caller's. */
-  readonly netns?: string;
 }
 
 const here = fileURLToPath(new URL('../..', import.meta.url));
@@ -42,20 +40,26 @@ function isProgram(path: string): boolean {
   }
 }
 
-/** Resolves when it serves clients. @throws Error with the last lines that it wrote when it ends, or is not ready in 20 s */
-export async function startEtcd({ dataDir, listen, netns }: StartEtcd): Promise<RunningEtcd> {
+/** @throws Error when there is no etcd on this machine */
+export function etcdCommand({ dataDir, listen }: StartEtcd): readonly [string, ...string[]] {
   const program = findEtcd();
   if (program === undefined)
     throw new Error('start etcd: it is neither in PATH nor in .cache/etcd; run npm run demo once');
   const client = `http://${listen}`;
   // One member speaks to no peer: any port does.
   const peer = `http://${listen.slice(0, listen.lastIndexOf(':'))}:0`;
-  const args = [
+  return [
+    program,
     ...['--name', 'lab', '--data-dir', dataDir, '--logger', 'zap', '--log-level', 'warn'],
     ...['--listen-client-urls', client, '--advertise-client-urls', client],
     ...['--listen-peer-urls', peer, '--initial-advertise-peer-urls', peer, '--initial-cluster', `lab=${peer}`],
   ];
-  const child = start([program, ...args], netns);
+}
+
+/** Resolves when it serves clients. @throws Error with the last lines that it wrote when it ends, or is not ready in 20 s */
+export async function startEtcd({ dataDir, listen }: StartEtcd): Promise<RunningEtcd> {
+  const [program, ...args] = etcdCommand({ dataDir, listen });
+  const child = spawn(program, args, { stdio: ['ignore', 'ignore', 'pipe'] });
   const lines = lastLines(child, 20);
   const gone = new Promise<void>((resolve) => {
     child.once('exit', () => resolve());
@@ -67,17 +71,12 @@ export async function startEtcd({ dataDir, listen, netns }: StartEtcd): Promise<
     return stopping;
   };
   try {
-    await untilHealthy(`${client}/health`, gone, netns);
+    await untilHealthy(`http://${listen}/health`, gone);
   } catch (cause) {
     await stop();
     throw new Error(`start etcd on ${listen}: ${messageOf(cause)}; it wrote: ${lines.join(' ')}`, { cause });
   }
   return { url: `etcd://${listen}`, pid: child.pid ?? 0, stop };
-}
-
-function start(command: readonly string[], netns: string | undefined): ChildProcess {
-  const [program = '', ...args] = netns === undefined ? command : ['nsenter', `--net=${netns}`, '--', ...command];
-  return spawn(program, args, { stdio: ['ignore', 'ignore', 'pipe'] });
 }
 
 function lastLines(child: ChildProcess, most: number): string[] {
@@ -89,28 +88,20 @@ function lastLines(child: ChildProcess, most: number): string[] {
   return lines;
 }
 
-/** In another namespace a second process asks. */
-async function untilHealthy(url: string, gone: Promise<void>, netns: string | undefined): Promise<void> {
+async function untilHealthy(url: string, gone: Promise<void>): Promise<void> {
   const over = new AbortController();
-  const asker = netns === undefined ? undefined : start([process.execPath, '-e', askUntilHealthy, url], netns);
-  const healthy = asker
-    ? new Promise<void>((resolve) => asker.once('exit', (code) => code === 0 && resolve()))
-    : askHere(url, over.signal);
+  const healthy = ask(url, over.signal);
   const late = sleep(20_000, 'it was not ready in 20 s', { signal: over.signal });
   try {
     const reason = await Promise.race([healthy, gone.then(() => 'it ended'), late]);
     if (reason !== undefined) throw new Error(reason);
   } finally {
     over.abort();
-    asker?.kill('SIGKILL');
-    await Promise.allSettled([healthy, late].slice(asker ? 1 : 0));
+    await Promise.allSettled([healthy, late]);
   }
 }
 
-const askUntilHealthy = `const ask = () => fetch(process.argv[1]).then((answer) => { if (!answer.ok) throw answer; })
-  .catch(() => new Promise((resolve) => setTimeout(resolve, 25)).then(ask)); ask()`;
-
-async function askHere(url: string, signal: AbortSignal): Promise<void> {
+async function ask(url: string, signal: AbortSignal): Promise<void> {
   for (;;) {
     const answer = await fetch(url, { signal }).catch(() => undefined);
     if (answer?.ok) return;

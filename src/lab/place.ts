@@ -1,0 +1,202 @@
+import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
+import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { attempt, type Output, type RunOptions, run } from './run.ts';
+
+/**
+ * One machine of a lab: network, mount, UTS and PID namespaces of its own, held by a process that does nothing else. All
+ * that runs there ends with that process, in whatever state it is.
+ */
+export interface Place {
+  readonly name: string;
+  /** What the machine outside sees of it: `run` is its /run. */
+  readonly folder: string;
+  /** Path of its network namespace. */
+  readonly netns: string;
+  /** Of the holder, as the machine outside counts. */
+  readonly pid: number;
+  /** The command that runs `command` there. */
+  enter(command: readonly string[]): readonly [string, ...string[]];
+  /** @throws CommandError when the exit code is not 0 */
+  exec(command: readonly string[], options?: RunOptions): Promise<Output>;
+  attempt(command: readonly string[], options?: RunOptions): Promise<Output>;
+  spawn(command: readonly string[], options?: SpawnOptions): ChildProcess;
+}
+
+export interface OpenPlace {
+  readonly name: string;
+  readonly folder: string;
+  /** Ends with the process that opened it. */
+  readonly tied: boolean;
+}
+
+const clone = fileURLToPath(new URL('../..', import.meta.url));
+
+/**
+ * Notes who it is before it makes anything: whoever finds the folder can end it, and once the folder is gone nothing can
+ * begin any more. The kernel kills the second process when this one dies (`--kill-child`), and with it, the first of its
+ * PID namespace, everything inside.
+ */
+const outer = `
+read -r stat <"/proc/$$/stat"
+echo "$stat" >"$1/holder"
+exec unshare --net --uts --mount --pid --fork --kill-child --mount-proc --propagation private \
+  sh -eu "$1/machine.sh" "$1" "$2"
+`;
+
+/**
+ * What a machine has of its own: host name, /sys of its network, /etc and /var/lib on top of the real ones, /run. Then it
+ * waits, and reaps what loses its parent.
+ */
+const inner = `
+folder=$1
+echo "$2" >/proc/sys/kernel/hostname
+ip link set lo up
+mkdir -p "$folder/disk" "$folder/run"
+mount -t tmpfs -o mode=755 tmpfs "$folder/disk"
+for tree in etc var/lib; do
+  disk=$folder/disk/$tree
+  mkdir -p "$disk/upper" "$disk/work"
+  mount -t overlay -o "lowerdir=/$tree,upperdir=$disk/upper,workdir=$disk/work" overlay "/$tree"
+done
+mkdir -p /etc/skein /var/lib/skein
+cp -R "$folder/etc/." /etc/
+groups=
+if [ -d /sys/fs/cgroup ]; then groups=$folder/disk/cgroup; mkdir "$groups"; mount --rbind /sys/fs/cgroup "$groups"; fi
+mount -t sysfs sysfs /sys
+if [ -n "$groups" ]; then mount --move "$groups" /sys/fs/cgroup; fi
+mount --bind "$folder/run" /run
+cd /
+echo ready
+exec >&2
+while :; do sleep 86400 & wait $!; done
+`;
+
+/** Resolves when it can be used. @throws Error with what its set-up wrote */
+export async function openPlace({ name, folder, tied }: OpenPlace): Promise<Place> {
+  mkdirSync(join(folder, 'etc'), { recursive: true });
+  writeFileSync(join(folder, 'machine.sh'), inner);
+  const log = join(folder, 'log');
+  const tie = tied ? ['setpriv', '--pdeathsig', 'KILL'] : [];
+  const [program = '', ...args] = [...tie, 'sh', '-euc', outer, 'lab', folder, name];
+  const file = openSync(log, 'a');
+  const child = spawn(program, args, { stdio: ['ignore', 'pipe', file], detached: true, cwd: '/' });
+  closeSync(file);
+  await new Promise<void>((resolve, reject) => {
+    child.once('error', reject);
+    // Ends too when the process does.
+    child.stdout?.once('end', () => reject(new Error(`open ${name} of the lab: it ended: ${lastWords(log)}`)));
+    child.stdout?.once('data', () => resolve());
+  });
+  child.stdout?.destroy();
+  child.unref();
+  const place = findPlace(name, folder);
+  if (!place) throw new Error(`open ${name} of the lab: it ended: ${lastWords(log)}`);
+  return place;
+}
+
+/** What it wrote to its log at last. */
+export function lastWords(log: string): string {
+  try {
+    return readFileSync(log, 'utf8').trim().slice(-1000);
+  } catch {
+    return '';
+  }
+}
+
+/** A place that is there, or undefined. */
+export function findPlace(name: string, folder: string): Place | undefined {
+  const pid = holderOf(folder);
+  if (pid === undefined) return undefined;
+  const namespaces = ['--net', '--uts', '--mount', `--pid=/proc/${pid}/ns/pid_for_children`];
+  const enter = (command: readonly string[]) =>
+    ['nsenter', '--target', String(pid), ...namespaces, '--', ...command] as const;
+  const env = environment();
+  return {
+    name,
+    folder,
+    netns: `/proc/${pid}/ns/net`,
+    pid,
+    enter,
+    exec: (command, options) => run(enter(command), { env, ...options }),
+    attempt: (command, options) => attempt(enter(command), { env, ...options }),
+    spawn: (command, options = {}) => {
+      const [program, ...args] = enter(command);
+      return spawn(program, args, { env, ...options });
+    },
+  };
+}
+
+/** As outside, with our command and etcd's in PATH, and without settings that were meant for a daemon outside. */
+function environment(): NodeJS.ProcessEnv {
+  const kept = Object.entries(process.env).filter(([name]) => !name.startsWith('SKEIN_'));
+  const path = [
+    clone,
+    join(clone, '.cache/etcd/usr/bin'),
+    process.env['PATH'],
+    '/usr/sbin',
+    '/sbin',
+    '/usr/bin',
+    '/bin',
+  ];
+  const found = path.filter((folder) => folder !== undefined).map((folder) => folder.replace(/\/$/, ''));
+  return { ...Object.fromEntries(kept), PATH: found.join(delimiter), ETCDCTL_API: '3' };
+}
+
+/** Ends everything there; resolves when it is gone. May be called when there is nothing (any more). */
+export async function closePlace(folder: string): Promise<void> {
+  const holder = holderOf(folder);
+  if (holder === undefined) return;
+  // With the first process of a PID namespace all others end, and the holder, its parent, when all of them have.
+  for (const pid of childrenOf(holder)) end(pid);
+  const deadline = Date.now() + 10_000;
+  while (holderOf(folder) === holder) {
+    if (Date.now() > deadline)
+      throw new Error(`end process ${holder}, the holder of ${folder}: it is still there after 10 s`);
+    await sleep(5);
+    if (childrenOf(holder).length === 0) end(holder);
+  }
+}
+
+function end(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // It was quicker.
+  }
+}
+
+/** The process that holds the place; a later one of the same number has another start time. */
+function holderOf(folder: string): number | undefined {
+  const noted = statOf(() => readFileSync(join(folder, 'holder'), 'utf8'));
+  if (!noted) return undefined;
+  const now = statOf(() => readFileSync(`/proc/${noted.pid}/stat`, 'utf8'));
+  return now && now.started === noted.started && now.state !== 'Z' && now.state !== 'X' ? noted.pid : undefined;
+}
+
+/** See proc_pid_stat(5); the name, in brackets, may hold anything. */
+function statOf(read: () => string): { pid: number; state: string; started: string } | undefined {
+  let text: string;
+  try {
+    text = read();
+  } catch {
+    return undefined;
+  }
+  const fields = text
+    .slice(text.lastIndexOf(')') + 2)
+    .trim()
+    .split(' ');
+  const [state, started] = [fields[0], fields[19]];
+  const pid = Number.parseInt(text, 10);
+  return state === undefined || started === undefined || !(pid > 1) ? undefined : { pid, state, started };
+}
+
+function childrenOf(pid: number): readonly number[] {
+  try {
+    return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').filter(Boolean).map(Number);
+  } catch {
+    return [];
+  }
+}
