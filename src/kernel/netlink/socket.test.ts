@@ -28,7 +28,9 @@ function functionKernel(answer: (messages: readonly NlMsg[]) => readonly (Datagr
       open.add(3);
       return 3;
     },
-    close: (fd) => void assert.ok(open.delete(fd), `descriptor ${fd} is not open`),
+    close(fd) {
+      assert.ok(open.delete(fd), `descriptor ${fd} is not open`);
+    },
     bind() {},
     getsockname(_fd, into) {
       into.set(new Writer().u16le(16).u16le(0).u32le(PORT).u32le(0).finish());
@@ -261,15 +263,29 @@ test('a socket that cannot be set up is closed again', () => {
   }
 });
 
+test('the receive buffer is what the machine allows where it cannot be forced', () => {
+  const { sys } = functionKernel(() => []);
+  const set: (readonly [level: number, option: number])[] = [];
+  const setsockopt: typeof sys.setsockopt = (_fd, level, option) => {
+    // As in a user namespace: SO_RCVBUFFORCE is for the machine's own root.
+    if (level === 1 && option === 33) throw new KernelError('force', 'EPERM');
+    set.push([level, option]);
+  };
+  openNotifications({ ...sys, setsockopt }, [1]);
+  assert.deepEqual(set, [
+    [1, 8],
+    [270, 1],
+  ]);
+});
+
 test('notifications are drained without waiting, and lost ones are told once', () => {
   const { sys, queue, lose } = functionKernel(() => []);
-  const receive = sys.recvfrom;
   const watch = openNotifications(
     {
       ...sys,
       recvfrom(fd, into, flags, from) {
         assert.ok(flags & MSG_DONTWAIT);
-        return receive(fd, into, flags, from);
+        return sys.recvfrom(fd, into, flags, from);
       },
     },
     [1],

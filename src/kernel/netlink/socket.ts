@@ -49,6 +49,7 @@ const SOCK_CLOEXEC = 0o2000000;
 const MSG_TRUNC = 0x20;
 const MSG_DONTWAIT = 0x40;
 const SOL_SOCKET = 1;
+const SO_RCVBUF = 8;
 const SO_RCVTIMEO = 20;
 const SO_RCVBUFFORCE = 33;
 const SOL_NETLINK = 270;
@@ -184,10 +185,12 @@ export function openNotifications(
   options: { readonly family?: number; readonly receiveBuffer?: number } = {},
 ): Notifications {
   const socket = openSocket(sys, options.family ?? NETLINK_ROUTE);
-  setOptions(sys, socket, [
-    [SOL_SOCKET, SO_RCVBUFFORCE, int(options.receiveBuffer ?? NOTIFICATION_BUFFER)],
-    ...groups.map((group) => [SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, int(group)] as const),
-  ]);
+  setReceiveBuffer(sys, socket, options.receiveBuffer ?? NOTIFICATION_BUFFER);
+  setOptions(
+    sys,
+    socket,
+    groups.map((group) => [SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, int(group)]),
+  );
   return {
     fd: socket.fd,
     drain() {
@@ -279,6 +282,15 @@ function* parts(requests: readonly Request[]): Generator<readonly Request[]> {
     bytes += request.payload.length;
   }
   if (part.length > 0) yield part;
+}
+
+/** Only the machine's own root may go beyond net.core.rmem_max; root of a user namespace gets what is allowed. */
+function setReceiveBuffer(sys: Syscalls, socket: Socket, size: number): void {
+  try {
+    sys.setsockopt(socket.fd, SOL_SOCKET, SO_RCVBUFFORCE, int(size));
+  } catch {
+    setOptions(sys, socket, [[SOL_SOCKET, SO_RCVBUF, int(size)]]);
+  }
 }
 
 //  struct sockaddr_nl: | nl_family:16 | pad:16 | nl_pid:32 | nl_groups:32 |

@@ -1,0 +1,31 @@
+import assert from 'node:assert/strict';
+import { constants } from 'node:os';
+import { test } from 'node:test';
+import { errnoName, isKernelError, KernelError } from './kernel-error.ts';
+
+test("a message says what was tried, why it failed, and the kernel's words where there are some", () => {
+  const action = 'add route 10.1.0.0/24 via 192.0.2.7';
+  assert.equal(new KernelError(action, 'EEXIST').message, `${action}: File exists (EEXIST)`);
+  assert.equal(
+    new KernelError(action, 'ENETUNREACH', { detail: 'Nexthop has invalid gateway' }).message,
+    `${action}: Network is unreachable (ENETUNREACH): Nexthop has invalid gateway`,
+  );
+  assert.equal(new KernelError(action, 'EXFULL').message, `${action}: EXFULL`);
+  const cause = new Error('below');
+  assert.equal(new KernelError(action, 'EIO', { cause }).cause, cause);
+});
+
+test('errors are told apart by their code', () => {
+  const error = new KernelError('try it', 'ENODEV');
+  assert.ok(isKernelError(error, 'EEXIST', 'ENODEV'));
+  assert.ok(!isKernelError(error, 'EEXIST'));
+  assert.ok(!isKernelError(Object.assign(new Error('other'), { code: 'ENODEV' }), 'ENODEV'));
+});
+
+test('every number has a name, the one of the kernel where there are two', () => {
+  assert.equal(errnoName(constants.errno.EEXIST), 'EEXIST');
+  assert.equal(errnoName(11), 'EAGAIN');
+  assert.equal(errnoName(95), 'EOPNOTSUPP');
+  assert.equal(errnoName(524), 'ENOTSUPP');
+  assert.equal(errnoName(4095), 'errno 4095');
+});
