@@ -58,8 +58,8 @@ const NETLINK_CAP_ACK = 10;
 const NETLINK_EXT_ACK = 11;
 const NETLINK_GET_STRICT_CHK = 12;
 
-/** The kernel fills at most 32 kB at a time; a single link with many virtual functions can be larger. */
-const RECEIVE_BUFFER = 128 * 1024;
+/** The kernel fills at most this at a time. */
+const RECEIVE_BUFFER = 32 * 1024;
 const NOTIFICATION_BUFFER = 8 * 1024 * 1024;
 /** Far beyond any wait for the kernel's lock: then something is wrong, and an error is better than to hang. */
 const ANSWER_TIMEOUT_S = 30;
