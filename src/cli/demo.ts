@@ -1,0 +1,53 @@
+import { styleText } from 'node:util';
+import { Command } from 'commander';
+import { openLab } from '../lab/lab.ts';
+import { firstPage, readPage, walk } from '../lab/walk.ts';
+import type { Part } from '../lab/walkthrough.ts';
+import { interruptible } from './lab.ts';
+
+const name = 'demo';
+
+export function demoCommand(): Command {
+  return new Command('demo')
+    .description('two hosts, one network: every step shown as it happens, on a lab of this machine')
+    .option('--keep', 'leave the lab running at the end')
+    .action(async ({ keep = false }: { keep?: boolean }) => {
+      const parts = readPage(firstPage);
+      await interruptible(async (signal) => {
+        say(styleText('dim', 'starting two hosts and an etcd …'));
+        const lab = await openLab({ name, hosts: 2, underlay: 4, mtu: 1500, tied: !keep, signal });
+        let done = false;
+        try {
+          await walk(lab, parts, { signal, onPart: show, onOutput: (output) => process.stdout.write(output) });
+          done = true;
+        } finally {
+          if (!keep || !done) await lab.close();
+        }
+      });
+      say('');
+      if (!keep) return say('Done; the lab is gone and nothing is left of it.');
+      say(`The lab goes on. Look around with: skein lab exec --name ${name} h1 -- bash`);
+      say(`or one command at a time:          skein lab exec --name ${name} h2 -- skein ps`);
+      say(`End it with:                       skein lab down --name ${name}`);
+    });
+}
+
+function show(part: Part): void {
+  switch (part.kind) {
+    case 'heading':
+      return say(`\n${styleText(['bold', 'underline'], part.text)}`);
+    case 'text':
+      return say(`\n${plain(part.text)}`);
+    case 'command':
+      return say(`\n${styleText('cyan', `${part.host}#`)} ${styleText('bold', part.command)}`);
+  }
+}
+
+/** Without marks for code, emphasis and links. */
+function plain(text: string): string {
+  return text.replaceAll(/\[([^\]]*)\]\([^)]*\)/g, '$1').replaceAll(/[`*]/g, '');
+}
+
+function say(line: string): void {
+  console.log(line);
+}

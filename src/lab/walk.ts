@@ -1,0 +1,50 @@
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import type { Lab } from './lab.ts';
+import { disagreement, Ids, type Part, parseWalkthrough } from './walkthrough.ts';
+
+/** The page that `npm run demo` walks. */
+export const firstPage = fileURLToPath(new URL('../../docs/walkthroughs/000.md', import.meta.url));
+
+/** A command answered what the page does not say. */
+export class Astray extends Error {
+  override readonly name = 'Astray';
+}
+
+export interface WalkOptions {
+  readonly signal?: AbortSignal;
+  /** Told of each part before it is done, commands with this run's ids in them. */
+  readonly onPart: (part: Part) => void;
+  /** What a command wrote. */
+  readonly onOutput: (output: string) => void;
+}
+
+/** What one command may take. */
+const patience = 60_000;
+
+export function readPage(path: string): readonly Part[] {
+  return parseWalkthrough(readFileSync(path, 'utf8'));
+}
+
+/** Runs the page's commands on the lab's hosts, in order. @throws Astray at the first that does not answer as the page says */
+export async function walk(lab: Lab, parts: readonly Part[], { signal, onPart, onOutput }: WalkOptions): Promise<void> {
+  const ids = new Ids();
+  for (const part of parts) {
+    signal?.throwIfAborted();
+    if (part.kind !== 'command') {
+      onPart(part);
+      continue;
+    }
+    const command = ids.translate(part.command);
+    onPart({ ...part, command });
+    const limit = AbortSignal.timeout(patience);
+    const { code, stdout } = await lab.host(part.host).attempt(['sh', '-c', `exec 2>&1\n${command}`], {
+      signal: signal ? AbortSignal.any([signal, limit]) : limit,
+    });
+    onOutput(stdout);
+    const at = `line ${part.line} of the page, on ${part.host}`;
+    if (code !== 0) throw new Astray(`${at}: ${command}: exit code ${code}`);
+    const difference = disagreement(part.output, stdout, ids);
+    if (difference !== undefined) throw new Astray(`${at}: ${command}: ${difference}`);
+  }
+}
