@@ -1,11 +1,11 @@
 import { type ClientRequest, request as httpRequest, type IncomingMessage } from 'node:http';
 import type { Readable } from 'node:stream';
 import * as v from 'valibot';
-import { type Frame, frame, frameHeader } from '../../controllers/containers/frame.ts';
+import { frame, frameHeader, type Frame as OutputFrame } from '../../controllers/containers/frame.ts';
 import { delay, pause } from '../../lib/backoff.ts';
 import { messageOf, Refusal } from '../../lib/errors.ts';
 import { type AnswerOf, type CallOf, type JsonRouteKey, type Route, routes } from './routes.ts';
-import { Problem } from './schema.ts';
+import { type ContainerView as ContainerAnswer, Problem, type StatusView as StatusAnswer } from './schema.ts';
 
 /**
  * The API from the other side, over a unix socket. It is `node:http` rather than undici because a command line that is
@@ -46,6 +46,10 @@ export interface Follow {
   /** Called when the daemon has gone away and is waited for. */
   readonly onLost?: (message: string) => void;
 }
+
+export type ContainerView = ContainerAnswer;
+export type StatusView = StatusAnswer;
+export type Frame = OutputFrame;
 
 /** The command of a container could not be executed. */
 export class NotExecuted extends Error {
@@ -93,7 +97,7 @@ export function openClient(socketPath: string): Client {
 
   async function call<K extends JsonRouteKey>(key: K, request: CallOf<K>, options: Begin = {}): Promise<AnswerOf<K>> {
     const route: Route & { readonly answer: v.GenericSchema | 'frames' } = routes[key];
-    const { params, query, body }: { params?: object; query?: object; body?: object } = request;
+    const { params, query, body } = request as { params?: Texts; query?: Texts; body?: object };
     const path = formatPath(route.path, { ...params }, { ...query });
     const type = body === undefined ? {} : { type: 'application/json' };
     const { outgoing, response } = begin(route.method, path, { ...type, ...options });
@@ -224,15 +228,13 @@ async function* cutAware(response: IncomingMessage, socketPath: string): AsyncGe
   }
 }
 
-function formatPath(
-  path: string,
-  params: Readonly<Record<string, unknown>>,
-  query: Readonly<Record<string, unknown>>,
-): string {
+type Texts = Readonly<Record<string, string | number | boolean | undefined>>;
+
+function formatPath(path: string, params: Texts, query: Texts): string {
   const filled = path.replace(/:(\w+)/g, (_, name: string) => encodeURIComponent(String(params[name])));
   const search = new URLSearchParams();
   for (const [name, value] of Object.entries(query)) if (value !== undefined) search.set(name, String(value));
-  return search.size === 0 ? filled : `${filled}?${search}`;
+  return search.size === 0 ? filled : `${filled}?${search.toString()}`;
 }
 
 async function readJson(response: IncomingMessage, socketPath: string): Promise<unknown> {

@@ -23,7 +23,7 @@ export interface ApiNeeds {
   readonly skipped: () => StatusView['skipped'];
   /** The gateway bridge, once it exists. */
   readonly gateway: () => Gateway | undefined;
-  /** Begins to end the daemon; returns at once. */
+  /** Begins to end the daemon; returns at once. Called when its asker has been answered. */
   readonly stop: () => void;
   readonly started: string;
 }
@@ -44,7 +44,7 @@ export const apiVersion = '1';
 
 /** What each route does, said in the controllers' words. */
 export function openHandlers(needs: ApiNeeds): Handlers {
-  const { hosts, networks, endpoints, containers, store, skipped, gateway, stop, started } = needs;
+  const { hosts, networks, endpoints, containers, store, skipped, gateway, started } = needs;
   const self = hosts.self.id;
 
   function getStatus(): StatusView {
@@ -197,10 +197,7 @@ export function openHandlers(needs: ApiNeeds): Handlers {
     }),
     getStatus,
     getDescription: () => ({ ...describeApi(hosts.self.version) }),
-    stopDaemon: () => {
-      stop();
-      return {};
-    },
+    stopDaemon: () => ({}),
     listHosts: () => hosts.list().map((state) => viewHost(state, self)),
     listNetworks,
     createNetwork: async ({ body }) => ({ Id: (await networks.create(body)).id }),

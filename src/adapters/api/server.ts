@@ -35,7 +35,7 @@ export async function openApi(
   needs: ApiNeeds & { readonly log: Log },
   { sockets }: ApiInit,
 ): Promise<{ close(): Promise<void> }> {
-  const app = routeAll(openHandlers(needs), needs.log);
+  const app = routeAll(openHandlers(needs), needs);
   const scope = new Scope();
   try {
     for (const path of sockets) {
@@ -60,11 +60,14 @@ export function answers(path: string): Promise<boolean> {
   return promise.finally(() => socket.destroy());
 }
 
-function routeAll(handlers: Handlers, log: Log): Hono<Env> {
+function routeAll(handlers: Handlers, { stop, log }: Pick<ApiNeeds, 'stop'> & { readonly log: Log }): Hono<Env> {
   const app = new Hono<Env>();
   for (const key of Object.keys(routes) as RouteKey[]) {
     const { method, path } = routes[key];
-    app.on(method, `/v1${path}`, (context) => serve(key, context, handlers));
+    app.on(method, `/v1${path}`, (context) => {
+      if (key === 'stopDaemon') context.env.outgoing.once('finish', stop);
+      return serve(key, context, handlers);
+    });
   }
   app.notFound((context) =>
     refuse(context, new Refusal('not-found', `there is no ${context.req.method} ${context.req.path}`)),
@@ -85,15 +88,10 @@ function refuse(context: Context<Env>, refusal: Refusal): Response {
 async function serve(key: RouteKey, context: Context<Env>, handlers: Handlers): Promise<Response> {
   const { incoming, outgoing } = context.env;
   const { signal } = context.req.raw;
-  switch (key) {
-    case 'readOutput':
-      return await sendFrames(handlers[key](await read(key, context), { signal }), outgoing);
-    case 'writeInput':
-      await receiveBytes(incoming, handlers[key](await read(key, context)));
-      return context.json({});
-    default:
-      return context.json(await call(key, context, { handlers, signal }));
-  }
+  if (key === 'readOutput') return await sendFrames(handlers[key](await read(key, context), { signal }), outgoing);
+  if (key !== 'writeInput') return context.json(await call(key, context, { handlers, signal }));
+  await receiveBytes(incoming, handlers[key](await read(key, context)));
+  return context.json({});
 }
 
 async function call<K extends JsonRouteKey>(

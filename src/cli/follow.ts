@@ -1,0 +1,75 @@
+import type { Writable } from 'node:stream';
+import type { Client, Frame } from '../adapters/api/client.ts';
+import { messageOf, Refusal } from '../lib/errors.ts';
+import { complain } from './session.ts';
+
+export interface FollowOptions {
+  readonly interactive: boolean;
+  readonly tty: boolean;
+  /** Passes a signal on that this command line got. */
+  readonly kill?: (signal: string) => Promise<unknown>;
+}
+
+/** @throws Refusal when a terminal is asked for and there is none, as Docker does */
+export function requireTerminal({ interactive, tty }: Pick<FollowOptions, 'interactive' | 'tty'>): void {
+  if (interactive && tty && !process.stdin.isTTY) throw new Refusal('invalid', 'the input device is not a TTY');
+}
+
+/** Joins this terminal to a container or an exec until it ends. @returns its exit code */
+export async function follow(client: Client, id: string, { interactive, tty, kill }: FollowOptions): Promise<number> {
+  const stop = new AbortController();
+  const { signal } = stop;
+  const waiting = { signal, onLost: complain };
+  const raw = tty && interactive && process.stdin.isTTY;
+  const letGo = [...(tty ? [watchSize(client, id)] : []), ...(kill !== undefined && !raw ? [passSignals(kill)] : [])];
+  if (raw) process.stdin.setRawMode(true);
+  try {
+    if (interactive) {
+      client.input(id, process.stdin, { signal }).catch((error: unknown) => complain(`input: ${messageOf(error)}`));
+    }
+    await writeFrames(client.output(id, { ...waiting, follow: true }));
+    return await client.wait(id, { signal });
+  } finally {
+    if (raw) process.stdin.setRawMode(false);
+    for (const end of letGo) end();
+    stop.abort();
+    process.stdin.destroy();
+  }
+}
+
+export async function writeFrames(frames: AsyncIterable<Frame>): Promise<void> {
+  for await (const { stream, bytes } of frames) {
+    if (stream === 'note') complain(Buffer.from(bytes).toString().trimEnd());
+    else await write(stream === 'stdout' ? process.stdout : process.stderr, bytes);
+  }
+}
+
+async function write(stream: Writable, bytes: Uint8Array): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  stream.write(bytes, (error) => (error ? reject(error) : resolve()));
+  await promise;
+}
+
+/** The terminal's size goes to the container's, now and whenever it changes. */
+function watchSize(client: Client, id: string): () => void {
+  const send = () => {
+    const { rows, columns } = process.stdout;
+    if (!process.stdout.isTTY) return;
+    client.call('resizeTerminal', { params: { id }, body: { rows, columns } }).catch(() => undefined);
+  };
+  send();
+  process.stdout.on('resize', send);
+  return () => process.stdout.off('resize', send);
+}
+
+const passed = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2'] as const;
+
+function passSignals(kill: (signal: string) => Promise<unknown>): () => void {
+  const pass = (signal: string) => {
+    kill(signal).catch((error: unknown) => complain(`${signal} was not passed on: ${messageOf(error)}`));
+  };
+  for (const signal of passed) process.on(signal, pass);
+  return () => {
+    for (const signal of passed) process.off(signal, pass);
+  };
+}

@@ -1,0 +1,98 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, openSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { type Command, Option } from 'commander';
+import { messageOf, Refusal } from '../lib/errors.ts';
+import { namesOf, parseSettings, type Settings, settingKeys, settings, settingsFile } from '../model/settings.ts';
+import { collect, complain, print } from './session.ts';
+
+const daemon = fileURLToPath(import.meta.resolve('../daemon/main.ts'));
+
+/** Executes the daemon, with the same Node and the same settings. */
+export function addLaunch(program: Command): void {
+  const command = program
+    .command('launch')
+    .description('Start the daemon on this host')
+    .option('--detach', 'in the background; returns when it is ready or has failed')
+    .option('--config-file <file>', `settings file instead of ${settingsFile}`);
+  for (const key of settingKeys) command.addOption(optionOf(key));
+  command.action(async (options: Record<string, unknown>) => {
+    const flags = flagsOf(options, program.opts()['host']);
+    const { configFile } = options;
+    const path = typeof configFile === 'string' ? configFile : settingsFile;
+    const file = readSettingsFile(path, { required: configFile !== undefined });
+    const chosen = parseSettings({ flags, env: process.env, file });
+    const args = [
+      ...(configFile === undefined ? [] : [`--config-file=${path}`]),
+      ...Object.entries(flags).flatMap(([flag, texts]) => texts.map((text) => `--${flag}=${text}`)),
+    ];
+    if (options['detach'] === true) await detach(args, chosen);
+    else execute(args);
+  });
+}
+
+function optionOf(key: keyof Settings): Option {
+  const { short, value, sentence, many, default: preset, unset } = settings[key];
+  const initial = preset.length === 0 ? unset : preset.length > 2 ? `${preset[0]} …` : preset.join(' ');
+  const flags = `${short === undefined ? '' : `-${short}, `}--${namesOf(key).flag} <${value}>`;
+  return new Option(flags, `${sentence}${many ? '; may repeat' : ''} (${initial})`).argParser(collect);
+}
+
+/** `skein -H unix:///PATH launch` says where to listen, as Docker's daemon once took it. */
+function flagsOf(options: Readonly<Record<string, unknown>>, host: unknown): Record<string, readonly string[]> {
+  const given = settingKeys.flatMap((key) => {
+    const texts = options[key];
+    return Array.isArray(texts) ? [[namesOf(key).flag, texts.map(String)] as const] : [];
+  });
+  return { ...(typeof host === 'string' ? { host: [host] } : {}), ...Object.fromEntries(given) };
+}
+
+function readSettingsFile(
+  path: string,
+  { required }: { required: boolean },
+): { path: string; text: string } | undefined {
+  try {
+    return { path, text: readFileSync(path, 'utf8') };
+  } catch (cause) {
+    if (!required && cause instanceof Error && 'code' in cause && cause.code === 'ENOENT') return undefined;
+    throw new Refusal('invalid', `cannot read ${path}: ${messageOf(cause)}`, { cause });
+  }
+}
+
+/** This process becomes the daemon: one pid for whoever supervises it. */
+function execute(args: readonly string[]): void {
+  process.removeAllListeners('warning');
+  if (process.execve === undefined)
+    throw new Refusal('unsupported', 'this Node cannot execute the daemon; 24 is needed');
+  process.execve(process.execPath, [process.execPath, daemon, ...args], process.env);
+}
+
+async function detach(args: readonly string[], { stateDir }: Settings): Promise<void> {
+  const log = join(stateDir, 'daemon.log');
+  mkdirSync(dirname(log), { recursive: true, mode: 0o700 });
+  const out = openSync(log, 'a', 0o600);
+  const child = spawn(process.execPath, [daemon, '--ready-fd=3', ...args], {
+    detached: true,
+    cwd: '/',
+    stdio: ['ignore', out, out, 'pipe'],
+  });
+  const ended = once(child, 'exit');
+  const said = await readAll(child.stdio[3]);
+  if (said === 'ready\n') {
+    child.unref();
+    print(`the daemon runs as pid ${child.pid}; its log is ${log}\n`);
+    return;
+  }
+  const [code] = await ended;
+  complain(said.trim() || `the daemon ended with code ${code} before it was ready; see ${log}`);
+  process.exitCode = 1;
+}
+
+async function readAll(stream: unknown): Promise<string> {
+  if (typeof stream !== 'object' || stream === null || !(Symbol.asyncIterator in stream)) return '';
+  const chunks: Buffer[] = [];
+  for await (const chunk of stream as AsyncIterable<Buffer>) chunks.push(chunk);
+  return Buffer.concat(chunks).toString();
+}

@@ -1,0 +1,119 @@
+import type { Command } from 'commander';
+import { defined } from '../lib/defined.ts';
+import { Refusal } from '../lib/errors.ts';
+import { readEnvironment } from './environment.ts';
+import { follow, requireTerminal } from './follow.ts';
+import { clientOf, collect, print, refuseNotYet } from './session.ts';
+
+interface Options {
+  readonly detach?: boolean;
+  readonly interactive?: boolean;
+  readonly tty?: boolean;
+  readonly rm?: boolean;
+  readonly name?: string;
+  readonly network?: string;
+  readonly net?: string;
+  readonly ip?: string;
+  readonly ip6?: string;
+  readonly macAddress?: string;
+  readonly networkAlias: readonly string[];
+  readonly alias: readonly string[];
+  readonly hostname?: string;
+  readonly env: readonly string[];
+  readonly envFile: readonly string[];
+  readonly rootfs?: string;
+}
+
+interface Wishes {
+  name?: string;
+  network?: string;
+  ip?: string;
+  ip6?: string;
+  mac?: string;
+  hostname?: string;
+  rootfs?: string;
+}
+
+const notYet = [
+  ...[
+    '-a, --attach <x>',
+    '--add-host <x>',
+    '--cap-add <x>',
+    '--cap-drop <x>',
+    '--cpus <x>',
+    '--device <x>',
+    '--dns <x>',
+  ],
+  ...[
+    '--dns-option <x>',
+    '--dns-search <x>',
+    '--entrypoint <x>',
+    '--expose <x>',
+    '--init',
+    '-l, --label <x>',
+    '--link <x>',
+  ],
+  ...[
+    '-m, --memory <x>',
+    '--mount <x>',
+    '-p, --publish <x>',
+    '-P, --publish-all',
+    '--pid <x>',
+    '--privileged',
+    '--pull <x>',
+  ],
+  ...['--restart <x>', '--security-opt <x>', '--sysctl <x>', '--tmpfs <x>', '-u, --user <x>', '--ulimit <x>'],
+  ...['-v, --volume <x>', '-w, --workdir <x>'],
+];
+
+export function addRun(program: Command): void {
+  const command = program
+    .command('run')
+    .description('Run a command in a container of its own')
+    .usage('[options] [--] COMMAND [ARG...]')
+    .argument('<command...>')
+    .passThroughOptions()
+    .option('-d, --detach', 'print the id and do not wait')
+    .option('-i, --interactive', 'give it the standard input')
+    .option('-t, --tty', 'give it a terminal')
+    .option('--rm', 'remove the container when it ends')
+    .option('--name <name>', 'name of the container')
+    .option('--network <network>', 'network to join; without it the container has the way out of the host alone')
+    .option('--net <network>', 'the same')
+    .option('--ip <address>', 'IPv4 address on the network')
+    .option('--ip6 <address>', 'IPv6 address on the network')
+    .option('--mac-address <mac>', 'MAC address on the network')
+    .option('--network-alias <name>', 'further name on the network; may repeat', collect, [])
+    .option('--alias <name>', 'the same', collect, [])
+    .option('-h, --hostname <name>', 'host name of the container')
+    .option('-e, --env <key=value>', 'variable; may repeat', collect, [])
+    .option('--env-file <file>', 'file of variables; may repeat', collect, [])
+    .option('--rootfs <directory>', "root directory; without it the host's own");
+  refuseNotYet(command, notYet);
+  command.action(async (words: readonly string[], options: Options) => {
+    const { detach = false, interactive = false, tty = false, rm = false } = options;
+    if (options.network !== undefined && options.net !== undefined) {
+      throw new Refusal('invalid', 'give one network: --net is the same as --network');
+    }
+    if (!detach) requireTerminal({ interactive, tty });
+    const client = clientOf(command);
+    const { name, ip, ip6, hostname, rootfs } = options;
+    const network = options.network ?? options.net;
+    const { Id } = await client.call('runContainer', {
+      body: {
+        ...defined<Wishes>({ name, network, ip, ip6, mac: options.macAddress?.toLowerCase(), hostname, rootfs }),
+        command: [...words],
+        aliases: [...options.networkAlias, ...options.alias],
+        env: readEnvironment(options),
+        interactive,
+        tty,
+        remove: rm,
+      },
+    });
+    if (detach) print(`${Id}\n`);
+    else {
+      const kill = (signal: string) => client.call('killContainer', { params: { name: Id }, body: { signal } });
+      process.exitCode = await follow(client, Id, { interactive, tty, kill });
+    }
+  });
+}
