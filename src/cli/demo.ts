@@ -25,7 +25,10 @@ export function demoCommand(): Command {
         }
       });
       say('');
-      if (!keep) return say('Done; the lab is gone and nothing is left of it.');
+      if (!keep) {
+        say('Done; the lab is gone and nothing is left of it.');
+        return;
+      }
       say(`The lab goes on. Look around with: skein lab exec --name ${name} h1 -- bash`);
       say(`or one command at a time:          skein lab exec --name ${name} h2 -- skein ps`);
       say(`End it with:                       skein lab down --name ${name}`);
@@ -33,13 +36,17 @@ export function demoCommand(): Command {
 }
 
 function show(part: Part): void {
+  say(`\n${dressed(part)}`);
+}
+
+function dressed(part: Part): string {
   switch (part.kind) {
     case 'heading':
-      return say(`\n${styleText(['bold', 'underline'], part.text)}`);
+      return styleText(['bold', 'underline'], part.text);
     case 'text':
-      return say(`\n${plain(part.text)}`);
+      return plain(part.text);
     case 'command':
-      return say(`\n${styleText('cyan', `${part.host}#`)} ${styleText('bold', part.command)}`);
+      return `${styleText('cyan', `${part.host}#`)} ${styleText('bold', part.command)}`;
   }
 }
 
