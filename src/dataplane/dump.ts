@@ -73,9 +73,12 @@ class Namespace {
   }
 
   links(namespace: string): readonly Link[] {
-    const known = this.#links.get(namespace) ?? links.list(this.#places.netlink(namespace));
-    this.#links.set(namespace, known);
-    return known;
+    const known = this.#links.get(namespace);
+    if (known) return known;
+    const all = links.list(this.#places.netlink(namespace));
+    for (const { name, index } of all) this.#places.learnIndex(namespace, name, index);
+    this.#links.set(namespace, all);
+    return all;
   }
 
   addresses(namespace: string, index: number): readonly string[] {

@@ -53,7 +53,10 @@ export class HostSettings {
   }
 
   #write(): void {
-    if (this.#former.size === 0) return rmSync(this.#file, { force: true });
+    if (this.#former.size === 0) {
+      rmSync(this.#file, { force: true });
+      return;
+    }
     mkdirSync(dirname(this.#file), { recursive: true, mode: 0o700 });
     writeFileSync(`${this.#file}.new`, `${JSON.stringify(Object.fromEntries(this.#former), undefined, 2)}\n`);
     renameSync(`${this.#file}.new`, this.#file);

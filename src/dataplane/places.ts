@@ -80,6 +80,21 @@ export class Places {
     return index;
   }
 
+  learnIndex(namespace: string, link: string, index: number): void {
+    this.#place(namespace).indexes.set(link, index);
+  }
+
+  /** Of a link that was seen. */
+  nameOf(namespace: string, index: number): string | undefined {
+    for (const [name, known] of this.#open.get(namespace)?.indexes ?? []) if (known === index) return name;
+    return undefined;
+  }
+
+  /** Namespaces that are open. */
+  names(): readonly string[] {
+    return [...this.#open.keys()];
+  }
+
   forgetIndex(namespace: string, link: string): void {
     this.#open.get(namespace)?.indexes.delete(link);
   }

@@ -7,7 +7,7 @@ import { type Change, keyOf, type Piece } from './dataplane.ts';
 import { dump } from './dump.ts';
 import { HostSettings } from './host-settings.ts';
 import { ObjectMap } from './object-map.ts';
-import { formatObject, idOf, type KernelObject, type ObjectId } from './objects.ts';
+import { formatObject, idOf, isNetworkNamespace, type KernelObject, netnsId, type ObjectId } from './objects.ts';
 import { Pieces } from './pieces.ts';
 import { Places } from './places.ts';
 import { formatStep, plan, type Step } from './plan.ts';
@@ -80,14 +80,27 @@ export class Reconciler {
     }
   }
 
+  /** Whether the kernel held this when it was last heard of. */
+  has(id: ObjectId): boolean {
+    return this.#actual.get(id) !== undefined;
+  }
+
+  /** Namespaces of networks that are there. */
+  networks(): readonly string[] {
+    return this.places
+      .names()
+      .filter(isNetworkNamespace)
+      .filter((name) => this.has(netnsId(name)));
+  }
+
   /** Whether links wait to be deleted. */
   get hasDead(): boolean {
-    return this.#applier.hasDead;
+    return this.#applier.links.hasDead;
   }
 
   /** Deletes links that were cut off. */
   sweep(): void {
-    this.#applier.sweep();
+    this.#applier.links.sweep();
   }
 
   /** What was last known to be there, one object a line, in order. */
@@ -137,7 +150,7 @@ export class Reconciler {
       if (object) desired.set(id, object);
     }
     this.#actual = new ObjectMap();
-    const foundDead = (namespace: string) => this.#applier.foundDead(namespace);
+    const foundDead = (namespace: string) => this.#applier.links.foundDead(namespace);
     const changed = this.#settings.paths();
     for (const object of dump({ places: this.places, desired, changed, foundDead })) this.#actual.set(object);
   }

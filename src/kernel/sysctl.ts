@@ -12,7 +12,11 @@ export const sysctls = {
   },
   /** Equivalent to `sysctl -w`. @returns whether there is such a setting. @throws KernelError */
   set(path: string, value: string): boolean {
-    return attempt(`set sysctl ${path} to ${value}`, () => (writeFileSync(fileOf(path), value), true)) ?? false;
+    const done = attempt(`set sysctl ${path} to ${value}`, () => {
+      writeFileSync(fileOf(path), value);
+      return true;
+    });
+    return done ?? false;
   },
 } as const;
 

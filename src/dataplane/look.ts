@@ -1,0 +1,32 @@
+import { bootId } from '../kernel/namespace.ts';
+import { addresses } from '../kernel/route/addresses.ts';
+import { IFF } from '../kernel/route/link.ts';
+import { links } from '../kernel/route/links.ts';
+import { RTN, routes } from '../kernel/route/routes.ts';
+import type { HostView } from './dataplane.ts';
+import { HOST } from './objects.ts';
+import type { Places } from './places.ts';
+
+/** What the kernel of this host says of itself. */
+export function look(places: Places): HostView {
+  const nl = places.netlink(HOST);
+  const all = links.list(nl);
+  const byLink = Map.groupBy(addresses.list(nl), ({ index }) => index);
+  const names = new Map(all.map(({ index, name }) => [index, name]));
+  return {
+    bootId: bootId(),
+    interfaces: all.map(({ index, name, mtu, flags }) => ({
+      name,
+      mtu,
+      up: (flags & IFF.UP) !== 0,
+      addresses: (byLink.get(index) ?? []).map(({ address }) => address),
+    })),
+    routes: routes
+      .list(nl)
+      .filter(({ dst, type }) => type === RTN.UNICAST && !dst.endsWith('/0'))
+      .flatMap(({ dst, oif, multipath }) =>
+        (multipath ?? [{ oif }]).map((hop) => ({ dst, name: names.get(hop.oif ?? 0) })),
+      )
+      .flatMap(({ dst, name }) => (name === undefined ? [] : [{ prefix: dst, interface: name }])),
+  };
+}

@@ -1,0 +1,96 @@
+import { writeSync } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { Worker } from 'node:worker_threads';
+import { messageOf } from '../lib/errors.ts';
+import { type Log, silent } from '../lib/log.ts';
+import type { Dataplane } from './dataplane.ts';
+import { type Call, type CallMessage, fromWire, type WorkerData, type WorkerMessage } from './protocol.ts';
+
+export interface DataplaneOptions {
+  /** Namespaces are pinned in `<run>/netns`. */
+  readonly run?: string;
+  /** Where `ip netns` looks for namespaces. */
+  readonly ipNetns?: string;
+  /** Outlives a restart: settings of the host that were changed, as they were. */
+  readonly state?: string;
+  readonly log?: Log;
+}
+
+/**
+ * The data plane of the network namespace that the process is in, worked on by a thread of its own: its work is
+ * synchronous, and the kernel makes it wait now and then.
+ * @throws KernelError
+ */
+export async function openDataplane(options: DataplaneOptions = {}): Promise<Dataplane> {
+  const { run = '/run/skein', ipNetns = '/run/netns', state = '/var/lib/skein', log = silent } = options;
+  // A thread of the pool stays in the namespace of the thread that starts it: they are started here, at home.
+  await stat('/');
+  const workerData: WorkerData = { run, ipNetns, state };
+  // The compiled file stands beside the compiled worker.
+  const script = import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js';
+  const worker = new Worker(new URL(script, import.meta.url), { workerData });
+  const pending = new Map<number, PromiseWithResolvers<unknown>>();
+  const ready = Promise.withResolvers<number>();
+  const ended = Promise.withResolvers<void>();
+  let failure: Error | undefined;
+  let id = 0;
+
+  worker.on('message', (message: WorkerMessage) => {
+    switch (message.kind) {
+      case 'ready':
+        return ready.resolve(message.wake);
+      case 'log':
+        return log[message.level](message.message, message.fields);
+      case 'done':
+      case 'failed': {
+        const waiting = pending.get(message.id);
+        pending.delete(message.id);
+        if (message.kind === 'done') waiting?.resolve(message.value);
+        else waiting?.reject(fromWire(message.error));
+      }
+    }
+  });
+  const fail = (error: Error) => {
+    failure ??= error;
+    ready.reject(failure);
+    for (const waiting of pending.values()) waiting.reject(failure);
+    pending.clear();
+  };
+  worker.on('error', (error) => {
+    const message = `the data plane's thread ended: ${messageOf(error)}`;
+    log.error('data plane thread ended', { error: messageOf(error) });
+    fail(new Error(message, { cause: error }));
+  });
+  worker.on('exit', () => {
+    fail(new Error('the data plane is closed'));
+    ended.resolve();
+  });
+  const wake = await ready.promise;
+
+  /** The worker sleeps in poll(2): the message is put first, then it is woken. */
+  function call<T>(...request: Call): Promise<T> {
+    if (failure) return Promise.reject(failure);
+    const waiting = Promise.withResolvers<unknown>();
+    id++;
+    pending.set(id, waiting);
+    worker.postMessage({ id, call: request } satisfies CallMessage);
+    writeSync(wake, ONE);
+    return waiting.promise as Promise<T>;
+  }
+
+  let closed: Promise<void> | undefined;
+  return {
+    set: (pieces) => call('set', pieces),
+    change: (change) => call('change', change),
+    repair: () => call('repair'),
+    adopt: (source) => call('adopt', source),
+    look: () => call('look'),
+    close() {
+      closed ??= call('close').then(() => ended.promise);
+      return closed;
+    },
+  };
+}
+
+/** What an event counter takes: 64 bits, of this machine's order. */
+const ONE = new Uint8Array(BigUint64Array.of(1n).buffer);

@@ -1,0 +1,72 @@
+import { KernelError } from '../kernel/kernel-error.ts';
+import { ParseError, Refusal, type RefusalKind } from '../lib/errors.ts';
+import type { Fields } from '../lib/log.ts';
+import type { Change, HostView, Identity, Piece, Repaired } from './dataplane.ts';
+
+/** What goes between the main thread and the one that works on the kernel. */
+export interface Calls {
+  set(pieces: readonly Piece[]): Repaired;
+  change(change: Change): undefined;
+  repair(): Repaired;
+  adopt(source: { readonly path: string } | { readonly pid: number }): Identity;
+  look(): HostView;
+  close(): undefined;
+}
+
+/** One of `Calls`, with its arguments. */
+export type Call = { [Name in keyof Calls]: readonly [Name, ...Parameters<Calls[Name]>] }[keyof Calls];
+
+export interface CallMessage {
+  readonly id: number;
+  readonly call: Call;
+}
+
+export type WorkerMessage =
+  | { readonly kind: 'ready'; readonly wake: number }
+  | { readonly kind: 'done'; readonly id: number; readonly value: unknown }
+  | { readonly kind: 'failed'; readonly id: number; readonly error: WireError }
+  | {
+      readonly kind: 'log';
+      readonly level: 'debug' | 'info' | 'warn' | 'error';
+      readonly message: string;
+      readonly fields: Fields;
+    };
+
+export interface WorkerData {
+  readonly run: string;
+  readonly ipNetns: string;
+  readonly state: string;
+}
+
+/** An error as it crosses: structured cloning would lose its class and code. */
+export type WireError = { readonly message: string; readonly stack?: string | undefined } & (
+  | { readonly class: 'KernelError'; readonly code: string }
+  | { readonly class: 'Refusal'; readonly kind: RefusalKind }
+  | { readonly class: 'ParseError' | 'Error' }
+);
+
+export function toWire(error: unknown): WireError {
+  if (!(error instanceof Error)) return { class: 'Error', message: String(error) };
+  const { message, stack } = error;
+  if (error instanceof KernelError) return { class: 'KernelError', message, stack, code: error.code };
+  if (error instanceof Refusal) return { class: 'Refusal', message, stack, kind: error.kind };
+  return { class: error instanceof ParseError ? 'ParseError' : 'Error', message, stack };
+}
+
+/** `cause` shows where in the worker it came from. */
+export function fromWire(wire: WireError): Error {
+  const cause = wire.stack;
+  switch (wire.class) {
+    case 'KernelError': {
+      const error = new KernelError('', wire.code, { cause });
+      error.message = wire.message;
+      return error;
+    }
+    case 'Refusal':
+      return new Refusal(wire.kind, wire.message, { cause });
+    case 'ParseError':
+      return new ParseError(wire.message, { cause });
+    case 'Error':
+      return new Error(wire.message, { cause });
+  }
+}

@@ -1,0 +1,144 @@
+import { type Notifications, openNotifications } from '../kernel/netlink/socket.ts';
+import { decodeRemoval, NETLINK_NETFILTER, NFNLGRP_NFTABLES } from '../kernel/nftables/notification.ts';
+import { IFF } from '../kernel/route/link.ts';
+import { decodeNotification, type Notification } from '../kernel/route/notification.ts';
+import { RTNLGRP } from '../kernel/route/rtnetlink.ts';
+import type { Syscalls } from '../kernel/syscall.ts';
+import { messageOf } from '../lib/errors.ts';
+import type { Log } from '../lib/log.ts';
+import { TABLE } from './nft.ts';
+import { HOST } from './objects.ts';
+import type { Reconciler } from './reconciler.ts';
+
+/** News come in bursts; and who fights us over something shall not have all of this thread's time. */
+const SETTLE_MS = 30;
+const REST_FACTOR = 20;
+
+/**
+ * Hears when someone takes away what is ours, in the host's and the networks' namespaces, and has it put right. It is told
+ * of our own doing too: the kernel tells at once, so what is there right after a call of ours is dropped. Should someone
+ * else's doing be among it, or happen in a sandbox, the regular `repair` finds it.
+ */
+export class Watcher {
+  readonly #sys: Syscalls;
+  readonly #reconciler: Reconciler;
+  readonly #log: Log;
+  readonly #watches = new Map<string, Watch>();
+  /** When to look, in the clock of `performance.now`. */
+  #due = Infinity;
+  #notBefore = 0;
+
+  constructor(sys: Syscalls, reconciler: Reconciler, log: Log) {
+    this.#sys = sys;
+    this.#reconciler = reconciler;
+    this.#log = log;
+    this.#follow();
+  }
+
+  get fds(): readonly number[] {
+    return [...this.#watches.values()].flatMap(({ route, rules }) => [route.fd, rules.fd]);
+  }
+
+  /** Milliseconds until there is something to do. */
+  get patience(): number {
+    return Math.max(0, this.#due - performance.now());
+  }
+
+  /** After work of ours: what was told meanwhile is our own doing. */
+  forget(): void {
+    this.#follow();
+    for (const { route, rules } of this.#watches.values()) {
+      route.drain();
+      rules.drain();
+    }
+  }
+
+  read(): void {
+    for (const [namespace, { route, rules }] of this.#watches) {
+      const [told, removals] = [route.drain(), rules.drain()];
+      const lost =
+        told === 'lost' ||
+        removals === 'lost' ||
+        removals.some((reply) => decodeRemoval(reply) === TABLE) ||
+        told.some((reply) => this.#concerns(namespace, decodeNotification(reply)));
+      if (lost) this.#due = Math.min(this.#due, Math.max(performance.now() + SETTLE_MS, this.#notBefore));
+    }
+  }
+
+  putRight(): void {
+    if (performance.now() < this.#due) return;
+    this.#due = Infinity;
+    const start = performance.now();
+    try {
+      for (const step of this.#reconciler.repair()) this.#log.warn('kernel state put right', { step });
+    } finally {
+      this.#notBefore = performance.now() + REST_FACTOR * (performance.now() - start);
+      this.forget();
+    }
+  }
+
+  close(): void {
+    for (const namespace of [...this.#watches.keys()]) this.#stop(namespace);
+  }
+
+  /** Whether it takes something away that we know to be there. */
+  #concerns(namespace: string, news: Notification | undefined): boolean {
+    const has = (key: string) => this.#reconciler.has(`${namespace} ${key}`);
+    const name = (index: number) => this.#reconciler.places.nameOf(namespace, index) ?? '';
+    switch (news?.kind) {
+      case undefined:
+      case 'route':
+        return false;
+      case 'link': {
+        const { link, gone } = news;
+        return gone ? has(`link ${link.name}`) : (link.flags & IFF.UP) === 0 && has(`up ${link.name}`);
+      }
+      case 'port':
+        return news.gone && has(`link ${news.link.name}`);
+      case 'address':
+        return news.gone && has(`address ${name(news.address.index)} ${news.address.address}`);
+      case 'neighbour':
+        return news.gone && has(`neighbour ${name(news.neighbour.index)} ${news.neighbour.address}`);
+      case 'fdb': {
+        const { gone, entry } = news;
+        return gone && (has(`vxlan-fdb ${name(entry.index)} ${entry.mac}`) || has(`bridge-fdb br0 ${entry.mac}`));
+      }
+    }
+  }
+
+  /** Namespaces come and go with networks. */
+  #follow(): void {
+    const wanted = new Set([HOST, ...this.#reconciler.networks()]);
+    for (const namespace of [...this.#watches.keys()]) if (!wanted.has(namespace)) this.#stop(namespace);
+    for (const namespace of wanted) {
+      if (this.#watches.has(namespace)) continue;
+      try {
+        this.#watches.set(namespace, this.#start(namespace));
+      } catch (error) {
+        this.#log.debug('namespace cannot be watched', { namespace, error: messageOf(error) });
+      }
+    }
+  }
+
+  #start(namespace: string): Watch {
+    return this.#reconciler.places.inside(namespace, () => {
+      const groups = [RTNLGRP.LINK, RTNLGRP.NEIGH, RTNLGRP.IPV4_IFADDR, RTNLGRP.IPV6_IFADDR];
+      const route = openNotifications(this.#sys, groups);
+      const rules = openNotifications(this.#sys, [NFNLGRP_NFTABLES], { family: NETLINK_NETFILTER });
+      return { route, rules };
+    });
+  }
+
+  /** A socket keeps its namespace alive. */
+  #stop(namespace: string): void {
+    const watch = this.#watches.get(namespace);
+    watch?.route.close();
+    watch?.rules.close();
+    this.#watches.delete(namespace);
+  }
+}
+
+interface Watch {
+  readonly route: Notifications;
+  readonly rules: Notifications;
+}

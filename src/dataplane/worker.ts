@@ -1,0 +1,92 @@
+import { readSync } from 'node:fs';
+import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
+import { openSyscalls } from '../kernel/syscall.ts';
+import { messageOf } from '../lib/errors.ts';
+import type { Log } from '../lib/log.ts';
+import { look } from './look.ts';
+import { type Call, type CallMessage, toWire, type WorkerData, type WorkerMessage } from './protocol.ts';
+import { Reconciler } from './reconciler.ts';
+import { Watcher } from './watcher.ts';
+
+/**
+ * The thread that works on the kernel: it sleeps in poll(2) until the main thread or the kernel has something to say, and
+ * never returns to its event loop. So nothing here can wait in the wrong namespace, and it ends when it is told to, not
+ * by `terminate`, which would wait for a system call.
+ */
+
+const EFD_CLOEXEC = 0o2000000;
+const EFD_NONBLOCK = 0o4000;
+/** Cut links are deleted when nobody has asked for anything for so long; deleting makes the next one wait. */
+const QUIET_MS = 50;
+
+function main(port: NonNullable<typeof parentPort>, options: WorkerData): void {
+  const post = (message: WorkerMessage) => port.postMessage(message);
+  const say =
+    (level: keyof Log) =>
+    (message: string, fields: Readonly<Record<string, unknown>> = {}) =>
+      post({ kind: 'log', level, message, fields });
+  const log: Log = { debug: say('debug'), info: say('info'), warn: say('warn'), error: say('error') };
+
+  const sys = openSyscalls();
+  const reconciler = new Reconciler(sys, { ...options, log });
+  const watcher = new Watcher(sys, reconciler, log);
+  const wake = sys.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  post({ kind: 'ready', wake });
+
+  const run = (call: Call): unknown => {
+    switch (call[0]) {
+      case 'set':
+        return { steps: reconciler.set(call[1]) };
+      case 'change':
+        return reconciler.change(call[1]);
+      case 'repair':
+        return { steps: reconciler.repair() };
+      case 'adopt':
+        return reconciler.places.adopt(call[1]);
+      case 'look':
+        return look(reconciler.places);
+      case 'close':
+        return undefined;
+    }
+  };
+
+  const counter = new Uint8Array(8);
+  let quiet = performance.now() + QUIET_MS;
+  for (;;) {
+    const untilQuiet = reconciler.hasDead ? Math.max(0, quiet - performance.now()) : Infinity;
+    const patience = Math.min(untilQuiet, watcher.patience);
+    const [woken, ...told] = sys.poll([wake, ...watcher.fds], Number.isFinite(patience) ? Math.ceil(patience) : -1);
+    if (woken) readSync(wake, counter);
+    let busy = false;
+    for (let next = receiveMessageOnPort(port); next; next = receiveMessageOnPort(port)) {
+      const { id, call }: CallMessage = next.message;
+      busy = true;
+      try {
+        post({ kind: 'done', id, value: run(call) });
+      } catch (error) {
+        post({ kind: 'failed', id, error: toWire(error) });
+      }
+      if (call[0] === 'close') {
+        watcher.close();
+        reconciler.close();
+        sys.close(wake);
+        port.close();
+        return;
+      }
+    }
+    if (busy) {
+      watcher.forget();
+      quiet = performance.now() + QUIET_MS;
+      continue;
+    }
+    try {
+      if (told.some((events) => events !== 0)) watcher.read();
+      if (reconciler.hasDead && performance.now() >= quiet) reconciler.sweep();
+      watcher.putRight();
+    } catch (error) {
+      log.error('kernel state could not be put right', { error: messageOf(error) });
+    }
+  }
+}
+
+if (parentPort) main(parentPort, workerData);
