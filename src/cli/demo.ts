@@ -1,5 +1,5 @@
 import { styleText } from 'node:util';
-import { Command } from 'commander';
+import type { Command } from 'commander';
 import { openLab } from '../lab/lab.ts';
 import { firstPage, readPage, walk } from '../lab/walk.ts';
 import type { Part } from '../lab/walkthrough.ts';
@@ -7,9 +7,10 @@ import { interruptible } from './lab.ts';
 
 const name = 'demo';
 
-export function demoCommand(): Command {
-  return new Command('demo')
-    .description('two hosts, one network: every step shown as it happens, on a lab of this machine')
+export function addDemo(program: Command): void {
+  program
+    .command('demo')
+    .description('Two hosts, one network: every step shown as it happens, on a lab of this machine')
     .option('--keep', 'leave the lab running at the end')
     .action(async ({ keep = false }: { keep?: boolean }) => {
       const parts = readPage(firstPage);

@@ -38,6 +38,8 @@ const commands: Record<string, Entry> = {
   logs: { sentence: 'Show what a container wrote', load: async () => (await import('./logs.ts')).addLogs },
   kill: { sentence: 'Send a signal to containers', load: async () => (await import('./kill.ts')).addKill },
   rm: { sentence: 'Remove containers', load: async () => (await import('./rm.ts')).addRm },
+  lab: { sentence: 'A cluster on this machine', load: async () => (await import('./lab.ts')).addLab },
+  demo: { sentence: 'See two hosts and one network at work', load: async () => (await import('./demo.ts')).addDemo },
 };
 
 const program = new Command('skein')

@@ -99,11 +99,6 @@ export function parseLabDescription(text: string, place: string): Description {
   return parseRecord(Description, parseJson(text, place), place);
 }
 
-/** Where a lab host's daemon answers, as the machine outside reaches it. */
-export function socketOf(host: string, lab: string): string {
-  return join(labs, lab, host, 'run/skein/skein.sock');
-}
-
 /** Resolves when every daemon answers. @throws Refusal 'conflict' when the name is in use, 'invalid'; whatever failed */
 export async function openLab(options: LabOptions): Promise<Lab> {
   check(options);
