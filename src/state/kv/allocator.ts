@@ -145,12 +145,12 @@ export function openAllocator(options: OpenAllocator): ClosableAllocator {
   };
 
   return {
-    take(pool, owner, wish) {
+    async take(pool, owner, wish) {
       const item = wish === undefined ? undefined : parseWish(pool.kind, wish);
-      if (pool.kind === 'subnets') return serial.run('subnets', () => takeSubnet(pool, owner, item));
-      if (item !== undefined) return takeWish(pool, owner, item);
+      if (pool.kind === 'subnets') return await serial.run('subnets', () => takeSubnet(pool, owner, item));
+      if (item !== undefined) return await takeWish(pool, owner, item);
       // A repeated call while the first is on its way gets the same item.
-      return serial.run(`${prefixOf(keys, pool)} ${owner.id}`, () => takeNumber(pool, owner));
+      return await serial.run(`${prefixOf(keys, pool)} ${owner.id}`, () => takeNumber(pool, owner));
     },
     async give(pool, owner, wanted) {
       const item = parseWish(pool.kind, wanted);

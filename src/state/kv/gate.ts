@@ -26,9 +26,8 @@ export function gated(store: Store, check: (signal?: AbortSignal) => Promise<voi
         try {
           await pass(signal);
           break;
-        } catch (error) {
-          // A store that is not ours now may be put right by its admin; until then there is nothing to see in it.
-          if (!(error instanceof Error)) throw error;
+        } catch {
+          // Away, or not ours: its admin may put that right; until then there is nothing to see in it.
         }
       }
       yield* store.watch(prefix, { signal });

@@ -38,10 +38,14 @@ export interface State {
   close(): Promise<void>;
 }
 
-export interface OpenState {
+export interface OpenState extends Omit<OpenStateIn, 'keys'> {
   readonly url: StoreUrl;
   /** Of a `local:` store without one. */
   readonly defaultPath: string;
+}
+
+interface OpenStateIn {
+  readonly keys: Keys;
   readonly host: string;
   readonly epoch: number;
   /** The cluster that is made when the store has none. */
@@ -59,22 +63,25 @@ export interface OpenState {
  * @throws Refusal 'unavailable', 'conflict' (another cluster, an older generation, moved, unreadable, or this identity is
  *   alive elsewhere), 'unsupported' (feature level); StoreError for a local file that cannot be used
  */
-export async function openState(options: OpenState): Promise<State> {
-  const { url, host, epoch, proposal, known, log, ttl } = options;
+export async function openState({ url, defaultPath, ...options }: OpenState): Promise<State> {
+  const store = await openStore(url, defaultPath);
+  return await openStateIn(store, { ...options, keys: keysBelow(url.root) });
+}
+
+/** In a store that is open; it is closed with the state, and when opening the state fails. */
+export async function openStateIn(raw: Store, options: OpenStateIn): Promise<State> {
+  const { keys, host, epoch, proposal, known, log, ttl } = options;
   const scope = new Scope();
+  scope.defer(() => raw.close());
   try {
-    const raw = await openStore(url, options.defaultPath);
-    scope.defer(() => raw.close());
-    const keys = keysBelow(url.root);
-    const check = async (signal?: AbortSignal) => joinCluster(raw, keys, { proposal, known, signal });
-    const cluster = await persist(raw, 'read the cluster', check).catch((error: unknown) => {
+    const join = (signal: AbortSignal) => joinCluster(raw, keys, { proposal, known, signal });
+    const cluster = await persist(raw, 'read the cluster', join).catch((error: unknown) => {
       if (known && error instanceof Refusal && error.kind === 'unavailable') return known;
       throw error;
     });
-    const store = gated(
-      raw,
-      async (signal) => void (await joinCluster(raw, keys, { proposal, known: cluster, signal })),
-    );
+    const store = gated(raw, async (signal) => {
+      await joinCluster(raw, keys, { proposal, known: cluster, signal });
+    });
     const skipped = new Skipped();
     const shared = { store, keys, skipped };
     const presence = await openPresence({ ...shared, log, host, epoch, ...(ttl !== undefined && { ttl }) });

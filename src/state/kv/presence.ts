@@ -92,7 +92,7 @@ export async function openPresence(options: OpenPresence): Promise<Presence> {
         failures = 0;
         if (session.lost.aborted) log.warn('session lost', { error: messageOf(session.lost.reason) });
       } catch (error) {
-        if (error instanceof Refusal && error.kind === 'conflict') {
+        if (error instanceof AliveElsewhere) {
           first.reject(error);
           ousted.abort(error);
           closed.abort();
@@ -194,10 +194,12 @@ class Place {
     return (await this.#options.store.commit([{ key: this.#key, revision }], [put])).done;
   }
 
-  #conflict({ since, epoch }: Alive): Refusal {
-    return new Refusal(
+  #conflict({ since, epoch }: Alive): AliveElsewhere {
+    return new AliveElsewhere(
       'conflict',
       `the host id ${this.#options.host} is alive elsewhere since ${since} (epoch ${epoch}): one identity cannot run twice; stop the other daemon, or remove the state directory that was copied`,
     );
   }
 }
+
+class AliveElsewhere extends Refusal {}

@@ -110,6 +110,8 @@ export class Gateway {
     const heart = setInterval(() => {
       this.#beat(member).catch((error: unknown) => dead.abort(error));
     }, pulse.every);
+    // A reader that lets go of the stream without ending it must not keep the process.
+    either.addEventListener('abort', () => clearInterval(heart), { once: true });
     try {
       const { statusCode, body: answer } = await member.streams.request({
         ...requestOf(path, body),

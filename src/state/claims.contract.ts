@@ -1,0 +1,100 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import type { Space } from './claims.ts';
+import { hexId, hostIdOf, type StateClient, type StateHarness, type StateKind } from './records.contract.ts';
+
+export function claimsContract({ name, skip, start }: StateKind): void {
+  describe(`claims in ${name}`, { skip: skip ?? false }, () => {
+    let harness: StateHarness;
+    let one: StateClient;
+    let two: StateClient;
+    const networks: Space = { kind: 'networks' };
+    const space: Space = { kind: 'endpoints', network: hexId('net') };
+    before(async () => {
+      harness = await start();
+      [one, two] = [await harness.join('one'), await harness.join('two')];
+    });
+    after(() => harness?.close());
+
+    test('a name belongs to who asked first, and the other is told to whom', async () => {
+      const [a, b] = [
+        { id: hexId('a'), host: one.host },
+        { id: hexId('b'), host: two.host },
+      ];
+      await one.claims.claim(space, 'first', a);
+      await one.claims.claim(space, 'first', a);
+      await assert.rejects(two.claims.claim(space, 'first', b), { name: 'Claimed', wish: 'first', by: a });
+      assert.deepEqual(await two.claims.holder(space, 'first'), a);
+    });
+
+    test('of many who ask at once one gets it', async () => {
+      const asked = Array.from({ length: 20 }, (_, i) =>
+        (i % 2 ? one : two).claims.claim(space, 'rush', { id: hexId(`rush ${i}`), host: one.host }),
+      );
+      const results = await Promise.allSettled(asked);
+      assert.equal(results.filter(({ status }) => status === 'fulfilled').length, 1);
+    });
+
+    test('a released name is free, and releasing what another holds changes nothing', async () => {
+      const [a, b] = [
+        { id: hexId('a'), host: one.host },
+        { id: hexId('b'), host: two.host },
+      ];
+      await one.claims.claim(space, 'released', a);
+      await two.claims.release(space, 'released', b);
+      assert.deepEqual(await one.claims.holder(space, 'released'), a);
+      await one.claims.release(space, 'released', a);
+      await one.claims.release(space, 'released', a);
+      assert.equal(await two.claims.holder(space, 'released'), undefined);
+      await two.claims.claim(space, 'released', b);
+    });
+
+    test('spaces are apart, and upper and lower case differ', async () => {
+      const holders = ['x', 'y', 'z'].map((id) => ({ id: hexId(id) }));
+      const spaces: Space[] = [networks, space, { kind: 'endpoints', network: hexId('other') }];
+      for (const [i, where] of spaces.entries()) await one.claims.claim(where, 'same', holders[i] ?? assert.fail());
+      await one.claims.claim(networks, 'Same', { id: hexId('w') });
+    });
+
+    test('a name that could leave its place among the keys is refused', async () => {
+      for (const name of ['', 'a/b', '../x', 'a\0b', ' ', 'x'.repeat(129)]) {
+        await assert.rejects(one.claims.claim(networks, name, { id: hexId('a') }), {
+          name: 'Refusal',
+          kind: 'invalid',
+        });
+      }
+    });
+
+    test('the name of a lost host is taken over, that of a living one and that of the cluster are not', async () => {
+      const three = await harness.join('three');
+      const theirs = { id: hexId('theirs'), host: three.host };
+      const mine = { id: hexId('mine'), host: one.host };
+      await three.claims.claim(space, 'orphan', theirs);
+      await three.claims.claim(networks, 'orphan', { id: hexId('net') });
+      await assert.rejects(one.claims.claim(space, 'orphan', mine), { name: 'Claimed' });
+      await one.settled();
+      await three.close();
+      const deadline = performance.now() + 10_000;
+      for (;;) {
+        const claimed = await one.claims
+          .claim(space, 'orphan', mine)
+          .then(() => true)
+          .catch(() => false);
+        if (claimed) break;
+        assert.ok(performance.now() < deadline, 'the name was not free 10 s after its host had left');
+      }
+      assert.deepEqual(await two.claims.holder(space, 'orphan'), mine);
+      await assert.rejects(one.claims.claim(networks, 'orphan', { id: hexId('else') }), { name: 'Claimed' });
+    });
+
+    test('a host that may not judge yet does not take over', async () => {
+      const theirs = { id: hexId('ghost'), host: hostIdOf('never was') };
+      await one.claims.claim(space, 'ghost', theirs);
+      const fresh = await harness.join('fresh');
+      await assert.rejects(fresh.claims.claim(space, 'ghost', { id: hexId('f'), host: fresh.host }), {
+        name: 'Claimed',
+      });
+      await fresh.close();
+    });
+  });
+}
