@@ -123,9 +123,13 @@ class ProcessContainers implements OpenedContainers {
     const known = new Set(entries.map(({ id }) => id));
     const directories = await readdir(this.#init.directory);
     for (const id of directories) if (/^[0-9a-f]{64}$/.test(id) && !known.has(id)) await this.#discard(id);
-    this.#sweeper = setInterval(() => {
-      this.#sweeping = this.#sweeping.then(() => this.#sweep());
-    }, sweepInterval).unref();
+    const sweep = () => {
+      this.#sweeping = this.#sweeping
+        .then(() => this.#sweep())
+        .catch((error: unknown) => log.warn('containers not swept', { error: messageOf(error) }));
+    };
+    this.#sweeper = setInterval(sweep, sweepInterval).unref();
+    sweep();
   }
 
   async close(): Promise<void> {

@@ -1,0 +1,502 @@
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { existsSync, readFileSync } from 'node:fs';
+import { mkdir, readlink, stat, symlink, unlink, writeFile } from 'node:fs/promises';
+import { createConnection } from 'node:net';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { promisify } from 'node:util';
+import { CommandFailed } from './containers.ts';
+import {
+  builtShim,
+  makeRootfs,
+  missing,
+  openRig,
+  outputOf,
+  processesWith,
+  type Rig,
+  sanitizedShim,
+  until,
+  writeEtc,
+} from './harness.contract.ts';
+import { openInput } from './input.ts';
+import { formatShimSpec } from './shim-spec.ts';
+import { findSupervisor, ShimError, startSupervisor } from './supervisor.ts';
+
+const run = promisify(execFile);
+
+function shimSuite(kind: string, shimIn: (directory: string) => Promise<string>): void {
+  describe(`the supervisor, ${kind}`, { skip: missing ?? false }, () => {
+    let rig: Rig;
+    before(async () => {
+      rig = await openRig(shimIn);
+    });
+    after(() => rig.close());
+
+    const exits: readonly [string, string, number][] = [
+      ['ends well', 'true', 0],
+      ['ends with a code', 'exit 3', 3],
+      ['is not found by its own shell', 'nope', 127],
+      ['lets a signal through that it traps', 'trap "exit 9" TERM; kill -TERM $$; exit 1', 9],
+    ];
+    for (const [index, [what, script, code]] of exits.entries()) {
+      test(`a command that ${what} leaves ${code}`, async () => {
+        const { exitCode, started, finished, lost } = await (await rig.start(`exit${index}`, script)).end;
+        assert.equal(exitCode, code);
+        assert.equal(lost, 0);
+        assert.ok(started <= finished && Math.abs(finished - Date.now()) < 60_000);
+      });
+    }
+
+    test('a killed command leaves 128 and the signal', async () => {
+      const supervisor = await rig.start('killed', 'sleep 1000');
+      assert.equal(await supervisor.ask({ kind: 'signal', signal: 9 }), 0);
+      assert.equal((await supervisor.end).exitCode, 137);
+      assert.equal(await supervisor.ask({ kind: 'signal', signal: 9 }), 3);
+    });
+
+    const failures: readonly [string, readonly string[], number, string][] = [
+      ['noname', ['nope'], 127, 'exec: "nope": executable file not found in $PATH'],
+      ['nopath', ['/nope'], 127, 'exec: "/nope": stat /nope: no such file or directory'],
+      ['plain', ['/etc/passwd'], 126, 'exec: "/etc/passwd": permission denied'],
+      ['folder', ['/etc'], 126, 'exec: "/etc": is a directory'],
+      ['empty', [''], 127, 'exec: "": executable file not found in $PATH'],
+    ];
+    for (const [name, command, exitCode, message] of failures) {
+      test(`${JSON.stringify(command[0])} cannot be executed: ${exitCode}, and nothing is left running`, async () => {
+        const failure = await rig.start(name, '', { command }).catch((error: unknown) => error);
+        assert.ok(failure instanceof CommandFailed);
+        assert.deepEqual([failure.exitCode, failure.message], [exitCode, message]);
+        assert.equal(existsSync(rig.place(name).control), false);
+        assert.equal(existsSync(join(rig.place(name).directory, 'exit')), false);
+        assert.equal(await findSupervisor(rig.place(name)), 'lost');
+      });
+    }
+
+    test('it is in namespaces of its own, the given network among them, and is process 1', async () => {
+      const kinds = ['mnt', 'uts', 'ipc', 'pid', 'net', 'user'];
+      const script = `echo $$; for n in ${kinds.join(' ')}; do readlink /proc/self/ns/$n; done`;
+      const { stdout } = await outputOf(await rig.start('namespaces', script));
+      const [pid, ...inside] = stdout.trim().split('\n');
+      const outside = await Promise.all(kinds.map((name) => readlink(`/proc/self/ns/${name}`)));
+      assert.equal(pid, '1');
+      assert.deepEqual(
+        kinds.filter((_, i) => inside[i] === outside[i]),
+        ['user'],
+      );
+      assert.equal(inside[4], `net:[${(await stat(rig.netns)).ino}]`);
+    });
+
+    test("it has Docker's default capabilities exactly, no signal blocked or ignored, and three descriptors", async () => {
+      const script = 'grep -E "^(Cap|Sig[PBI]|NoNew)" /proc/self/status; umask; pwd; ls /proc/self/fd; env | sort';
+      const { stdout } = await outputOf(await rig.start('bare', script, { env: ['PATH=/usr/bin:/bin', 'A=b c'] }));
+      const lines = stdout
+        .replaceAll('\t', ' ')
+        .trim()
+        .split('\n')
+        .filter((line) => !/^(SigQ|PWD|OLDPWD|SHLVL|_)[:=]/.test(line));
+      const none = '0000000000000000';
+      const docker = '00000000a80425fb';
+      assert.deepEqual(lines, [
+        `SigPnd: ${none}`,
+        `SigBlk: ${none}`,
+        `SigIgn: ${none}`,
+        `CapInh: ${none}`,
+        `CapPrm: ${docker}`,
+        `CapEff: ${docker}`,
+        `CapBnd: ${docker}`,
+        `CapAmb: ${none}`,
+        'NoNewPrivs: 0',
+        '0022',
+        '/',
+        '0',
+        '1',
+        '2',
+        '3',
+        'A=b c',
+        'PATH=/usr/bin:/bin',
+      ]);
+    });
+
+    test('it has its own host name and files in /etc; those of the host stay', async () => {
+      const host = ['/etc/hosts', '/etc/resolv.conf', '/etc/hostname'].map((path) => readFileSync(path, 'utf8'));
+      const script = 'hostname; cat /etc/hosts /etc/resolv.conf /etc/hostname; echo 192.0.2.2 more >> /etc/hosts';
+      const { stdout, stderr } = await outputOf(await rig.start('etc', script));
+      assert.equal(stdout, 'box\n192.0.2.1 box\nnameserver 192.0.2.53\nbox\n');
+      assert.equal(stderr, '');
+      assert.deepEqual(
+        ['/etc/hosts', '/etc/resolv.conf', '/etc/hostname'].map((path) => readFileSync(path, 'utf8')),
+        host,
+      );
+    });
+
+    test('it sees its own /proc and /sys, cannot write to either, and holds no other namespace', async () => {
+      const mounts = readFileSync('/proc/self/mountinfo', 'utf8');
+      const script = `ls /sys/class/net; grep -c ' - nsfs ' /proc/self/mountinfo
+        echo 1 2>/dev/null > /proc/sys/net/ipv4/ip_forward || echo read-only
+        echo h 2>/dev/null > /proc/sysrq-trigger || echo read-only
+        touch /sys/class/x 2>/dev/null || echo read-only
+        wc -c < /proc/keys; mount -t tmpfs x /mnt 2>/dev/null || echo denied`;
+      const { stdout } = await outputOf(await rig.start('views', script));
+      assert.deepEqual(stdout.trim().split('\n'), ['lo', '0', 'read-only', 'read-only', 'read-only', '0', 'denied']);
+      assert.equal(readFileSync('/proc/self/mountinfo', 'utf8'), mounts);
+    });
+
+    test('a root file system of its own: /dev, files in /etc made where links lead, and no way to the host', async () => {
+      const rootfs = await makeRootfs(join(rig.directory, 'rootfs'), [
+        '/bin/sh',
+        '/bin/ls',
+        '/bin/cat',
+        '/bin/mkdir',
+        '/usr/bin/tty',
+        '/usr/bin/wc',
+      ]);
+      await mkdir(join(rootfs, 'etc'));
+      await mkdir(join(rootfs, 'run'));
+      const leak = `/run/skein-test-leak-${randomBytes(4).toString('hex')}`;
+      await symlink(leak, join(rootfs, 'etc/resolv.conf'));
+      await symlink('/proc/self/fd/9/x', join(rootfs, 'etc/hostname'));
+      await writeFile(join(rootfs, 'marker'), 'mine\n');
+      const script = `cat /marker /etc/resolv.conf /etc/hosts; ls /dev; echo gone > /dev/null; cat /dev/null
+        ls /home 2>/dev/null || echo no home; wc -l < /proc/self/mountinfo > /dev/null; ls -d /proc/1; ls /sys/class/net`;
+      const { stdout, stderr } = await outputOf(await rig.start('rooted', script, { rootfs }));
+      assert.equal(stderr, '');
+      assert.deepEqual(stdout.trim().split('\n'), [
+        'mine',
+        'nameserver 192.0.2.53',
+        '192.0.2.1 box',
+        ...[
+          'fd',
+          'full',
+          'mqueue',
+          'null',
+          'ptmx',
+          'pts',
+          'random',
+          'shm',
+          'stderr',
+          'stdin',
+          'stdout',
+          'tty',
+          'urandom',
+          'zero',
+        ],
+        'no home',
+        '/proc/1',
+        'lo',
+      ]);
+      assert.equal(existsSync(leak), false);
+      const terminal = await outputOf(
+        await rig.start('rooted-tty', 'tty; echo from console > /dev/console', { rootfs, tty: true }),
+      );
+      assert.equal(terminal.stdout, '/dev/pts/0\r\nfrom console\r\n');
+    });
+
+    test('what is written to it arrives whole, however slowly it reads, and ends when it is ended', async () => {
+      const supervisor = await rig.start('input', 'sleep 0.2; cat', { input: true });
+      const sent = randomBytes(500_000).toString('hex');
+      const input = openInput(supervisor.place.control);
+      for (let at = 0; at < sent.length; at += 100_000) input.write(sent.slice(at, at + 100_000));
+      input.end();
+      const { stdout } = await outputOf(supervisor);
+      assert.ok(stdout === sent);
+      assert.equal((await supervisor.end).exitCode, 0);
+    });
+
+    test('input for a command that does not read any more is dropped', async () => {
+      const supervisor = await rig.start('deaf', 'exec 0<&-; sleep 0.3', { input: true });
+      const input = openInput(supervisor.place.control);
+      input.end(Buffer.alloc(1_000_000));
+      assert.equal((await supervisor.end).exitCode, 0);
+    });
+
+    test('a terminal has the size that it is given, and ^D ends its input', async () => {
+      const script = 'tty; echo ready; read a; stty size; read b; echo "[$a $b]"; read c || echo over';
+      const supervisor = await rig.start('terminal', script, { tty: true, input: true });
+      await until('ready', async () =>
+        readFileSync(join(supervisor.place.directory, 'log.0'), 'utf8').includes('ready'),
+      );
+      assert.equal(await supervisor.ask({ kind: 'size', rows: 33, columns: 111 }), 0);
+      const input = openInput(supervisor.place.control);
+      input.write('one\ntwo\n');
+      input.end();
+      const { stdout, stderr } = await outputOf(supervisor);
+      assert.match(stdout, /^\/dev\/pts\/0\r\n/);
+      assert.match(stdout, /33 111\r\n/);
+      assert.match(stdout, /\[one two\]\r\n/);
+      assert.match(stdout, /over\r\n$/);
+      assert.equal(stderr, '');
+    });
+
+    test('the size of what has no terminal is refused', async () => {
+      const supervisor = await rig.start('flat', 'sleep 1000');
+      assert.equal(await supervisor.ask({ kind: 'size', rows: 1, columns: 1 }), 25);
+    });
+
+    test('a megabyte on each stream is in the log to the last byte, from a terminal too', async () => {
+      const script =
+        'i=0; while [ $i -lt 16 ]; do head -c 65536 /dev/zero | tr "\\0" $i; head -c 65536 /dev/zero | tr "\\0" e >&2; i=$((i+1)); done; echo end';
+      const { stdout, stderr } = await outputOf(await rig.start('heavy', script));
+      assert.equal(stdout.length, 16 * 65536 + 4);
+      assert.equal(stdout.slice(-5), '1end\n');
+      assert.equal(stderr, 'e'.repeat(16 * 65536));
+      const terminal = await outputOf(
+        await rig.start('heavy-tty', 'head -c 1000000 /dev/zero | tr "\\0" t; echo end', { tty: true }),
+      );
+      assert.equal(terminal.stdout, `${'t'.repeat(1_000_000)}end\r\n`);
+    });
+
+    test('a log keeps its two newest files, named by where they begin', async () => {
+      const script = 'i=10000; while [ $i -lt 60000 ]; do echo $i; i=$((i+1)); done';
+      const supervisor = await rig.start('rotated', script, { logSize: 65536 });
+      await supervisor.end;
+      const { stdout } = await outputOf(supervisor);
+      assert.ok(stdout.endsWith('59998\n59999\n'));
+      const numbers = stdout.trim().split('\n').map(Number);
+      assert.deepEqual(
+        numbers.slice(1),
+        numbers.slice(1).map((_, index) => (numbers[1] ?? 0) + index),
+      );
+      assert.ok(numbers.length > 1000 && stdout.length < 2 * 65536);
+      assert.equal(existsSync(join(supervisor.place.directory, 'log.0')), false);
+    });
+
+    test('a full disk neither stops nor kills it: what is lost is counted and noted, its exit code is kept', async () => {
+      const place = rig.place('small');
+      await mkdir(place.directory);
+      await run('mount', ['-t', 'tmpfs', '-o', 'size=384k', 'tmpfs', place.directory]);
+      try {
+        await writeEtc(place.directory);
+        const ballast = join(place.directory, 'ballast');
+        await writeFile(ballast, Buffer.alloc(128 * 1024));
+        const written = join(rig.directory, 'written');
+        const script = `head -c 1000000 /dev/zero | tr "\\0" x; touch ${written}; read word; echo free; exit 5`;
+        const supervisor = await startSupervisor(place, {
+          mode: 'run',
+          control: place.control,
+          netns: rig.netns,
+          hostname: 'box',
+          command: ['sh', '-c', script],
+          env: ['PATH=/usr/bin:/bin'],
+          tty: false,
+          input: true,
+          logSize: 64 * 1024 * 1024,
+        });
+        await until('all is written', () => existsSync(written));
+        await unlink(ballast);
+        openInput(place.control).end('go\n');
+        const { exitCode, lost } = await supervisor.end;
+        const { stdout, note } = await outputOf(supervisor);
+        assert.equal(exitCode, 5);
+        assert.ok(lost > 500_000);
+        assert.match(note, /^\d+ bytes of output were lost/);
+        assert.ok(stdout.endsWith('free\n'));
+      } finally {
+        await run('umount', [place.directory]);
+      }
+    });
+
+    test('a killed supervisor takes the container with it', async () => {
+      const supervisor = await rig.start('orphan', 'echo up; sleep 7654321');
+      process.kill(await supervisorPid(rig, 'orphan'), 'SIGKILL');
+      const { exitCode } = await supervisor.end;
+      assert.equal(exitCode, 137);
+      assert.equal(await processesWith('7654321'), 0);
+      assert.equal(await findSupervisor(supervisor.place), 'lost');
+    });
+
+    test('also one that has changed its user, which the kernel then spares', async () => {
+      const supervisor = await rig.start('changed', 'exec setpriv --reuid 65534 --clear-groups sleep 7654322');
+      await until('changed its user', async () => (await stat(`/proc/${supervisor.pid}`)).uid === 65534);
+      process.kill(await supervisorPid(rig, 'changed'), 'SIGKILL');
+      assert.equal((await supervisor.end).exitCode, 137);
+      assert.equal(await processesWith('7654322'), 0);
+    });
+
+    test('SIGTERM for the supervisor goes to the command', async () => {
+      const supervisor = await rig.start(
+        'polite',
+        'trap "echo bye; exit 4" TERM; echo up; while :; do sleep 0.05; done',
+      );
+      await until('up', async () => readFileSync(join(supervisor.place.directory, 'log.0'), 'utf8').includes('up'));
+      process.kill(await supervisorPid(rig, 'polite'), 'SIGTERM');
+      assert.equal((await supervisor.end).exitCode, 4);
+    });
+
+    test('an exec is in the container: namespaces, capabilities, files, and ends with it', async () => {
+      await rig.start('house', 'sleep 1000');
+      const script =
+        'for n in mnt uts ipc pid net cgroup; do [ $(readlink /proc/self/ns/$n) = $(readlink /proc/1/ns/$n) ] || echo $n; done; hostname; cat /etc/hosts; grep CapEff /proc/self/status; echo err >&2; exit 6';
+      const guest = await rig.exec('guest', 'house', script);
+      const { stdout, stderr } = await outputOf(guest);
+      assert.equal(stdout, 'box\n192.0.2.1 box\nCapEff:\t00000000a80425fb\n');
+      assert.equal(stderr, 'err\n');
+      assert.equal((await guest.end).exitCode, 6);
+
+      const terminal = await rig.exec('guest-tty', 'house', 'tty; stty size; read x; echo "<$x>"', {
+        tty: true,
+        input: true,
+      });
+      openInput(terminal.place.control).end('hello\n');
+      const shown = await outputOf(terminal);
+      assert.match(shown.stdout, /\/dev\/pts\/0\r\n/);
+      assert.match(shown.stdout, /0 0\r\n/);
+      assert.match(shown.stdout, /<hello>\r\n$/);
+
+      await assert.rejects(rig.exec('guest-lost', 'house', '', { command: ['nope'] }), CommandFailed);
+      const long = await rig.exec('guest-long', 'house', 'sleep 1000');
+      const house = await findSupervisor(rig.place('house'));
+      assert.ok(typeof house === 'object');
+      await house.ask({ kind: 'signal', signal: 9 });
+      await house.end;
+      assert.equal((await long.end).exitCode, 137);
+      await assert.rejects(rig.exec('guest-late', 'house', 'true'), /join the container: no such process/);
+    });
+
+    test('nonsense at the control socket ends the connection, not the container', async () => {
+      const supervisor = await rig.start('stormy', 'sleep 1000');
+      const nonsense = [
+        Buffer.from('GET / HTTP/1.1\r\n\r\n'),
+        Buffer.from([1, 0, 0, 0, 0xff, 0xff, 0xff, 0xff]),
+        Buffer.from([9, 0, 0, 0, 0, 0, 0, 0]),
+        Buffer.from([4, 0, 0, 0, 0, 0, 0, 0]),
+        Buffer.from([3, 0, 0, 0, 0, 0, 0, 2, 1, 1]),
+        randomBytes(100_000),
+      ];
+      for (const bytes of nonsense) {
+        const socket = createConnection(supervisor.place.control);
+        socket.on('error', () => undefined);
+        socket.write(bytes);
+        socket.resume();
+        await new Promise((resolve) => socket.once('close', resolve));
+      }
+      const crowd = Array.from({ length: 40 }, () =>
+        createConnection(supervisor.place.control).on('error', () => undefined),
+      );
+      await until(
+        'the crowd is turned away',
+        () => crowd.some((socket) => socket.destroyed) || crowd.some((socket) => socket.readableEnded),
+      );
+      for (const socket of crowd) socket.destroy();
+      assert.equal(await supervisor.ask({ kind: 'signal', signal: 64 }), 0);
+      assert.equal(supervisor.hasEnded(), false);
+    });
+
+    test('who unlinks the spec decides: after that no supervisor starts', async () => {
+      const place = rig.place('undecided');
+      await mkdir(place.directory);
+      await writeEtc(place.directory);
+      const spec = {
+        mode: 'run',
+        control: place.control,
+        netns: rig.netns,
+        hostname: 'box',
+        command: ['true'],
+        env: [],
+        tty: false,
+        input: false,
+        logSize: 65536,
+      } as const;
+      await writeFile(join(place.directory, 'spec'), formatShimSpec(spec));
+      assert.equal(await findSupervisor(place), 'unstarted');
+      const { stderr } = await refusal(place.shim, place.directory);
+      assert.match(stderr, /open the spec: no such file or directory/);
+    });
+
+    const whole = [
+      'skein-spec=1',
+      'control=/tmp/x',
+      'netns=/x',
+      'hostname=h',
+      'tty=0',
+      'input=0',
+      'log-size=65536',
+      'env=A=b',
+      'arg=true',
+      'end=',
+    ];
+    const without = (key: string) => `${whole.filter((record) => !record.startsWith(key)).join('\0')}\0`;
+    const replaced = (key: string, record: string) =>
+      `${whole.map((each) => (each.startsWith(key) ? record : each)).join('\0')}\0`;
+    const hostile: readonly [string, string, RegExp][] = [
+      ['empty', '', /ends within a record/],
+      ['cut off', whole.join('\0'), /ends within a record/],
+      ['without its end', without('end'), /has no end/],
+      ['going on', `${whole.join('\0')}\0arg=x\0`, /goes on after its end/],
+      ['of another version', replaced('skein-spec', 'skein-spec=2'), /not of version 1/],
+      ['with a stray record', replaced('env', 'stray'), /not key=value/],
+      ['with an unknown key', replaced('env', 'color=red'), /unknown key, color/],
+      ['with a nameless variable', replaced('env', 'env==b'), /not NAME=VALUE/],
+      ['with a flag of 2', replaced('tty', 'tty=2'), /tty is neither 0 nor 1/],
+      ['with a word for a number', replaced('log-size', 'log-size=-1'), /log-size is not a number/],
+      ['with a tiny log', replaced('log-size', 'log-size=1'), /below 65536/],
+      ['with two controls', replaced('env', 'control=/tmp/y'), /control twice/],
+      ['with a long control', replaced('control', `control=/${'x'.repeat(107)}`), /longer than 107 bytes/],
+      ['with a long host name', replaced('hostname', `hostname=${'x'.repeat(65)}`), /longer than 64 bytes/],
+      ['with too many words', replaced('env', Array(5000).fill('arg=x').join('\0')), /more than 4096 of arg/],
+      ['too long', replaced('env', `env=A=${'x'.repeat(3 * 1024 * 1024)}`), /at most 2097152/],
+      ...['control', 'netns', 'hostname', 'arg'].map((key): [string, string, RegExp] => [
+        `without ${key}`,
+        without(key),
+        new RegExp(`lacks ${key}`),
+      ]),
+    ];
+    for (const [index, [what, text, why]] of hostile.entries()) {
+      test(`a spec ${what} is refused with 125`, async () => {
+        const { directory, shim } = rig.place(`hostile${index}`);
+        await mkdir(directory);
+        await writeFile(join(directory, 'spec'), text);
+        const { code, stderr } = await refusal(shim, directory);
+        assert.equal(code, 125);
+        assert.match(stderr, why);
+      });
+    }
+
+    test('every truncation and every garbled byte of a spec is refused or understood, never a crash', async () => {
+      const { directory, shim } = rig.place('garbled');
+      await mkdir(directory);
+      const bytes = Buffer.from(without('hostname'));
+      for (let end = 0; end < bytes.length; end += 3) {
+        await writeFile(join(directory, 'spec'), bytes.subarray(0, end));
+        assert.equal((await refusal(shim, directory)).code, 125);
+        const garbled = Buffer.from(bytes);
+        garbled[end] = randomBytes(1)[0] ?? 0;
+        await writeFile(join(directory, 'spec'), garbled);
+        const { code, stderr } = await refusal(shim, directory);
+        assert.equal(code, 125);
+        assert.match(stderr, /spec/);
+      }
+    });
+
+    test('a namespace, a root file system and a directory that are not there are named', async () => {
+      const missingPlaces: readonly [string, object, RegExp][] = [
+        ['no-netns', { netns: '/run/netns/none' }, /open the network namespace \/run\/netns\/none: no such file/],
+        ['not-netns', { netns: '/etc/passwd' }, /join the network namespace \/etc\/passwd: invalid argument/],
+        ['no-rootfs', { rootfs: '/none' }, /bind the root file system \/none: no such file/],
+      ];
+      for (const [name, more, why] of missingPlaces) {
+        const failure = await rig.start(name, 'true', more).catch((error: unknown) => error);
+        assert.ok(failure instanceof ShimError);
+        assert.match(failure.message, why);
+      }
+      assert.match((await refusal(rig.place('x').shim, '/none')).stderr, /open \/none/);
+    });
+  });
+}
+
+async function refusal(shim: string, directory: string): Promise<{ code: unknown; stderr: string }> {
+  const result = await run(shim, ['run', directory]).catch((error: unknown) => error);
+  assert.ok(result instanceof Error && 'code' in result && 'stderr' in result);
+  return { code: result.code, stderr: String(result.stderr) };
+}
+
+/** Its parent, which is the supervisor. */
+async function supervisorPid(rig: Rig, name: string): Promise<number> {
+  const [pid] = readFileSync(join(rig.place(name).directory, 'pid'), 'utf8').split(' ');
+  const parent = /^PPid:\t(\d+)$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
+  return Number(parent);
+}
+
+shimSuite('as it is shipped', builtShim);
+shimSuite('with sanitizers', sanitizedShim);
