@@ -11,11 +11,13 @@ import { type Item, StoreError } from '../store.ts';
 const Int64 = v.pipe(v.string(), v.regex(/^-?\d{1,19}$/, 'is not a 64-bit number in text'));
 const Base64 = v.pipe(v.string(), v.regex(/^[A-Za-z0-9+/]*={0,2}$/, 'is not base64'));
 const Header = v.object({ revision: v.optional(Int64, '0') });
+/** Of an answer about keys: it is how we know one. */
+const KeysHeader = v.object({ revision: Int64 });
 const KeyValue = v.object({ key: Base64, value: v.optional(Base64, ''), mod_revision: Int64 });
 type KeyValue = v.InferOutput<typeof KeyValue>;
 
 const Range = v.object({
-  header: Header,
+  header: KeysHeader,
   kvs: v.optional(v.array(KeyValue), []),
   more: v.optional(v.boolean(), false),
 });
@@ -33,6 +35,7 @@ export function parseRange(json: unknown): RangeAnswer {
 }
 
 const Txn = v.object({
+  header: KeysHeader,
   succeeded: v.optional(v.boolean(), false),
   responses: v.optional(
     v.array(v.object({ response_range: v.optional(v.object({ kvs: v.optional(v.array(KeyValue), []) })) })),
