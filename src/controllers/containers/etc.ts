@@ -1,7 +1,25 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { ParseError } from '../../lib/errors.ts';
 import { contains, parseAddress, parsePrefix } from '../../lib/prefix.ts';
 
 /** The container's own files in `/etc`, and the environment of its command. */
+
+export interface Etc {
+  readonly hostname: string;
+  /** Without prefix length. */
+  readonly addresses: readonly string[];
+  /** Paths of the host's; what is not there counts as empty. */
+  readonly resolvConfs: readonly string[];
+}
+
+/** Writes the files that the supervisor binds over the container's. */
+export async function writeEtc(directory: string, { hostname, addresses, resolvConfs }: Etc): Promise<void> {
+  const candidates = await Promise.all(resolvConfs.map((path) => readFile(path, 'utf8').catch(() => '')));
+  await writeFile(join(directory, 'hosts'), formatHosts(hostname, addresses), { mode: 0o644 });
+  await writeFile(join(directory, 'hostname'), `${hostname}\n`, { mode: 0o644 });
+  await writeFile(join(directory, 'resolv.conf'), chooseResolvConf(candidates), { mode: 0o644 });
+}
 
 /** As Docker's. `addresses` without prefix length. */
 export function formatHosts(hostname: string, addresses: readonly string[]): string {

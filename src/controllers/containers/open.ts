@@ -1,7 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Readable } from 'node:stream';
 import { setTimeout as wait } from 'node:timers/promises';
 import { messageOf, ParseError, Refusal } from '../../lib/errors.ts';
 import type { Log } from '../../lib/log.ts';
@@ -10,14 +9,13 @@ import type { Journal } from '../../state/journal.ts';
 import type { Endpoints, Sandbox } from '../endpoints/endpoints.ts';
 import { findByNameOrId } from '../networks/find.ts';
 import { chooseName } from './container-name.ts';
-import type { Containers, ExecSpec, OutputOptions, RunSpec, Streams } from './containers.ts';
-import { chooseResolvConf, formatHosts, formEnvironment } from './etc.ts';
+import type { Containers, RunSpec, Streams } from './containers.ts';
+import { formEnvironment, writeEtc } from './etc.ts';
 import { Executions } from './executions.ts';
 import type { ExitRecord } from './exit-record.ts';
-import { openInput } from './input.ts';
-import { readLog } from './output.ts';
-import { checkExec, checkRun } from './request.ts';
+import { checkRun } from './request.ts';
 import { parseSignal } from './signal.ts';
+import { type Held, notRunning, openStreams } from './streams.ts';
 import { findSupervisor, lostExitCode, type ShimPlace, type Supervisor, startSupervisor } from './supervisor.ts';
 
 export interface ContainersNeeds {
@@ -57,15 +55,6 @@ const sweepInterval = 10_000;
 const sigkill = 9;
 const killPatience = 10_000;
 
-interface Held {
-  container: Container;
-  supervisor?: Supervisor;
-  /** Resolves when it has ended, is journalled so and has left its networks. */
-  finished: Promise<number>;
-  /** Has removed itself: its name is free, it is in no list, its output lingers. */
-  gone: boolean;
-}
-
 /**
  * Takes up what earlier lives left: what runs is supervised again, what ended meanwhile is finished, what was half begun is
  * undone. Sandboxes must have been taken up before.
@@ -96,13 +85,12 @@ class ProcessContainers implements OpenedContainers {
     this.#needs = needs;
     this.#init = init;
     this.#executions = new Executions((container, execution) => this.#placeOf(container, execution));
-    this.streams = {
-      exec: (nameOrId, spec) => this.#exec(nameOrId, spec),
-      output: (id, options) => this.#output(id, options),
-      input: (id) => openInput(this.#running(id, 'write to').place.control),
-      resize: (id, size) => this.#resize(id, size),
-      wait: (id, options) => this.#wait(id, options),
-    };
+    this.streams = openStreams({
+      executions: this.#executions,
+      heldOf: (nameOrId) => this.#heldOf(nameOrId),
+      directoryOf: (id) => this.#placeOf(id).directory,
+      logSize: init.logSize,
+    });
   }
 
   async load(): Promise<void> {
@@ -175,7 +163,8 @@ class ProcessContainers implements OpenedContainers {
   async kill(nameOrId: string, signal: string): Promise<void> {
     const number = parseSignal(signal);
     const { id } = this.find(nameOrId);
-    const errno = await this.#running(id, 'kill').ask({ kind: 'signal', signal: number });
+    const { supervisor } = this.#heldOf(id);
+    const errno = await supervisor?.ask({ kind: 'signal', signal: number });
     if (errno !== 0) throw notRunning('kill', id);
   }
 
@@ -224,7 +213,7 @@ class ProcessContainers implements OpenedContainers {
       sandbox: sandbox.id,
       state: { status: 'created' },
     };
-    await this.#writeEtc(place.directory, hostname, sandbox);
+    await writeEtc(place.directory, { hostname, addresses: addressesOf(sandbox), resolvConfs: this.#init.resolvConfs });
     await journal.commit([{ kind: 'container', id, put: created }]);
     const supervisor = await startSupervisor(place, {
       mode: 'run',
@@ -248,17 +237,6 @@ class ProcessContainers implements OpenedContainers {
       await supervisor.end;
       throw error;
     }
-  }
-
-  async #writeEtc(directory: string, hostname: string, sandbox: Sandbox): Promise<void> {
-    const addresses = [
-      ...Array.from(sandbox.endpoints.values(), ({ endpoint }) => endpoint.addresses).flat(),
-      ...(sandbox.exit?.addresses ?? []),
-    ].map((address) => address.split('/', 1)[0] ?? address);
-    const resolvConfs = await Promise.all(this.#init.resolvConfs.map((path) => readFile(path, 'utf8').catch(() => '')));
-    await writeFile(join(directory, 'hosts'), formatHosts(hostname, addresses), { mode: 0o644 });
-    await writeFile(join(directory, 'hostname'), `${hostname}\n`, { mode: 0o644 });
-    await writeFile(join(directory, 'resolv.conf'), chooseResolvConf(resolvConfs), { mode: 0o644 });
   }
 
   #hold(container: Container, supervisor: Supervisor): void {
@@ -343,56 +321,6 @@ class ProcessContainers implements OpenedContainers {
     await this.#executions.expire(now() - linger.execution);
   }
 
-  async #exec(nameOrId: string, spec: ExecSpec): Promise<string> {
-    checkExec(spec);
-    const { id, env, hostname } = this.find(nameOrId);
-    const supervisor = this.#running(id, 'exec in');
-    try {
-      return await this.#executions.start({
-        container: id,
-        command: spec.command,
-        env: formEnvironment([...env, ...spec.env], { hostname, tty: spec.tty }),
-        tty: spec.tty,
-        input: spec.interactive,
-        logSize: this.#init.logSize,
-      });
-    } catch (error) {
-      if (supervisor.hasEnded()) throw notRunning('exec in', id);
-      throw error;
-    }
-  }
-
-  #output(id: string, options: OutputOptions): Readable {
-    const execution = this.#executions.get(id);
-    const held = execution === undefined ? this.#heldOf(id) : undefined;
-    const writer = execution?.supervisor ?? held?.supervisor ?? { end: Promise.resolve(), hasEnded: () => true };
-    const { directory } = execution?.supervisor.place ?? this.#placeOf(held?.container.id ?? id);
-    return Readable.from(readLog({ ...options, directory, writer }), { objectMode: false });
-  }
-
-  async #resize(id: string, { rows, columns }: { rows: number; columns: number }): Promise<void> {
-    const fits = (size: number) => Number.isInteger(size) && size >= 0 && size <= 0xffff;
-    if (!fits(rows) || !fits(columns))
-      throw new Refusal('invalid', `a terminal of ${rows} rows and ${columns} columns`);
-    const errno = await this.#running(id, 'resize').ask({ kind: 'size', rows, columns });
-    if (errno !== 0) throw new Refusal('conflict', `cannot resize: ${id} has no terminal, or has ended`);
-  }
-
-  async #wait(id: string, { signal }: { signal: AbortSignal }): Promise<number> {
-    const execution = this.#executions.get(id);
-    const code =
-      execution === undefined ? this.#heldOf(id).finished : execution.supervisor.end.then(({ exitCode }) => exitCode);
-    const { promise, reject } = Promise.withResolvers<never>();
-    const abort = () => reject(signal.reason);
-    signal.throwIfAborted();
-    signal.addEventListener('abort', abort);
-    try {
-      return await Promise.race([code, promise]);
-    } finally {
-      signal.removeEventListener('abort', abort);
-    }
-  }
-
   async #awaitDeath({ container, finished }: Held): Promise<void> {
     const stop = new AbortController();
     const late = wait(killPatience, 'late', { signal: stop.signal }).catch(() => 'stopped');
@@ -404,13 +332,6 @@ class ProcessContainers implements OpenedContainers {
         `container ${container.name} was killed and has not died within ${killPatience} ms`,
       );
     }
-  }
-
-  /** The supervisor of a container or an execution. @throws Refusal 'not-found' | 'conflict' */
-  #running(id: string, doing: string): Supervisor {
-    const supervisor = this.#executions.get(id)?.supervisor ?? this.#heldOf(id).supervisor;
-    if (supervisor === undefined || supervisor.hasEnded()) throw notRunning(doing, id);
-    return supervisor;
   }
 
   /** Also one that has removed itself, by its full id. @throws Refusal 'not-found' | 'invalid' */
@@ -434,8 +355,9 @@ class ProcessContainers implements OpenedContainers {
   }
 }
 
-function notRunning(doing: string, id: string): Refusal {
-  return new Refusal('conflict', `cannot ${doing} container: container ${id} is not running`);
+function addressesOf({ endpoints, exit }: Sandbox): readonly string[] {
+  const own = Array.from(endpoints.values(), ({ endpoint }) => endpoint.addresses).flat();
+  return [...own, ...(exit?.addresses ?? [])].map((address) => address.replace(/\/\d+$/, ''));
 }
 
 function runningAs(container: Container, { pid, started }: Pick<Supervisor, 'pid' | 'started'>): Container {

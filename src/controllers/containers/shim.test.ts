@@ -293,7 +293,11 @@ function shimSuite(kind: string, shimIn: (directory: string) => Promise<string>)
         assert.match(note, /^\d+ bytes of output were lost/);
         assert.ok(stdout.endsWith('free\n'));
       } finally {
-        await run('umount', [place.directory]);
+        // The supervisor has said its last word, but may still be about to exit.
+        await until(
+          'unmounted',
+          async () => (await run('umount', [place.directory]).catch(() => undefined)) !== undefined,
+        );
       }
     });
 
