@@ -1,9 +1,9 @@
 import { type ClientRequest, request as httpRequest, type IncomingMessage } from 'node:http';
 import type { Readable } from 'node:stream';
 import * as v from 'valibot';
-import { frame, frameHeader, type Frame as OutputFrame } from '../../controllers/containers/frame.ts';
 import { delay, pause } from '../../lib/backoff.ts';
 import { messageOf, Refusal } from '../../lib/errors.ts';
+import { frame, frameHeader, type Frame as OutputFrame } from '../../model/frame.ts';
 import { type AnswerOf, type CallOf, type JsonRouteKey, type Route, routes } from './routes.ts';
 import { type ContainerView as ContainerAnswer, Problem, type StatusView as StatusAnswer } from './schema.ts';
 

@@ -8,12 +8,12 @@ import {
   type ExecSpec,
   type OutputOptions,
 } from '../../controllers/containers/containers.ts';
-import { frame } from '../../controllers/containers/frame.ts';
 import type { Connect, LocalEndpoint, OpenSandbox, Sandbox } from '../../controllers/endpoints/endpoints.ts';
 import type { HostState } from '../../controllers/hosts/hosts.ts';
 import { messageOf, Refusal } from '../../lib/errors.ts';
 import type { Container } from '../../model/container.ts';
 import type { Endpoint } from '../../model/endpoint.ts';
+import { frame } from '../../model/frame.ts';
 import type { Network } from '../../model/network.ts';
 import { version } from '../../model/version.ts';
 import type { ApiNeeds } from './handlers.ts';

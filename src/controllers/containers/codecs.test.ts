@@ -3,9 +3,9 @@ import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { DecodeError, ParseError } from '../../lib/errors.ts';
+import { type Frame, frame } from '../../model/frame.ts';
 import { controlAnswer, controlRequest, longestInput } from './control.ts';
 import { parseExitRecord } from './exit-record.ts';
-import { type Frame, frame } from './frame.ts';
 
 // As native/record.c writes it.
 const goldenFrame = Buffer.from('010000000000000318e9c5a2f0e1d2c3686921', 'hex');

@@ -20,7 +20,7 @@ export interface Containers {
 export interface Streams {
   /** @returns id of the exec: the same calls below take it. @throws Refusal; CommandFailed */
   exec(nameOrId: string, spec: ExecSpec): Promise<string>;
-  /** Frames (see `frame.ts`) from the start or the last `tail` lines; with `follow` until it ends or `signal` aborts. */
+  /** Frames (see `model/frame.ts`) from the start or the last `tail` lines; with `follow` until it ends or `signal` aborts. */
   output(id: string, options: OutputOptions): Readable;
   /** What is written goes to its standard input; ending it closes that. */
   input(id: string): Writable;

@@ -3,7 +3,7 @@ import { type FileHandle, open, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { DecodeError } from '../../lib/errors.ts';
-import { type Frame, frame, frameHeader } from './frame.ts';
+import { type Frame, frame, frameHeader } from '../../model/frame.ts';
 
 /**
  * Reading a log while it is written. Its files are named by the offset of their first byte in all output, so that a place

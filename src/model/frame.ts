@@ -1,4 +1,4 @@
-import { DecodeError } from '../../lib/errors.ts';
+import { DecodeError } from '../lib/errors.ts';
 
 /**
  * What a container wrote, as its supervisor keeps it and as it is sent:
