@@ -9,8 +9,16 @@ import { Refusal } from '../../lib/errors.ts';
 import type { Container } from '../../model/container.ts';
 import { describeApi } from './description.ts';
 import type { AnswerOf, JsonRouteKey, RequestOf } from './routes.ts';
-import type { ContainerView, NetworkView, StatusView, StoreView } from './schema.ts';
+import type { ContainerView, NetworkView, StatusView } from './schema.ts';
 import { type Gateway, gatewayName, viewAttached, viewContainer, viewGateway, viewHost, viewNetwork } from './view.ts';
+
+export interface StoreHealth {
+  readonly url: string;
+  readonly members: readonly { readonly url: string; readonly healthy: boolean }[];
+  readonly lastAnswer?: string;
+  readonly failingSince?: string;
+  readonly lastError?: string;
+}
 
 /** What the API answers from. */
 export interface ApiNeeds {
@@ -18,9 +26,9 @@ export interface ApiNeeds {
   readonly networks: Pick<Networks, 'create' | 'list' | 'find' | 'remove'>;
   readonly endpoints: Pick<Endpoints, 'openSandbox' | 'connect' | 'disconnect' | 'closeSandbox' | 'sandboxes' | 'list'>;
   readonly containers: Containers;
-  readonly store: { status(): Readonly<StoreView> };
+  readonly store: { status(): StoreHealth };
   /** Records of the store that are nonsense. */
-  readonly skipped: () => StatusView['skipped'];
+  readonly skipped: () => readonly { readonly place: string; readonly reason: string }[];
   /** The gateway bridge, once it exists. */
   readonly gateway: () => Gateway | undefined;
   /** Begins to end the daemon; returns at once. Called when its asker has been answered. */
@@ -52,12 +60,13 @@ export function openHandlers(needs: ApiNeeds): Handlers {
     const known = hosts.list();
     const mine = known.find(({ host }) => host.id === self) ?? { host: hosts.self, state: 'alive' as const };
     const all = containers.list();
+    const health = store.status();
     return {
       version: hosts.self.version,
       pid: process.pid,
       started,
       cluster: { id, generation, featureLevel, dataPort, underlay },
-      store: store.status(),
+      store: { ...health, members: health.members.map((member) => ({ ...member })) },
       host: viewHost(mine, self),
       hosts: {
         alive: known.filter(({ state }) => state === 'alive').length,
@@ -66,7 +75,7 @@ export function openHandlers(needs: ApiNeeds): Handlers {
       networks: networks.list().length,
       containers: { all: all.length, running: all.filter(isRunning).length },
       sandboxes: endpoints.sandboxes().length,
-      skipped: skipped(),
+      skipped: skipped().map((record) => ({ ...record })),
     };
   }
 

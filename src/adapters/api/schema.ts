@@ -146,7 +146,7 @@ export const HostView = v.looseObject({
   self: v.boolean(),
 });
 
-export const StoreView = v.looseObject({
+const StoreView = v.looseObject({
   url: v.string(),
   members: v.array(v.looseObject({ url: v.string(), healthy: v.boolean() })),
   lastAnswer: v.optional(v.string()),
@@ -291,7 +291,6 @@ export const Problem = v.looseObject({
 
 export type VersionView = v.InferOutput<typeof VersionView>;
 export type HostView = v.InferOutput<typeof HostView>;
-export type StoreView = v.InferOutput<typeof StoreView>;
 export type StatusView = v.InferOutput<typeof StatusView>;
 export type NetworkView = v.InferOutput<typeof NetworkView>;
 export type ContainerView = v.InferOutput<typeof ContainerView>;

@@ -44,10 +44,16 @@ export class Exits {
   readonly #init: ExitsInit;
   readonly #used = new Map<number, string>();
   #addresses: Promise<readonly string[]> | undefined;
+  #chosen: readonly string[] | undefined;
 
   constructor(needs: ExitsNeeds, init: ExitsInit) {
     this.#needs = needs;
     this.#init = init;
+  }
+
+  /** Addresses of the bridge, once it exists. */
+  get addresses(): readonly string[] | undefined {
+    return this.#chosen;
   }
 
   /** Takes up what earlier lives gave. */
@@ -96,6 +102,7 @@ export class Exits {
   }
 
   #piece(addresses: readonly string[]): GatewayPiece {
+    this.#chosen = addresses;
     return { kind: 'gateway', addresses, mtu: this.#init.mtu };
   }
 

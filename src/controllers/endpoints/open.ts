@@ -36,6 +36,8 @@ export interface EndpointsInit {
 }
 
 export interface OpenedEndpoints extends Endpoints {
+  /** Addresses of the gateway bridge, once it exists. */
+  gateway(): readonly string[] | undefined;
   close(): Promise<void>;
 }
 
@@ -403,6 +405,7 @@ export async function openEndpoints(needs: EndpointsNeeds, init: EndpointsInit):
     closeSandbox,
     sandboxes: () => [...sandboxes.keys()].map(view),
     list,
+    gateway: () => exits.addresses,
     close: async () => {
       stop.abort();
       await peers.catch(() => undefined);

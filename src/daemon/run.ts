@@ -1,0 +1,82 @@
+import { closeSync, readFileSync, unlinkSync, writeFileSync, writeSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { answers } from '../adapters/api/server.ts';
+import { messageOf, Refusal } from '../lib/errors.ts';
+import type { Log } from '../lib/log.ts';
+import type { Settings } from '../model/settings.ts';
+import type { DaemonInit } from './wire.ts';
+
+export interface RunInit {
+  readonly settings: Settings;
+  readonly log: Log;
+  readonly open: (init: DaemonInit) => Promise<{ close(): Promise<void> }>;
+  /** Called once: with nothing when everything serves, or with why it does not. */
+  readonly onReady: (failure?: string) => void;
+}
+
+/**
+ * The life of the daemon: from the first look whether another one lives here, over its signals, to the end. It ends by
+ * SIGTERM, SIGINT or `skein stop`, and closes everything in order; the kernel keeps what it has.
+ *
+ * What nobody caught ends it too, at once and with code 1: nothing is known any more about the state in memory, while that
+ * in the kernel and the journal is whole at any point, and the next start takes it up.
+ * @returns the exit code
+ */
+export async function runDaemon({ settings, log, open, onReady }: RunInit): Promise<number> {
+  const ending = Promise.withResolvers<Error | undefined>();
+  const stop = (reason?: Error) => ending.resolve(reason);
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => stop());
+  // A terminal that is gone is no reason to end.
+  process.on('SIGHUP', () => undefined);
+  for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
+    process.on(event, (error: unknown) => {
+      log.error('ended by an error that nobody caught', { event, error });
+      process.exit(1);
+    });
+  }
+  const { runDir } = settings;
+  const pidFile = join(runDir, 'skein.pid');
+  const sockets = settings.host.length > 0 ? settings.host : [join(runDir, 'skein.sock')];
+  let daemon: { close(): Promise<void> };
+  try {
+    for (const path of new Set([...sockets, join(runDir, 'skein.sock')])) {
+      if (await answers(path)) throw new Refusal('conflict', `another daemon${pidIn(pidFile)} answers at ${path}`);
+    }
+    await mkdir(runDir, { recursive: true, mode: 0o755 });
+    daemon = await open({ settings, log, sockets, stop });
+  } catch (error) {
+    log.error('the daemon could not start', { error });
+    onReady(messageOf(error));
+    return 1;
+  }
+  writeFileSync(pidFile, `${process.pid}\n`);
+  onReady();
+  const reason = await ending.promise;
+  if (reason !== undefined) log.error('the daemon ends', { error: reason });
+  else log.info('the daemon ends');
+  try {
+    await daemon.close();
+  } catch (error) {
+    log.error('not everything could be closed', { error });
+    return 1;
+  } finally {
+    unlinkSync(pidFile);
+  }
+  return reason === undefined ? 0 : 1;
+}
+
+function pidIn(path: string): string {
+  try {
+    return ` (pid ${readFileSync(path, 'utf8').trim()})`;
+  } catch {
+    return '';
+  }
+}
+
+/** Tells whoever started the daemon in the background how it went: one line on a file descriptor, which is then closed. */
+export function tell(fd: number | undefined, failure: string | undefined): void {
+  if (fd === undefined) return;
+  writeSync(fd, failure === undefined ? 'ready\n' : `${failure}\n`);
+  closeSync(fd);
+}

@@ -1,0 +1,142 @@
+import { randomBytes } from 'node:crypto';
+import { mkdir } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { openApi } from '../adapters/api/server.ts';
+import { openContainers } from '../controllers/containers/open.ts';
+import { openEndpoints } from '../controllers/endpoints/open.ts';
+import { chooseUnderlay } from '../controllers/hosts/advertise.ts';
+import { beginEpoch } from '../controllers/hosts/identity.ts';
+import { openHosts } from '../controllers/hosts/open.ts';
+import { openNetworks } from '../controllers/networks/open.ts';
+import { openDataplane } from '../dataplane/open.ts';
+import type { Log } from '../lib/log.ts';
+import { Scope } from '../lib/scope.ts';
+import { type Cluster, featureLevel, parseCluster } from '../model/cluster.ts';
+import type { Host } from '../model/host.ts';
+import type { Settings } from '../model/settings.ts';
+import { version } from '../model/version.ts';
+import { openJournal } from '../state/kv/local/journal.ts';
+import { openState } from '../state/kv/open.ts';
+import { parseStoreUrl } from '../state/kv/url.ts';
+import { gatewayPools } from './pools.ts';
+import { repairRegularly } from './repair.ts';
+
+export interface DaemonInit {
+  readonly settings: Settings;
+  readonly log: Log;
+  /** Paths of the sockets of the API. */
+  readonly sockets: readonly string[];
+  /** Begins to end the daemon; returns at once. */
+  readonly stop: (reason?: Error) => void;
+}
+
+/** The interface of a container to the outside, in bytes. */
+const exitMtu = 1500;
+const shim = fileURLToPath(new URL('../../build/skein-shim', import.meta.url));
+
+/**
+ * Opens everything, from the ground up; closing goes the other way and leaves the kernel as it is. This is the one place
+ * where implementations are named.
+ */
+export async function openDaemon({ settings, log, sockets, stop }: DaemonInit): Promise<{ close(): Promise<void> }> {
+  const scope = new Scope();
+  const held = <T extends { close(): Promise<void> }>(part: T): T => {
+    scope.defer(() => part.close());
+    return part;
+  };
+  const now = () => Date.now();
+  const { stateDir, runDir } = settings;
+  try {
+    const url = parseStoreUrl(settings.clusterStore);
+    await mkdir(stateDir, { recursive: true, mode: 0o700 });
+    await mkdir(runDir, { recursive: true, mode: 0o755 });
+
+    // This host: what it remembers, who it is, what its kernel says.
+    const journal = held(await openJournal(join(stateDir, 'journal.db')));
+    const identity = await beginEpoch(journal);
+    const dataplane = held(await openDataplane({ run: runDir, state: stateDir, log }));
+    const view = await dataplane.look();
+    const [remembered] = await journal.load('cluster');
+    const known = remembered && parseCluster(remembered.value, 'cluster in the state directory');
+    const wishes = { advertise: settings.clusterAdvertise, data: settings.dataAddress };
+
+    // The cluster: shared state, and this host's place in it.
+    const state = held(
+      await openState({
+        url,
+        defaultPath: join(stateDir, 'store.db'),
+        host: identity.id,
+        epoch: identity.epoch,
+        proposal: propose(chooseUnderlay(view, wishes).family, settings.dataPort),
+        known,
+        log,
+      }),
+    );
+    const { cluster, registry, catalog, allocator, claims, presence } = state;
+    await journal.commit([{ kind: 'cluster', id: 'cluster', put: cluster }]);
+    presence.ousted.addEventListener('abort', () => stop(presence.ousted.reason), { once: true });
+    const { advertise, data, mtu, routes } = chooseUnderlay(view, { ...wishes, family: cluster.underlay });
+    const self: Host = {
+      id: identity.id,
+      name: settings.hostName ?? hostname(),
+      key: identity.publicKey,
+      ...{ advertise, data, mtu, routes: [...routes] },
+      ...{ version, featureLevel, epoch: identity.epoch, bootId: view.bootId },
+      started: new Date(now()).toISOString(),
+    };
+
+    // What is done in it.
+    const hosts = held(await openHosts({ registry, log, now }, { self, cluster }));
+    const networks = held(
+      await openNetworks(
+        { catalog, allocator, claims, registry, journal, hosts, log },
+        { pools: settings.defaultAddressPool },
+      ),
+    );
+    const endpoints = held(
+      await openEndpoints(
+        { registry, allocator, claims, networks, hosts, dataplane, journal, log, now },
+        {
+          namespaces: join(runDir, 'netns'),
+          exits: { pools: gatewayPools(settings.gatewayAddressPool), mtu: exitMtu },
+        },
+      ),
+    );
+    const containers = held(
+      await openContainers(
+        { endpoints, journal, log, now },
+        { directory: join(stateDir, 'containers'), controls: join(runDir, 'c'), shim },
+      ),
+    );
+    held(repairRegularly({ dataplane, log }));
+
+    // And who may ask for it.
+    const gateway = () => {
+      const addresses = endpoints.gateway();
+      return addresses && { addresses };
+    };
+    const skipped = () => state.skipped().map(({ key, reason }) => ({ place: key, reason }));
+    const needs = { hosts, networks, endpoints, containers, store: state, skipped, gateway, stop: () => stop(), log };
+    held(await openApi({ ...needs, started: self.started }, { sockets }));
+    log.info('ready', {
+      host: self.name,
+      id: self.id,
+      cluster: cluster.id,
+      store: settings.clusterStore,
+      advertise,
+      data,
+    });
+    return scope;
+  } catch (error) {
+    await scope.close();
+    throw error;
+  }
+}
+
+/** The cluster that this host makes when its store has none. */
+function propose(underlay: 4 | 6, dataPort: number): Cluster {
+  const id = randomBytes(32).toString('hex');
+  return { id, generation: 1, featureLevel, created: new Date().toISOString(), dataPort, underlay };
+}
