@@ -85,6 +85,13 @@ export function allocatorContract({ name, skip, start }: StateKind): void {
       assert.deepEqual(held, ['10.0.0.2 a', '10.0.0.3 f', '10.0.0.4 c', '10.0.0.5 d', '10.0.0.6 e']);
     });
 
+    test('what was taken and never used is given again at once', async () => {
+      const pool = addresses();
+      const item = await take(one, pool, 'failed');
+      await one.allocator.give(pool, owner(one, 'failed'), item, { unused: true });
+      assert.equal(await take(one, pool, 'next'), item);
+    });
+
     test('when nothing else is free the longest rested is given', async () => {
       const pool = addresses('10.0.0.0/29');
       for (const id of ['a', 'b', 'c', 'd', 'e']) await take(one, pool, id);

@@ -8,8 +8,11 @@ export interface Allocator {
    *   exhausted, 'unavailable' when the store is
    */
   take(pool: Pool, owner: Owner, wish?: string): Promise<string>;
-  /** Afterwards `owner` does not hold the item; it rests. Giving what the owner does not hold is no error. @throws Refusal 'unavailable' */
-  give(pool: Pool, owner: Owner, item: string): Promise<void>;
+  /**
+   * Afterwards `owner` does not hold the item; it rests, unless it was never in use. Giving what the owner does not hold
+   * is no error. @throws Refusal 'unavailable'
+   */
+  give(pool: Pool, owner: Owner, item: string, options?: { readonly unused: boolean }): Promise<void>;
   /** Every item of the pool that is held, from the source. @throws Refusal 'unavailable' */
   held(pool: Pool): Promise<readonly Held[]>;
 }

@@ -24,8 +24,11 @@ export interface Holdings {
   /** Takes name and addresses, side by side. A part that was had before another failed is for `release`. @throws Refusal */
   take(place: Place, request: ConnectRequest, at: At): Promise<Endpoint>;
   publish(endpoint: Endpoint): Promise<void>;
-  /** Gives all back: what it holds by its record, and, without one, what is found under its id. May repeat. @throws Refusal 'unavailable' */
-  release(place: Place, network: Network | undefined): Promise<void>;
+  /**
+   * Gives all back: what it holds by its record, and, without one, what is found under its id. Addresses that were never
+   * in use do not rest. May repeat. @throws Refusal 'unavailable'
+   */
+  release(place: Place, network: Network | undefined, options: { unused: boolean }): Promise<void>;
 }
 
 export interface At {
@@ -100,14 +103,16 @@ export function openHoldings({ registry, allocator, claims, hosts, now }: Holdin
     return ` on host ${hosts.get(host)?.host.name ?? host.slice(0, 12)}`;
   }
 
-  async function release(place: Place, network: Network | undefined): Promise<void> {
+  async function release(place: Place, network: Network | undefined, options: { unused: boolean }): Promise<void> {
     await settle([
       registry.withdraw({ kind: 'endpoints', network: place.network }, place.id),
       claims.release({ kind: 'endpoints', network: place.network }, place.name, { id: place.id, host: hosts.self.id }),
       ...(network?.subnets ?? []).map(async (subnet) => {
         const pool = addressPool(network ?? { id: place.network }, subnet);
         await Promise.all(
-          (await itemsOf(place, pool, subnet.subnet)).map((item) => allocator.give(pool, ownerOf(place), item)),
+          (await itemsOf(place, pool, subnet.subnet)).map((item) =>
+            allocator.give(pool, ownerOf(place), item, options),
+          ),
         );
       }),
     ]);

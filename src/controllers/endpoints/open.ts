@@ -242,7 +242,7 @@ export async function openEndpoints(needs: EndpointsNeeds, init: EndpointsInit):
     const now = sandboxes.get(before.id) ?? before;
     const reached = places.map((place) => ({ ...place, ...endpointOf(now, place.id) }));
     try {
-      await letGo(now, reached, { whole });
+      await letGo(now, reached, { whole, unused: reached.every(({ endpoint }) => endpoint === undefined) });
       const again = networks.list().filter(({ id }) => places.some(({ network }) => network === id));
       await dataplane.change(overlays.again(again));
     } catch (error) {
@@ -314,7 +314,11 @@ export async function openEndpoints(needs: EndpointsNeeds, init: EndpointsInit):
   }
 
   /** Out of the kernel first, then out of the cluster's state: an address is free only when nobody here can use it. */
-  async function letGo(record: SandboxRecord, left: readonly Place[], { whole }: { whole: boolean }): Promise<void> {
+  async function letGo(
+    record: SandboxRecord,
+    left: readonly Place[],
+    { whole, unused = false }: { whole: boolean; unused?: boolean },
+  ): Promise<void> {
     const ids = new Set(left.map(({ id }) => id));
     const { exit, ...rest } = record;
     const going: SandboxRecord = {
@@ -329,20 +333,25 @@ export async function openEndpoints(needs: EndpointsNeeds, init: EndpointsInit):
       index.remove(record);
     }
     try {
-      await giveBack(going, ids, whole);
+      await giveBack(going, ids, { whole, unused });
     } catch (error) {
       log.warn('what an endpoint held is given back when the store answers again', { sandbox: record.id, error });
-      void giveBackLater(going, ids, whole);
+      void giveBackLater(going, ids, { whole, unused });
     }
   }
 
-  async function giveBack(record: SandboxRecord, ids: ReadonlySet<string>, whole: boolean): Promise<void> {
+  async function giveBack(
+    record: SandboxRecord,
+    ids: ReadonlySet<string>,
+    { whole, unused }: { whole: boolean; unused: boolean },
+  ): Promise<void> {
     const left = record.places.filter(({ id }) => ids.has(id));
     await settle(
       left.map((place) =>
         holdings.release(
           place,
           networks.list().find(({ id }) => id === place.network),
+          { unused },
         ),
       ),
     );
@@ -354,10 +363,14 @@ export async function openEndpoints(needs: EndpointsNeeds, init: EndpointsInit):
     await journal.commit([change]);
   }
 
-  async function giveBackLater(record: SandboxRecord, ids: ReadonlySet<string>, whole: boolean): Promise<void> {
+  async function giveBackLater(
+    record: SandboxRecord,
+    ids: ReadonlySet<string>,
+    options: { whole: boolean; unused: boolean },
+  ): Promise<void> {
     for await (const _ of backoff({ first: 500, most: 10_000, signal: stop.signal })) {
       try {
-        await giveBack(record, ids, whole);
+        await giveBack(record, ids, options);
         return;
       } catch (error) {
         log.debug('giving back failed', { sandbox: record.id, error });

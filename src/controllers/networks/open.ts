@@ -67,7 +67,7 @@ export async function openNetworks(needs: NetworksNeeds, init: NetworksInit): Pr
       const intent = readIntent(value);
       if (intent === undefined) continue;
       const network = await catalog.get(id);
-      if (network === undefined) await giveBack(id, intent.name);
+      if (network === undefined) await giveBack(id, intent.name, { unused: false });
       else await claims.claim({ kind: 'networks' }, network.name, { id });
       await journal.commit([{ kind: 'intent', id, remove: true }]);
       log.info('finished what was half done', { network: id, name: intent.name, exists: network !== undefined });
@@ -87,11 +87,11 @@ export async function openNetworks(needs: NetworksNeeds, init: NetworksInit): Pr
   }
 
   /** Gives back everything that a network of this id may hold. Right at any time, any number of times. */
-  async function giveBack(id: string, name: string): Promise<void> {
+  async function giveBack(id: string, name: string, options: { unused: boolean }): Promise<void> {
     const owner = { host: hosts.self.id, id, name };
     for (const pool of [vnis, subnetPool()]) {
       for (const held of await allocator.held(pool)) {
-        if (held.owner.id === id) await allocator.give(pool, { ...owner, host: held.owner.host }, held.item);
+        if (held.owner.id === id) await allocator.give(pool, { ...owner, host: held.owner.host }, held.item, options);
       }
     }
     await claims.release({ kind: 'networks' }, name, { id });
@@ -141,7 +141,7 @@ export async function openNetworks(needs: NetworksNeeds, init: NetworksInit): Pr
 
   async function undoCreate(id: string, name: string): Promise<void> {
     try {
-      if ((await catalog.get(id)) === undefined) await giveBack(id, name);
+      if ((await catalog.get(id)) === undefined) await giveBack(id, name, { unused: true });
       await journal.commit([{ kind: 'intent', id, remove: true }]);
     } catch (error) {
       log.warn('what a failed creation holds is given back at the next start', { network: id, name, error });
@@ -290,7 +290,7 @@ export async function openNetworks(needs: NetworksNeeds, init: NetworksInit): Pr
     await journal.commit([{ kind: 'intent', id: network.id, put: { create: 'network', name: network.name } }]);
     await catalog.update(network.id, () => undefined);
     known.delete(network.id);
-    await giveBack(network.id, network.name);
+    await giveBack(network.id, network.name, { unused: false });
     await journal.commit([{ kind: 'intent', id: network.id, remove: true }]);
   }
 

@@ -152,7 +152,7 @@ export function openAllocator(options: OpenAllocator): ClosableAllocator {
       // A repeated call while the first is on its way gets the same item.
       return await serial.run(`${prefixOf(keys, pool)} ${owner.id}`, () => takeNumber(pool, owner));
     },
-    async give(pool, owner, wanted) {
+    async give(pool, owner, wanted, { unused } = { unused: false }) {
       const item = parseWish(pool.kind, wanted);
       const key = keyOf(pool, item);
       await persist(store, `give back ${item} of ${poolName(pool)}`, async (signal) => {
@@ -166,8 +166,14 @@ export function openAllocator(options: OpenAllocator): ClosableAllocator {
             revision = there.revision;
           }
           const released = now();
-          const put = { kind: 'put', key, value: formatResting(owner, released) } as const;
-          const { done } = await store.commit([{ key, revision }], [put], { signal });
+          const write: Write = unused
+            ? { kind: 'delete', key }
+            : { kind: 'put', key, value: formatResting(owner, released) };
+          const { done } = await store.commit([{ key, revision }], [write], { signal });
+          if (done && unused) {
+            shelves.peek(pool)?.remove(item);
+            return;
+          }
           if (done) {
             shelves.given(pool, item);
             shelves.peek(pool)?.put(item, undefined, { kind: 'resting', released, former: owner }, released);
