@@ -1,0 +1,68 @@
+import { parseAddress } from '../lib/prefix.ts';
+
+/** Frames by hand, for attacks. */
+export function ethernet(to: string, from: string, type: number, payload: Buffer): Buffer {
+  return Buffer.concat([macBytes(to), macBytes(from), u16(type), payload]);
+}
+
+export function arp(operation: 1 | 2, sender: { mac: string; ip: string }, target: { mac: string; ip: string }): Buffer {
+  const ends = [sender, target].flatMap(({ mac, ip }) => [macBytes(mac), addressBytes(ip)]);
+  return Buffer.concat([u16(1), u16(0x0800), Buffer.of(6, 4), u16(operation), ...ends]);
+}
+
+export interface Ipv4Options {
+  /** In bytes, a multiple of 8. */
+  readonly fragmentOffset?: number;
+  readonly moreFragments?: boolean;
+}
+
+export function ipv4(from: string, to: string, protocol: number, payload: Buffer, options: Ipv4Options = {}): Buffer {
+  const { fragmentOffset = 0, moreFragments = false } = options;
+  const header = Buffer.concat([
+    ...[Buffer.of(0x45, 0), u16(20 + payload.length), u16(0x4242)],
+    u16(fragmentOffset / 8 + (moreFragments ? 0x2000 : 0)),
+    ...[Buffer.of(64, protocol), u16(0), addressBytes(from), addressBytes(to)],
+  ]);
+  header.writeUInt16BE(checksum(header), 10);
+  return Buffer.concat([header, payload]);
+}
+
+export function ipv6(from: string, to: string, next: number, payload: Buffer, hops = 255): Buffer {
+  const header = [Buffer.of(0x60, 0, 0, 0), u16(payload.length), Buffer.of(next, hops)];
+  return Buffer.concat([...header, addressBytes(from), addressBytes(to), payload]);
+}
+
+/** No checksum: IPv4 needs none, and who counts frames does not look. */
+export function udp(from: number, to: number, payload: Buffer): Buffer {
+  return Buffer.concat([u16(from), u16(to), u16(8 + payload.length), u16(0), payload]);
+}
+
+export function icmpv6(type: number, body: Buffer): Buffer {
+  return Buffer.concat([Buffer.of(type, 0, 0, 0), body]);
+}
+
+export function vxlan(vni: number, frame: Buffer): Buffer {
+  const word = Buffer.alloc(4);
+  word.writeUInt32BE(vni * 256);
+  return Buffer.concat([Buffer.of(8, 0, 0, 0), word, frame]);
+}
+
+export function addressBytes(text: string): Buffer {
+  const { family, value } = parseAddress(text);
+  return Buffer.from(value.toString(16).padStart(family === 4 ? 8 : 32, '0'), 'hex');
+}
+
+function macBytes(text: string): Buffer {
+  return Buffer.from(text.replaceAll(':', ''), 'hex');
+}
+
+function u16(value: number): Buffer {
+  return Buffer.of(value >> 8, value & 0xff);
+}
+
+function checksum(header: Buffer): number {
+  let sum = 0;
+  for (let i = 0; i < header.length; i += 2) sum += header.readUInt16BE(i);
+  while (sum > 0xffff) sum = (sum & 0xffff) + (sum >> 16);
+  return ~sum & 0xffff;
+}
