@@ -4,21 +4,21 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { type Change, type Dataplane, keyOf, type Piece, type PieceKey } from '../../dataplane/dataplane.ts';
-import { findEtcd } from '../../lab/etcd.ts';
-import { Refusal } from '../../lib/errors.ts';
-import { silent } from '../../lib/log.ts';
-import { Scope } from '../../lib/scope.ts';
-import type { Host } from '../../model/host.ts';
-import type { Journal } from '../../state/journal.ts';
-import { startTestEtcd, type TestEtcd } from '../../state/kv/harness.contract.ts';
-import { openJournal } from '../../state/kv/local/journal.ts';
-import { openState, type State } from '../../state/kv/open.ts';
-import { parseStoreUrl } from '../../state/kv/url.ts';
-import { openHosts } from '../hosts/open.ts';
-import type { Networks } from '../networks/networks.ts';
-import { openNetworks } from '../networks/open.ts';
-import { type OpenedEndpoints, openEndpoints } from './open.ts';
+import { type OpenedEndpoints, openEndpoints } from '../src/controllers/endpoints/open.ts';
+import { openHosts } from '../src/controllers/hosts/open.ts';
+import type { Networks } from '../src/controllers/networks/networks.ts';
+import { openNetworks } from '../src/controllers/networks/open.ts';
+import { type Change, type Dataplane, keyOf, type Piece, type PieceKey } from '../src/dataplane/dataplane.ts';
+import { findEtcd } from '../src/lab/etcd.ts';
+import { Refusal } from '../src/lib/errors.ts';
+import { silent } from '../src/lib/log.ts';
+import { Scope } from '../src/lib/scope.ts';
+import type { Host } from '../src/model/host.ts';
+import type { Journal } from '../src/state/journal.ts';
+import { startTestEtcd, type TestEtcd } from '../src/state/kv/harness.contract.ts';
+import { openJournal } from '../src/state/kv/local/journal.ts';
+import { openState, type State } from '../src/state/kv/open.ts';
+import { parseStoreUrl } from '../src/state/kv/url.ts';
 
 /** A kernel of pieces: refuses what has nothing to stand on, as the real one would. */
 class PieceKernel implements Pick<Dataplane, 'set' | 'change' | 'adopt' | 'look'> {
