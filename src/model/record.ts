@@ -17,8 +17,12 @@ export function parseRecord<const S extends v.GenericSchema>(
   const result = v.safeParse(schema, json, { abortEarly: true });
   if (result.success) return result.output;
   const [issue] = result.issues;
-  const path = v.getDotPath(issue);
-  throw new ParseError(`${place}: ${path ?? 'the value'} ${issue.message}`);
+  throw new ParseError(`${place}: ${shorten(v.getDotPath(issue) ?? 'the value')} ${shorten(issue.message)}`);
+}
+
+/** A message may quote what it is about. */
+function shorten(text: string): string {
+  return text.length > 200 ? `${text.slice(0, 200)}…` : text;
 }
 
 /** @throws ParseError when the text is not JSON, or longer than a record may be */

@@ -98,6 +98,8 @@ const notYet = ['cluster-store-opts', 'cluster-store-opt'];
 const longestFile = 256 * 1024;
 const longestValue = 4096;
 const mostValues = 64;
+/** node's parseArgs takes minutes for a million. */
+const mostArguments = 1024;
 
 function one<T>(parse: (text: string) => T, initial: string, about: About): Setting<T>;
 function one<T>(parse: (text: string) => T, initial: undefined, about: About): Setting<T | undefined>;
@@ -216,6 +218,7 @@ function fileText(value: unknown): string {
 
 /** The flags of the daemon's own command line. @throws ParseError naming the flag */
 export function parseFlags(args: readonly string[]): Readonly<Record<string, readonly string[]>> {
+  if (args.length > mostArguments) throw new ParseError(`the command line: has more than ${mostArguments} words`);
   const options = Object.fromEntries(
     settingKeys.map((key) => {
       const { short } = settings[key];
@@ -231,7 +234,8 @@ export function parseFlags(args: readonly string[]): Readonly<Record<string, rea
       ),
     );
   } catch (cause) {
-    throw new ParseError(`the command line: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new ParseError(`the command line: ${reason.slice(0, 200)}`, { cause });
   }
 }
 

@@ -1,0 +1,362 @@
+import { readFileSync } from 'node:fs';
+import { parseBody, parseInput } from '../src/adapters/api/parse.ts';
+import { parseEnvironmentFile } from '../src/cli/environment.ts';
+import { parseTarget } from '../src/cli/session.ts';
+import { parseTemplate } from '../src/cli/template.ts';
+import { controlAnswer } from '../src/controllers/containers/control.ts';
+import { parseExitRecord } from '../src/controllers/containers/exit-record.ts';
+import { parseSignal } from '../src/controllers/containers/signal.ts';
+import { parseGateway } from '../src/controllers/endpoints/exits.ts';
+import { parseSandboxRecord } from '../src/controllers/endpoints/sandbox-record.ts';
+import { parseIdentity } from '../src/controllers/hosts/identity.ts';
+import { decodeAttributes } from '../src/kernel/netlink/attribute.ts';
+import { NLMSG, nlmsg, nlmsgerr } from '../src/kernel/netlink/message.ts';
+import { decodeRemoval } from '../src/kernel/nftables/notification.ts';
+import { parseRuleset } from '../src/kernel/nftables/ruleset.ts';
+import { ifaddrmsg } from '../src/kernel/route/addresses.ts';
+import { ifinfomsg } from '../src/kernel/route/link.ts';
+import { fdbmsg, ndmsg } from '../src/kernel/route/neighbours.ts';
+import { decodeNotification } from '../src/kernel/route/notification.ts';
+import { rtmsg } from '../src/kernel/route/routes.ts';
+import { RTM } from '../src/kernel/route/rtnetlink.ts';
+import { parseLabDescription } from '../src/lab/lab.ts';
+import { parseWalkthrough } from '../src/lab/walkthrough.ts';
+import { parseAddress, parseInterfaceAddress, parsePrefix } from '../src/lib/prefix.ts';
+import { parseCluster } from '../src/model/cluster.ts';
+import { parseContainer } from '../src/model/container.ts';
+import { parseEndpoint } from '../src/model/endpoint.ts';
+import { frame } from '../src/model/frame.ts';
+import { parseHost } from '../src/model/host.ts';
+import { Network, parseNetwork } from '../src/model/network.ts';
+import { parseJson, parseRecord } from '../src/model/record.ts';
+import { parseFlags, parseSettings, parseSettingsFile } from '../src/model/settings.ts';
+import { parseAllocation, parseItem, parseWish } from '../src/state/kv/allocation.ts';
+import { parseHolder } from '../src/state/kv/claims.ts';
+import {
+  parseFailure,
+  parseGrant,
+  parseKeepAlive,
+  parseRange,
+  parseTxn,
+  parseWatch,
+} from '../src/state/kv/etcd/messages.ts';
+import { parseAlive } from '../src/state/kv/presence.ts';
+import { parseStoreUrl } from '../src/state/kv/url.ts';
+
+/**
+ * Everything that reads what comes from outside, by the file it stands in and its name. `test/parsers.test.ts` throws
+ * garbage at each; the architecture test fails for one that is missing here.
+ */
+export type Parser =
+  | { readonly kind: 'text'; readonly samples: readonly string[]; readonly parse: (input: string) => unknown }
+  | { readonly kind: 'bytes'; readonly samples: readonly Uint8Array[]; readonly parse: (input: Uint8Array) => unknown }
+  | { readonly kind: 'json'; readonly samples: readonly unknown[]; readonly parse: (input: unknown) => unknown };
+
+const id = '3d430f3338a2c3496e9edeccc880f0a7affa06522b4249497ef6c4cd6571eaa9';
+const host = '0123456789abcdef0123456789abcdef';
+const time = '2026-11-20T18:00:00.000Z';
+const key = `${'A'.repeat(43)}=`;
+const owner = { host, id, name: 'test1' };
+
+const network = {
+  ...{ id, name: 'demo', created: time, driver: 'overlay', vni: 256, mtu: 1450, ipv6: true, owner: host },
+  subnets: [
+    { subnet: '10.0.0.0/24', gateway: '10.0.0.1', ipRange: '10.0.0.128/25', auxAddresses: { router: '10.0.0.5' } },
+    { subnet: 'fd00:1::/64', gateway: 'fd00:1::1' },
+  ],
+  ...{ internal: false, attachable: true, options: {}, labels: { a: 'b' }, later: { unknown: [1] } },
+};
+
+const endpoint = {
+  ...{ id, network: id, name: 'test1', aliases: ['web'], mac: '02:42:0a:00:00:02' },
+  ...{ addresses: ['10.0.0.2/24', 'fd00:1::2/64'], host, epoch: 1, created: time },
+  sandbox: { id: '0123456789ab', key: '/run/skein/netns/0123456789ab' },
+  container: { id, name: 'test1' },
+};
+
+const hostRecord = {
+  ...{ id: host, name: 'h1', key, advertise: '192.168.205.10:2376', data: '192.168.205.10', mtu: 1500 },
+  ...{ routes: ['192.168.205.0/24'], version: '0.1.0', featureLevel: 1, epoch: 1, bootId: 'boot', started: time },
+};
+
+const container = {
+  ...{ id, name: 'test1', created: time, command: ['sleep', '1'], env: ['A=b'], hostname: 'test1' },
+  ...{ interactive: false, tty: false, remove: false, sandbox: '0123456789ab' },
+  state: { status: 'exited', exitCode: 0, started: time, finished: time },
+};
+
+const sandbox = {
+  ...{ id: '0123456789ab', bootId: 'boot', container: { id, name: 'test1' } },
+  places: [{ id, network: id, name: 'test1', interface: 'eth0', port: 'veth0', state: 'connected', endpoint }],
+  exit: { interface: 'eth1', port: 'veth0123456', mac: '02:42:ac:12:00:02', addresses: ['172.18.0.2/16'] },
+};
+
+const alive = { epoch: 1, since: time, instance: '0123456789abcdef' };
+const settingsFile = JSON.stringify({ 'cluster-store': 'etcd://10.0.0.1:2379', 'cluster-advertise': 'eth0:2376' });
+const keyValue = { key: 'L3NrZWluL2E=', value: 'e30=', mod_revision: '7' };
+const ruleset = {
+  nftables: [
+    { metainfo: { version: '1.0.6' } },
+    { table: { family: 'inet', name: 'skein', handle: 1 } },
+    { set: { family: 'inet', table: 'skein', name: 'peers', type: 'ipv4_addr', elem: ['192.0.2.1'] } },
+    {
+      chain: {
+        ...{ family: 'inet', table: 'skein', name: 'in', handle: 1 },
+        ...{ type: 'filter', hook: 'input', prio: 0, policy: 'accept' },
+      },
+    },
+    { rule: { family: 'inet', table: 'skein', chain: 'in', handle: 2, comment: 'guard', expr: [] } },
+  ],
+};
+
+/** Messages that passed between iproute2 and the kernel. */
+const captured: readonly { readonly sent: string; readonly received: readonly string[] }[] = JSON.parse(
+  readFileSync(new URL('../src/kernel/route/captured.json', import.meta.url), 'utf8'),
+);
+const datagrams = captured.flatMap(({ sent, received }) => [sent, ...received]).map((hex) => Buffer.from(hex, 'hex'));
+const messages = datagrams.flatMap((bytes) => nlmsg.decode(bytes));
+const bridge = 7;
+
+function payloads(
+  types: readonly number[],
+  wanted: (family: number | undefined) => boolean = () => true,
+): Uint8Array[] {
+  const found = messages.filter(({ type, payload }) => types.includes(type) && wanted(payload[0]));
+  return found.map(({ payload }) => payload);
+}
+
+const links = payloads([RTM.NEWLINK]);
+const errors = messages.filter(({ type }) => type === NLMSG.ERROR);
+const news = messages.filter(({ type }) =>
+  [RTM.NEWLINK, RTM.NEWADDR, RTM.NEWROUTE, RTM.NEWNEIGH].some((wanted) => wanted === type),
+);
+
+export const parsers: Readonly<Record<string, Parser>> = {
+  'adapters/api/parse.ts parseBody': {
+    kind: 'bytes',
+    samples: [Buffer.from(''), Buffer.from('{"Name":"demo"}')],
+    parse: (bytes) => parseBody(bytes, 'the body'),
+  },
+  'adapters/api/parse.ts parseInput': {
+    kind: 'json',
+    samples: [network],
+    parse: (json) => parseInput(Network, json, 'the body'),
+  },
+  'cli/environment.ts parseEnvironmentFile': {
+    kind: 'text',
+    samples: ['A=b\n# comment\nC\n'],
+    parse: parseEnvironmentFile,
+  },
+  'cli/session.ts parseTarget': {
+    kind: 'text',
+    samples: ['unix:///run/skein/skein.sock', 'h1', 'demo/h1'],
+    parse: parseTarget,
+  },
+  'cli/template.ts parseTemplate': {
+    kind: 'text',
+    samples: ['{{.Id}}', '{{range .Containers}}{{json .Name}} {{end}}', '{{index .Labels "a"}}', 'json'],
+    parse: parseTemplate,
+  },
+  'controllers/containers/control.ts controlAnswer': {
+    kind: 'bytes',
+    samples: [
+      Buffer.from('0300000000000004000000ff', 'hex'),
+      Buffer.from('000000000000000c000000070000000000000001', 'hex'),
+    ],
+    parse: controlAnswer.decode,
+  },
+  'controllers/containers/exit-record.ts parseExitRecord': {
+    kind: 'text',
+    samples: ['{"exitCode":0,"started":1,"finished":2,"lost":0}'],
+    parse: (text) => parseExitRecord(text, 'exit'),
+  },
+  'model/frame.ts frame': {
+    kind: 'bytes',
+    samples: [frame.encode({ stream: 'stdout', time: 1n, bytes: Buffer.from('hello') })],
+    parse: frame.decode,
+  },
+  'controllers/containers/signal.ts parseSignal': {
+    kind: 'text',
+    samples: ['SIGKILL', 'term', '9', 'RTMIN+3'],
+    parse: parseSignal,
+  },
+  'controllers/endpoints/exits.ts parseGateway': {
+    kind: 'json',
+    samples: [{ addresses: ['172.18.0.1/16', 'fd00::1/64'] }],
+    parse: (json) => parseGateway(json, 'gateway'),
+  },
+  'controllers/endpoints/sandbox-record.ts parseSandboxRecord': {
+    kind: 'json',
+    samples: [sandbox],
+    parse: (json) => parseSandboxRecord(json, 'sandbox'),
+  },
+  'controllers/hosts/identity.ts parseIdentity': {
+    kind: 'json',
+    samples: [{ id: host, privateKey: 'pem', epoch: 1 }],
+    parse: (json) => parseIdentity(json, 'identity'),
+  },
+  'kernel/netlink/attribute.ts decodeAttributes': {
+    kind: 'bytes',
+    samples: links.map((payload) => payload.subarray(16)),
+    parse: (bytes) => decodeAttributes(bytes, 'IFLA'),
+  },
+  'kernel/netlink/message.ts nlmsg': { kind: 'bytes', samples: datagrams, parse: nlmsg.decode },
+  'kernel/netlink/message.ts nlmsgerr': {
+    kind: 'bytes',
+    samples: errors.map(({ flags, payload }) => headed(flags, payload)),
+    parse: (bytes) =>
+      nlmsgerr.decode({ type: NLMSG.ERROR, flags: headOf(bytes), seq: 1, pid: 1, payload: bytes.subarray(2) }),
+  },
+  'kernel/nftables/notification.ts decodeRemoval': {
+    kind: 'bytes',
+    samples: [Buffer.from('01000000' + '0a000100736b65696e000000', 'hex')],
+    parse: (payload) => decodeRemoval({ type: (10 << 8) | 2, payload }),
+  },
+  'kernel/nftables/ruleset.ts parseRuleset': {
+    kind: 'text',
+    samples: [JSON.stringify(ruleset)],
+    parse: parseRuleset,
+  },
+  'kernel/route/addresses.ts ifaddrmsg': { kind: 'bytes', samples: payloads([RTM.NEWADDR]), parse: ifaddrmsg.decode },
+  'kernel/route/link.ts ifinfomsg': { kind: 'bytes', samples: links, parse: ifinfomsg.decode },
+  'kernel/route/neighbours.ts ndmsg': {
+    kind: 'bytes',
+    samples: payloads([RTM.NEWNEIGH], (family) => family !== bridge),
+    parse: ndmsg.decode,
+  },
+  'kernel/route/neighbours.ts fdbmsg': {
+    kind: 'bytes',
+    samples: payloads([RTM.NEWNEIGH], (family) => family === bridge),
+    parse: fdbmsg.decode,
+  },
+  'kernel/route/notification.ts decodeNotification': {
+    kind: 'bytes',
+    samples: news.map(({ type, payload }) => headed(type, payload)),
+    parse: (bytes) => decodeNotification({ type: headOf(bytes), payload: bytes.subarray(2) }),
+  },
+  'kernel/route/routes.ts rtmsg': { kind: 'bytes', samples: payloads([RTM.NEWROUTE]), parse: rtmsg.decode },
+  'lab/lab.ts parseLabDescription': {
+    kind: 'text',
+    samples: ['{"hosts":2,"underlay":4,"mtu":1500,"store":"etcd://192.168.205.2:2379"}'],
+    parse: (text) => parseLabDescription(text, 'lab.json'),
+  },
+  'lab/walkthrough.ts parseWalkthrough': {
+    kind: 'text',
+    samples: ['# Title\n\ntext\n\n```console\nh1# skein ps\noutput\n```\n'],
+    parse: parseWalkthrough,
+  },
+  'lib/prefix.ts parseAddress': {
+    kind: 'text',
+    samples: ['10.0.0.1', 'fd00::1', '::ffff:1.2.3.4'],
+    parse: parseAddress,
+  },
+  'lib/prefix.ts parseInterfaceAddress': {
+    kind: 'text',
+    samples: ['10.0.0.2/24', 'fd00::2/64'],
+    parse: parseInterfaceAddress,
+  },
+  'lib/prefix.ts parsePrefix': { kind: 'text', samples: ['10.0.0.0/24', 'fd00::/64'], parse: parsePrefix },
+  'model/cluster.ts parseCluster': {
+    kind: 'json',
+    samples: [{ id, generation: 1, featureLevel: 1, created: time, dataPort: 4789, underlay: 4 }],
+    parse: (json) => parseCluster(json, 'cluster'),
+  },
+  'model/container.ts parseContainer': {
+    kind: 'json',
+    samples: [container, { ...container, state: { status: 'created' } }],
+    parse: (json) => parseContainer(json, 'container'),
+  },
+  'model/endpoint.ts parseEndpoint': {
+    kind: 'json',
+    samples: [endpoint],
+    parse: (json) => parseEndpoint(json, 'endpoint'),
+  },
+  'model/host.ts parseHost': { kind: 'json', samples: [hostRecord], parse: (json) => parseHost(json, 'host') },
+  'model/network.ts parseNetwork': { kind: 'json', samples: [network], parse: (json) => parseNetwork(json, 'network') },
+  'model/record.ts parseJson': { kind: 'text', samples: ['{"a":[1]}'], parse: (text) => parseJson(text, 'a key') },
+  'model/record.ts parseRecord': {
+    kind: 'json',
+    samples: [network],
+    parse: (json) => parseRecord(Network, json, 'a key'),
+  },
+  'model/settings.ts parseFlags': {
+    kind: 'text',
+    samples: ['--cluster-store etcd://10.0.0.1:2379 -H unix:///run/a.sock'],
+    parse: (text) => parseFlags(text.split(' ')),
+  },
+  'model/settings.ts parseSettings': {
+    kind: 'text',
+    samples: [settingsFile],
+    parse: (text) => parseSettings({ flags: {}, env: {}, file: { path: 'daemon.json', text } }),
+  },
+  'model/settings.ts parseSettingsFile': {
+    kind: 'text',
+    samples: [settingsFile, '{"default-address-pools":[{"base":"10.0.0.0/8","size":24}]}'],
+    parse: (text) => parseSettingsFile(text, 'daemon.json'),
+  },
+  'state/kv/allocation.ts parseAllocation': {
+    kind: 'json',
+    samples: [owner, { released: time, former: owner }],
+    parse: (json) => parseAllocation(json, 'a key'),
+  },
+  'state/kv/allocation.ts parseItem': {
+    kind: 'text',
+    samples: ['10.0.0.0-24', 'fd00::-64'],
+    parse: (text) => parseItem('subnets', text),
+  },
+  'state/kv/allocation.ts parseWish': {
+    kind: 'text',
+    samples: ['10.0.0.2', 'fd00::2'],
+    parse: (text) => parseWish('addresses', text),
+  },
+  'state/kv/claims.ts parseHolder': {
+    kind: 'json',
+    samples: [{ id, host }, { id }],
+    parse: (json) => parseHolder(json, 'a key'),
+  },
+  'state/kv/etcd/messages.ts parseFailure': {
+    kind: 'json',
+    samples: [{ code: 3, message: 'no' }, {}],
+    parse: parseFailure,
+  },
+  'state/kv/etcd/messages.ts parseGrant': { kind: 'json', samples: [{ ID: '7587' }], parse: parseGrant },
+  'state/kv/etcd/messages.ts parseKeepAlive': {
+    kind: 'json',
+    samples: [{ result: { TTL: '10' } }],
+    parse: parseKeepAlive,
+  },
+  'state/kv/etcd/messages.ts parseRange': {
+    kind: 'json',
+    samples: [{ header: { revision: '7' }, kvs: [keyValue], more: false }],
+    parse: parseRange,
+  },
+  'state/kv/etcd/messages.ts parseTxn': {
+    kind: 'json',
+    samples: [{ header: { revision: '7' }, succeeded: true, responses: [{ response_range: { kvs: [keyValue] } }] }],
+    parse: parseTxn,
+  },
+  'state/kv/etcd/messages.ts parseWatch': {
+    kind: 'json',
+    samples: [{ result: { header: { revision: '7' }, events: [{ type: 'PUT', kv: keyValue }] } }],
+    parse: parseWatch,
+  },
+  'state/kv/presence.ts parseAlive': {
+    kind: 'json',
+    samples: [alive, { ...alive, asking: 'fedcba9876543210' }],
+    parse: (json) => parseAlive(json, 'a key'),
+  },
+  'state/kv/url.ts parseStoreUrl': {
+    kind: 'text',
+    samples: ['etcd://10.0.0.1:2379,etcd2:2379/skein', 'local:', 'local:/var/lib/skein/store.db'],
+    parse: parseStoreUrl,
+  },
+};
+
+/** What is said beside the payload goes before it, so that garbage reaches it too. */
+function headed(head: number, payload: Uint8Array): Uint8Array {
+  return Uint8Array.of(head & 0xff, head >> 8, ...payload);
+}
+
+function headOf(bytes: Uint8Array): number {
+  return (bytes[0] ?? 0) | ((bytes[1] ?? 0) << 8);
+}
