@@ -22,7 +22,9 @@ export class Applier {
 
   /** Tells `done` each step as it is done; stops at the first that fails. @throws KernelError */
   apply(steps: readonly Step[], done: (step: Step) => void): void {
-    const leaving = new Set(steps.filter((s) => s.do === 'remove' && s.object.kind === 'netns').map(nameOf));
+    // An adopted namespace stays where it is, and its interfaces' names must be free again.
+    const isOurs = ({ object }: Step) => object.kind === 'netns' && object.spec.inode === undefined;
+    const leaving = new Set(steps.filter((step) => step.do === 'remove' && isOurs(step)).map(nameOf));
     for (const batch of batchesOf(steps)) {
       const [first] = batch;
       if (first === undefined) continue;
