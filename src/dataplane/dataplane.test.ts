@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { keyOf, type Piece } from './dataplane.ts';
 import { exitOf, network, piecesFor, portOf, sandboxOf } from './sample.ts';
-import { isRoot, type TestHost, Testbed } from './testbed.ts';
+import { isRoot, Testbed, type TestHost } from './testbed.ts';
 
 const underlays = {
   IPv4: { one: '10.9.0.1', two: '10.9.0.2', length: 24, mtu: 1450 },
@@ -94,7 +94,10 @@ for (const [family, { one, two, length, mtu }] of Object.entries(underlays)) {
 
     test('removing everything leaves nothing', async () => {
       await a.set([]);
-      assert.equal(a.sh('ip netns; ls /run/skein/netns /run/netns; nft list ruleset').replaceAll(/\/run.*\n|\n/g, ''), '');
+      assert.equal(
+        a.sh('ip netns; ls /run/skein/netns /run/netns; nft list ruleset').replaceAll(/\/run.*\n|\n/g, ''),
+        '',
+      );
       assert.doesNotMatch(a.sh('ip -o link'), /skein|veth|vxlan|dead/);
       assert.equal(a.sh('sysctl -n net.ipv4.ip_forward net.ipv6.conf.all.forwarding'), '0\n0\n');
       assert.equal(await a.dataplane.look().then(({ interfaces }) => interfaces.length), 2);

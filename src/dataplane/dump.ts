@@ -43,7 +43,7 @@ export function dump(needs: DumpNeeds): KernelObject[] {
   for (const [name, inode] of pinned) found.push(object.netns(name, inode));
   for (const name of pinned.keys()) {
     if (isNetworkNamespace(name)) found.push(...readNetwork(needs, look, name));
-    else found.push(...readLoopback(look, name));
+    else if (desired.has(`${name} up lo`)) found.push(...readLoopback(look, name));
   }
   found.push(...readHost(needs, look));
   const there = new Set(found.map((o) => `${o.namespace} ${o.key}`));

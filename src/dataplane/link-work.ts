@@ -110,7 +110,14 @@ export class LinkWork {
     const end = { name: peer.name, address: peer.mac, mtu: peer.mtu, netnsFd };
     const nl = this.#places.netlink(namespace);
     const info = { kind: 'veth', peer: end } as const;
-    links.add(nl, { name, address, mtu, master: this.#places.index(namespace, master), info });
+    try {
+      links.add(nl, { name, address, mtu, master: this.#places.index(namespace, master), info });
+    } catch (cause) {
+      if (!(cause instanceof KernelError)) throw cause;
+      // Either end can be what is wrong.
+      const action = `add link ${name} in ${namespace} with its end ${peer.name} in ${peer.namespace}`;
+      throw new KernelError(action, cause.code, { cause });
+    }
     links.set(nl, this.#places.index(namespace, name), { bridgePort });
   }
 

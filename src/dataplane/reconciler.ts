@@ -1,4 +1,4 @@
-import { isKernelError, KernelError } from '../kernel/kernel-error.ts';
+import { KernelError } from '../kernel/kernel-error.ts';
 import type { Syscalls } from '../kernel/syscall.ts';
 import { messageOf } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
@@ -117,7 +117,7 @@ export class Reconciler {
     try {
       this.#apply(plan(touched, this.#pieces, this.#actual));
     } catch (error) {
-      if (!isKernelError(error)) throw error;
+      if (!(error instanceof KernelError)) throw error;
       this.#log.debug('kernel refused a step, reading it again', { error: messageOf(error) });
       this.#read();
       this.#apply(plan(touched, this.#pieces, this.#actual));

@@ -5,7 +5,11 @@ export function ethernet(to: string, from: string, type: number, payload: Buffer
   return Buffer.concat([macBytes(to), macBytes(from), u16(type), payload]);
 }
 
-export function arp(operation: 1 | 2, sender: { mac: string; ip: string }, target: { mac: string; ip: string }): Buffer {
+export function arp(
+  operation: 1 | 2,
+  sender: { mac: string; ip: string },
+  target: { mac: string; ip: string },
+): Buffer {
   const ends = [sender, target].flatMap(({ mac, ip }) => [macBytes(mac), addressBytes(ip)]);
   return Buffer.concat([u16(1), u16(0x0800), Buffer.of(6, 4), u16(operation), ...ends]);
 }

@@ -1,6 +1,7 @@
-import { type ChildProcess, execFileSync, fork, spawn } from 'node:child_process';
+import { type ChildProcess, execFile, execFileSync, fork, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import type { Dataplane, Piece } from './dataplane.ts';
 import { type Call, fromWire, type WireError } from './protocol.ts';
 
@@ -59,7 +60,14 @@ export class TestHost {
     return inNamespaces(this.#holder, command);
   }
 
-  /** The same, in a namespace pinned on the host. */
+  /** Runs a shell command in a namespace pinned on the host, and does not wait. */
+  async start(namespace: string, command: string): Promise<string> {
+    const args = ['-t', String(this.pid), '-n', '-m', 'ip', 'netns', 'exec', namespace, 'sh', '-c', command];
+    const { stdout } = await promisify(execFile)('nsenter', args);
+    return stdout;
+  }
+
+  /** The same, waiting for it. */
   in(namespace: string, command: string): string {
     return this.sh(`ip netns exec ${namespace} sh -c ${quote(command)}`);
   }
@@ -104,10 +112,13 @@ export class TestHost {
     this.#holder.kill('SIGKILL');
   }
 
-  /** All that there is in the host and its pinned namespaces, in the words of the usual tools, in no order. */
+  /**
+   * All that there is in the host and its pinned namespaces, in the words of the usual tools, sorted. Without what follows
+   * a little later by itself: carrier and what depends on it.
+   */
   state(): string {
     const report = [
-      'ip -br link | sed "s/@[^ ]*//"',
+      'ip -o link | sed -E "s/^[0-9]+: ([^@:]*).*[<,](UP).*mtu ([0-9]+).*link\\/(.*) brd.*/\\1 \\2 mtu \\3 \\4/"',
       'ip -o addr show scope global | sed "s/^[0-9]*: //"',
       'ip -4 route; ip -6 route | grep -v fe80',
       'ip neigh show nud permanent',
@@ -160,7 +171,8 @@ export async function until(condition: () => boolean, what: string, ms = 5000): 
 }
 
 async function hold(): Promise<ChildProcess> {
-  const script = 'mount -t tmpfs tmpfs /run && mkdir -p /run/netns && ip link set lo up && echo ready && exec sleep 600';
+  const script =
+    'mount -t tmpfs tmpfs /run && mkdir -p /run/netns && ip link set lo up && echo ready && exec sleep 600';
   const holder = spawn('unshare', ['-n', '-m', '--propagation', 'private', 'sh', '-c', script], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
@@ -176,7 +188,13 @@ function inNamespaces(holder: ChildProcess, command: string): string {
 }
 
 function sorted(text: string): string {
-  return text.split('\n').toSorted().join('\n').trim();
+  const lines = text.split('\n').map((line) =>
+    line
+      .replace(/ linkdown| link-netns(id)? \S+/, '')
+      .replaceAll(/\s+/g, ' ')
+      .trim(),
+  );
+  return lines.toSorted().join('\n').trim();
 }
 
 function quote(text: string): string {

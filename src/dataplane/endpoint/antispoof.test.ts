@@ -3,8 +3,8 @@ import { after, before, describe, test } from 'node:test';
 import type { ExitPiece, PortPiece } from '../dataplane.ts';
 import { linkLocalOf } from '../mac.ts';
 import { exitOf, network, piecesFor, portOf, sandboxOf } from '../sample.ts';
+import { isRoot, Testbed, type TestHost } from '../testbed.ts';
 import { addressBytes, arp, ethernet, icmpv6, ipv4, ipv6, udp } from '../testbed-frames.ts';
-import { isRoot, type TestHost, Testbed } from '../testbed.ts';
 
 const attacker = { number: 1, data: '10.9.0.1' };
 const victim = { number: 2, data: '10.9.0.1' };
@@ -39,11 +39,21 @@ const attacks: Record<string, { frame: Buffer; seen: string }> = {
     seen: 'ip6 saddr fd01::99',
   },
   "an ARP answer for the gateway's address": {
-    frame: ethernet(target.mac, own.mac, 0x0806, arp(2, { mac: own.mac, ip: '10.0.0.1' }, { mac: target.mac, ip: hisIp })),
+    frame: ethernet(
+      target.mac,
+      own.mac,
+      0x0806,
+      arp(2, { mac: own.mac, ip: '10.0.0.1' }, { mac: target.mac, ip: hisIp }),
+    ),
     seen: `arp saddr ether ${own.mac} arp saddr ip 10.0.0.1`,
   },
   "an ARP answer with another's MAC": {
-    frame: ethernet(target.mac, own.mac, 0x0806, arp(2, { mac: '02:42:0a:00:00:99', ip: ownIp }, { mac: target.mac, ip: hisIp })),
+    frame: ethernet(
+      target.mac,
+      own.mac,
+      0x0806,
+      arp(2, { mac: '02:42:0a:00:00:99', ip: ownIp }, { mac: target.mac, ip: hisIp }),
+    ),
     seen: 'arp saddr ether 02:42:0a:00:00:99',
   },
   'a router advertisement': {

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { exitOf, network, piecesFor, portOf, sandboxOf } from '../sample.ts';
+import { isRoot, Testbed, type TestHost } from '../testbed.ts';
 import { ethernet, ipv4, udp, vxlan } from '../testbed-frames.ts';
-import { isRoot, type TestHost, Testbed } from '../testbed.ts';
 
 const h1 = { number: 1, data: '10.9.0.1' };
 const h2 = { number: 2, data: '10.9.0.2' };
@@ -26,7 +26,8 @@ describe('the guard', { skip: !isRoot && 'needs root' }, () => {
 
   const say = (to: string) =>
     `${process.execPath} -e "const s = require('dgram').createSocket('udp4'); s.send(Buffer.from('${forged.toString('hex')}', 'hex'), 4789, '${to}', () => s.close())"`;
-  const macOf = (host: TestHost, device: string) => /ether (\S+)/.exec(host.sh(`ip link show dev ${device}`))?.[1] ?? '';
+  const macOf = (host: TestHost, device: string) =>
+    /ether (\S+)/.exec(host.sh(`ip link show dev ${device}`))?.[1] ?? '';
   const watch = () =>
     a.in(
       target,
@@ -58,7 +59,7 @@ describe('the guard', { skip: !isRoot && 'needs root' }, () => {
         b.sh(`${process.execPath} ${script} u0 ${frame.toString('hex')}`);
       },
     },
-    "a neighbour of this host that pretends to be a peer, on an interface that does not lead there": {
+    'a neighbour of this host that pretends to be a peer, on an interface that does not lead there': {
       guards: () => [a],
       run: () => {
         const packet = ipv4(h2.data, h1.data, UDP, udp(4789, 4789, forged));
@@ -107,7 +108,9 @@ describe('the guard', { skip: !isRoot && 'needs root' }, () => {
       [a, h1.data, stranger, '192.168.9.1/24'],
       [c, stranger, h1.data, '192.168.9.3/24'],
     ] as const) {
-      host.sh(`ip link add x0 type vxlan id 999 local ${own} remote ${remote} dstport 4789 && ip addr add ${inside} dev x0 && ip link set x0 up`);
+      host.sh(
+        `ip link add x0 type vxlan id 999 local ${own} remote ${remote} dstport 4789 && ip addr add ${inside} dev x0 && ip link set x0 up`,
+      );
     }
     c.sh('ping -c1 -W2 192.168.9.1');
     c.sh('ping -c1 -W2 -s 3000 192.168.9.1');

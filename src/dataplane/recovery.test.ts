@@ -1,0 +1,259 @@
+import assert from 'node:assert/strict';
+import { after, before, beforeEach, describe, test } from 'node:test';
+import { isKernelError, KernelError } from '../kernel/kernel-error.ts';
+import { Refusal } from '../lib/errors.ts';
+import { keyOf, type Piece } from './dataplane.ts';
+import { exitOf, network, piecesFor, portOf, remoteOf, sandboxOf } from './sample.ts';
+import { isRoot, Testbed, type TestHost, until } from './testbed.ts';
+
+const h1 = { number: 1, data: '10.9.0.1' };
+const h2 = { number: 2, data: '10.9.0.2' };
+const h3 = { number: 3, data: '10.9.0.3' };
+const here = sandboxOf(h1);
+const full = piecesFor(h1, [h2]);
+const second = { ...network, id: '77aa00bb11cc', namespace: '2-77aa00bb11', vni: 257 };
+
+/** A second container here, on both networks; the second network has the first one's subnets. */
+const another: readonly Piece[] = [
+  { kind: 'sandbox', id: sandboxOf(h3) },
+  second,
+  { ...portOf(h3), network: second.id },
+  { ...portOf({ ...h3, number: 4 }), endpoint: 'e4', port: 'veth1', interface: 'eth2', sandbox: sandboxOf(h3) },
+  exitOf(h3, 3),
+];
+
+const without = (pieces: readonly Piece[], ...kinds: readonly Piece['kind'][]) =>
+  pieces.filter(({ kind }) => !kinds.includes(kind));
+
+/** States that a host may be in, by name. */
+const states: Record<string, readonly Piece[]> = {
+  nothing: [],
+  'an underlay': [{ kind: 'underlay', data: h1.data, port: 4789 }],
+  'one container': full,
+  'one container without a way out': without(full, 'exit', 'gateway'),
+  'two containers on two networks': [...full, ...another],
+  'another port and peer': [
+    { kind: 'underlay', data: h1.data, port: 4790 },
+    ...without(piecesFor(h1, [h3]), 'underlay'),
+  ],
+  'a smaller MTU, another address': full.map((piece) =>
+    piece.kind === 'network'
+      ? { ...piece, mtu: 1300, gateways: ['10.0.0.254/24'] }
+      : piece.kind === 'port'
+        ? { ...piece, mac: '02:42:0a:00:00:99', addresses: ['10.0.0.99/24'] }
+        : piece,
+  ),
+  'an interface of another name': full.map((piece) =>
+    piece.kind === 'port' ? { ...piece, interface: 'eth7', port: 'veth3' } : piece,
+  ),
+  'the container moved away': [
+    ...without(full, 'port', 'remote', 'exit'),
+    { ...remoteOf({ ...h1, data: h3.data }), endpoint: 'moved' },
+    remoteOf(h2),
+  ],
+};
+
+/** What hands can take away, and what of it a container would notice. */
+const damages: Record<string, string> = {
+  'the port': `ip -n ${network.namespace} link del veth0`,
+  "the port's rules": `ip netns exec ${network.namespace} nft delete table netdev skein`,
+  'the lock of the port': `ip netns exec ${network.namespace} bridge link set dev veth0 locked off learning on`,
+  "the container's address": `ip -n ${here} addr del 10.0.0.11/24 dev eth0`,
+  "the container's interface set down": `ip -n ${here} link set eth0 down`,
+  "the container's MTU": `ip -n ${here} link set eth0 mtu 1000`,
+  "the container's default route": `ip -n ${here} route del default`,
+  'the bridge': `ip -n ${network.namespace} link del br0`,
+  'the vxlan device': `ip -n ${network.namespace} link del vxlan0`,
+  'an FDB entry': `ip netns exec ${network.namespace} bridge fdb del 02:42:0a:00:00:12 dev vxlan0 dst ${h2.data} self`,
+  "a bridge's FDB entry": `ip netns exec ${network.namespace} bridge fdb del 02:42:0a:00:00:11 dev veth0 master`,
+  'a neighbour entry': `ip -n ${network.namespace} neigh del 10.0.0.12 dev vxlan0`,
+  'a bridge setting': `ip netns exec ${network.namespace} sysctl -qw net.bridge.bridge-nf-call-iptables=1`,
+  'all rules of the host': 'nft flush ruleset',
+  'a peer': `nft delete element ip skein peers { ${h2.data} }`,
+  'a rule': 'nft flush chain ip skein guard-forward',
+  'the gateway bridge': 'ip link del skein_gwbridge',
+  'the way out': 'ip link del veth0000002',
+  forwarding: 'sysctl -qw net.ipv4.ip_forward=0',
+  "the network's namespace": `ip netns del ${network.namespace}; umount -l /run/skein/netns/${network.namespace}; rm -f /run/skein/netns/${network.namespace}`,
+  "the container's namespace": `umount -l /run/skein/netns/${here}; rm /run/skein/netns/${here}`,
+  'nothing, but something is added': `ip -n ${network.namespace} link add stray type bridge; ip -n ${network.namespace} addr add 10.7.7.7/24 dev br0; nft add element ip skein peers { 10.66.66.66 }`,
+};
+
+describe('the data plane', { skip: !isRoot && 'needs root' }, () => {
+  let testbed: Testbed;
+  let a: TestHost;
+  let b: TestHost;
+
+  before(async () => {
+    testbed = await Testbed.open();
+    a = await testbed.host(`${h1.data}/24`);
+    b = await testbed.host(`${h2.data}/24`);
+    await b.set(piecesFor(h2, [h1]));
+  });
+  after(() => testbed.close());
+  beforeEach(() => a.set(full));
+
+  test('makes the same of a state whatever was there before', async () => {
+    const expected = new Map<string, string>();
+    for (const [name, pieces] of Object.entries(states)) {
+      await a.set([]);
+      await a.set(pieces);
+      expected.set(name, a.state());
+    }
+    const random = randomFrom(42);
+    const names = Object.keys(states);
+    for (let i = 0; i < 40; i++) {
+      const name = names[random(names.length)] ?? '';
+      await a.set(shuffled(states[name] ?? [], random));
+      assert.equal(a.state(), expected.get(name), name);
+      assert.deepEqual(await a.dataplane.repair(), { steps: [] });
+    }
+  });
+
+  test('comes to the same by changes as by setting', async () => {
+    await a.set(states['two containers on two networks'] ?? []);
+    const expected = a.state();
+    await a.set([]);
+    for (const piece of states['two containers on two networks'] ?? []) await a.dataplane.change({ put: [piece] });
+    assert.equal(a.state(), expected);
+    for (const piece of (states['two containers on two networks'] ?? []).toReversed()) {
+      await a.dataplane.change({ remove: [keyOf(piece)] });
+    }
+    await a.set([]);
+    assert.doesNotMatch(a.state(), /skein|veth|vxlan/);
+  });
+
+  test('keeps networks with equal subnets apart', async () => {
+    await a.set(states['two containers on two networks'] ?? []);
+    assert.ok(!a.succeeds(sandboxOf(h3), 'ping -c1 -W1 -I eth0 10.0.0.11'));
+    a.in(sandboxOf(h3), 'ping -c1 -W2 -I eth2 10.0.0.11');
+  });
+
+  test('after a crash takes no step, and no packet is lost meanwhile', async () => {
+    const ping = a.start(here, 'ping -i 0.005 -c 300 10.0.0.12');
+    await a.kill();
+    assert.deepEqual(await a.set(full), { steps: [] });
+    assert.match(await ping, /300 packets transmitted, 300 received/);
+  });
+
+  test('removes at a restart what was asked for no more, and what was half cut off', async () => {
+    await a.set(states['two containers on two networks'] ?? []);
+    await a.dataplane.change({ remove: [keyOf(portOf(h1))] });
+    await a.kill();
+    const { steps } = await a.set(without(full, 'port'));
+    assert.ok(
+      steps.some((step) => step.includes('netns 2-77aa00bb11')),
+      steps.join('\n'),
+    );
+    assert.doesNotMatch(a.state(), /dead-/);
+    assert.deepEqual(await a.set(without(full, 'port')), { steps: [] });
+  });
+
+  for (const [what, command] of Object.entries(damages)) {
+    test(`puts right: ${what}`, async () => {
+      const whole = a.state();
+      // Nobody listens while the damage is done: `set` finds it, not the notification.
+      await a.kill();
+      a.sh(command);
+      const { steps } = await a.set(full);
+      assert.ok(steps.length > 0);
+      assert.equal(a.state(), whole);
+      b.in(sandboxOf(h2), 'ping -c1 -W2 10.0.0.11');
+      a.in(here, 'ping -c1 -W2 172.18.0.1');
+    });
+  }
+
+  for (const what of [
+    'the port',
+    'an FDB entry',
+    'a neighbour entry',
+    'all rules of the host',
+    'the gateway bridge',
+    'a peer',
+  ]) {
+    test(`hears of it and puts it right unasked: ${what}`, async () => {
+      const whole = a.state();
+      a.sh(damages[what] ?? '');
+      await until(() => a.state() === whole, 'repair');
+    });
+  }
+
+  test('takes back a change that fails half-way', async () => {
+    const whole = a.state();
+    const bad: Piece = { ...portOf(h3), sandbox: here, port: 'veth5', interface: 'a-name-that-is-too-long' };
+    const put: readonly Piece[] = [second, { kind: 'sandbox', id: 'b00000000001' }, bad];
+    await assert.rejects(
+      a.dataplane.change({ put }),
+      (error) => error instanceof KernelError && error.message.includes('a-name-that-is-too-long'),
+    );
+    assert.equal(a.state(), whole);
+    assert.deepEqual(await a.dataplane.repair(), { steps: [] });
+  });
+
+  test('takes back a change when an interface of that name is already there', async () => {
+    a.in(here, 'ip link add eth3 type bridge');
+    const whole = a.state();
+    const bad: Piece = { ...portOf(h3), sandbox: here, port: 'veth5', interface: 'eth3' };
+    await assert.rejects(a.dataplane.change({ put: [bad] }), (error) => isKernelError(error, 'EEXIST'));
+    assert.equal(a.state(), whole);
+    a.in(here, 'ip link del eth3');
+  });
+
+  test('adopts a namespace, pins it, and leaves alone what it did not make', async () => {
+    a.sh('ip netns add foreign; ip -n foreign link add own0 type bridge; ip -n foreign link set lo up');
+    const identity = await a.dataplane.adopt({ path: '/run/netns/foreign' });
+    const id = 'c00000000001';
+    const mine = { ...portOf(h3), sandbox: id, port: 'veth5' };
+    await a.dataplane.change({ put: [{ kind: 'sandbox', id, adopted: identity }, mine] });
+    a.sh('ip netns exec foreign ping -c1 -W2 10.0.0.11');
+    await a.kill();
+    const pieces: readonly Piece[] = [...full, { kind: 'sandbox', id, adopted: identity }, mine];
+    assert.deepEqual(await a.set(pieces), { steps: [] });
+    await a.set(full);
+    assert.equal(a.sh('ip -n foreign -br link').split('\n').filter(Boolean).length, 2);
+    a.sh('ip netns del foreign');
+  });
+
+  test('refuses to adopt what is no foreign network namespace', async () => {
+    for (const source of [
+      { path: '/run/nowhere' },
+      { path: '/etc/passwd' },
+      { path: '/proc/self/ns/mnt' },
+      { path: '/proc/self/ns/net' },
+      { pid: 2 ** 22 },
+    ]) {
+      await assert.rejects(a.dataplane.adopt(source), (error) => error instanceof Refusal && error.kind === 'invalid');
+    }
+  });
+
+  test('looks at the host', async () => {
+    const view = await a.dataplane.look();
+    const underlay = view.interfaces.find(({ name }) => name === 'u0');
+    assert.equal(underlay?.mtu, 1500);
+    assert.ok(underlay?.addresses.includes('10.9.0.1/24'));
+    assert.ok(view.routes.some(({ prefix, interface: device }) => prefix === '10.9.0.0/24' && device === 'u0'));
+    assert.match(view.bootId, /^[0-9a-f-]{36}$/);
+  });
+
+  test('ends when it is closed, also twice; what is there stays, and asking it more is an error', async () => {
+    const whole = a.state();
+    await Promise.all([a.dataplane.close(), a.dataplane.close()]);
+    await assert.rejects(a.dataplane.repair(), /closed/);
+    assert.equal(a.state(), whole);
+    await a.kill();
+  });
+});
+
+/** The same numbers every time: a failure can be looked at again. */
+function randomFrom(seed: number): (below: number) => number {
+  let state = seed;
+  return (below) => {
+    state = (Math.imul(state, 1103515245) + 12345) & 0x7fffffff;
+    return (state >> 8) % below;
+  };
+}
+
+function shuffled<T>(values: readonly T[], random: (below: number) => number): T[] {
+  const rest = [...values];
+  return values.flatMap(() => rest.splice(random(rest.length), 1));
+}
