@@ -75,16 +75,18 @@ export async function openStateIn(raw: Store, options: OpenStateIn): Promise<Sta
   scope.defer(() => raw.close());
   try {
     const join = (signal: AbortSignal) => joinCluster(raw, keys, { proposal, known, signal });
-    const cluster = await persist(raw, 'read the cluster', join).catch((error: unknown) => {
-      if (known && error instanceof Refusal && error.kind === 'unavailable') return known;
+    const found = await persist(raw, 'read the cluster', join).catch((error: unknown) => {
+      if (known && error instanceof Refusal && error.kind === 'unavailable') return undefined;
       throw error;
     });
+    const cluster = found ?? known ?? proposal;
     const store = gated(raw, async (signal) => {
       await joinCluster(raw, keys, { proposal, known: cluster, signal });
     });
     const skipped = new Skipped();
     const shared = { store, keys, skipped };
-    const presence = await openPresence({ ...shared, log, host, epoch, ...(ttl !== undefined && { ttl }) });
+    const wait = found ? {} : { wait: 0 };
+    const presence = await openPresence({ ...shared, ...wait, log, host, epoch, ...(ttl !== undefined && { ttl }) });
     scope.defer(() => presence.close());
     const alive = openAlive({ store, keys, judges: presence.judges });
     scope.defer(() => alive.close());

@@ -40,6 +40,8 @@ export interface OpenPresence {
   readonly ttl?: number;
   /** How long a living instance is given to answer, in milliseconds. */
   readonly patience?: number;
+  /** How long opening waits for a store that is away, in milliseconds. */
+  readonly wait?: number;
 }
 
 const Instance = v.pipe(v.string(), v.regex(/^[0-9a-f]{16}$/, 'is not an instance of 16 hexadecimal digits'));
@@ -58,11 +60,11 @@ export function parseAlive(json: unknown, place: string): Alive {
 }
 
 /**
- * Resolves when the host is alive in the store, or when the store could not be reached for 5 s; then it goes on trying.
+ * Resolves when the host is alive in the store, or when the store could not be reached for `wait`; then it goes on trying.
  * @throws Refusal 'conflict' when the same identity is alive elsewhere
  */
 export async function openPresence(options: OpenPresence): Promise<Presence> {
-  const { store, log, ttl = 15_000 } = options;
+  const { store, log, ttl = 15_000, wait = 5_000 } = options;
   const judges = new Feed(false);
   const ousted = new AbortController();
   const closed = new AbortController();
@@ -116,7 +118,7 @@ export async function openPresence(options: OpenPresence): Promise<Presence> {
   };
   const waited = new AbortController();
   try {
-    await Promise.race([first.promise, pause(5_000, waited.signal)]);
+    await Promise.race([first.promise, pause(wait, waited.signal)]);
     return presence;
   } catch (error) {
     await running;

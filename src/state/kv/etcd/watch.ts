@@ -40,6 +40,7 @@ export async function* watchKeys(
         for (const { deleted, item, revision } of message.events) {
           if (revision < handed) continue;
           handed = revision;
+          if (signal.aborted) return;
           yield deleted ? { kind: 'delete', key: item.key } : { kind: 'put', item };
         }
         if (!message.fragment) next = (message.events.at(-1)?.revision ?? message.revision) + 1n;

@@ -18,7 +18,7 @@ interface Waiting {
 /** @throws Error with a sentence that says what to do */
 export async function openDatabase(path: string): Promise<Database> {
   const extension = import.meta.url.slice(import.meta.url.lastIndexOf('.'));
-  const worker = new Worker(new URL(`./worker${extension}`, import.meta.url), { workerData: path });
+  const worker = new Worker(new URL(`./worker${extension}`, import.meta.url), { workerData: path, execArgv: [] });
   const [opened]: [Opened] = await once(worker, 'message').then(([message]) => [message]);
   if (opened.kind === 'refused') throw new Error(opened.message);
 

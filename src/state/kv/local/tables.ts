@@ -172,7 +172,7 @@ function openFile(path: string): DatabaseSync {
     }
     attempt(path, 'is damaged', () => {
       const verdict = Object.values(db.prepare('pragma quick_check(1)').get() ?? {})[0];
-      if (verdict !== 'ok') throw new Error(String(verdict));
+      if (verdict !== 'ok') throw new Error(String(verdict).replaceAll(/\s+/g, ' '));
     });
     attempt(path, 'cannot be written', () => {
       db.exec(`pragma journal_mode = wal; pragma synchronous = full;
