@@ -73,7 +73,8 @@ function addExec(lab: Command): void {
     .action(async (host: string, command: readonly string[], { name }: { name: string }) => {
       const found = findLab(name);
       const place = host === 'outside' ? found.outside : found.host(host);
-      const child = place.spawn(command, { stdio: 'inherit' });
+      // Options pass through, and with them what parts them from ours.
+      const child = place.spawn(command[0] === '--' ? command.slice(1) : command, { stdio: 'inherit' });
       // The terminal tells both; how the command takes it is what counts.
       process.on('SIGINT', () => {});
       process.on('SIGTERM', () => child.kill('SIGTERM'));

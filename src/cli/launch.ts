@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, openSync, readFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Command, Option } from 'commander';
 import { messageOf, Refusal } from '../lib/errors.ts';
@@ -71,7 +71,11 @@ function execute(args: readonly string[]): void {
 
 async function detach(args: readonly string[], { stateDir }: Settings): Promise<void> {
   const log = join(stateDir, 'daemon.log');
-  mkdirSync(dirname(log), { recursive: true, mode: 0o700 });
+  try {
+    mkdirSync(stateDir, { recursive: true, mode: 0o700 });
+  } catch (cause) {
+    throw new Refusal('invalid', `cannot make the directory ${stateDir}: ${messageOf(cause)}`, { cause });
+  }
   const out = openSync(log, 'a', 0o600);
   const child = spawn(process.execPath, [daemon, '--ready-fd=3', ...args], {
     detached: true,

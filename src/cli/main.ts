@@ -1,3 +1,4 @@
+#!/usr/bin/env -S node --disable-warning=ExperimentalWarning --
 import { Command, CommanderError } from 'commander';
 import { NotExecuted } from '../adapters/api/client.ts';
 import { messageOf } from '../lib/errors.ts';

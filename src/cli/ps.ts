@@ -49,7 +49,7 @@ function fieldsOf({ Id, Name, Created, State, Config, NetworkSettings }: Contain
     State: State.Status,
     Status: statusOf(State),
     Ports: '',
-    Names: Name,
+    Names: Name.replace(/^\//, ''),
     Networks: Object.keys(NetworkSettings.Networks).join(','),
   };
 }

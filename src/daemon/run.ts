@@ -1,5 +1,4 @@
 import { closeSync, readFileSync, unlinkSync, writeFileSync, writeSync } from 'node:fs';
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { answers } from '../adapters/api/server.ts';
 import { messageOf, Refusal } from '../lib/errors.ts';
@@ -43,7 +42,6 @@ export async function runDaemon({ settings, log, open, onReady }: RunInit): Prom
     for (const path of new Set([...sockets, join(runDir, 'skein.sock')])) {
       if (await answers(path)) throw new Refusal('conflict', `another daemon${pidIn(pidFile)} answers at ${path}`);
     }
-    await mkdir(runDir, { recursive: true, mode: 0o755 });
     daemon = await open({ settings, log, sockets, stop });
   } catch (error) {
     log.error('the daemon could not start', { error });

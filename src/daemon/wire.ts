@@ -11,6 +11,7 @@ import { beginEpoch } from '../controllers/hosts/identity.ts';
 import { openHosts } from '../controllers/hosts/open.ts';
 import { openNetworks } from '../controllers/networks/open.ts';
 import { openDataplane } from '../dataplane/open.ts';
+import { messageOf, Refusal } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
 import { Scope } from '../lib/scope.ts';
 import { type Cluster, featureLevel, parseCluster } from '../model/cluster.ts';
@@ -50,8 +51,8 @@ export async function openDaemon({ settings, log, sockets, stop }: DaemonInit): 
   const { stateDir, runDir } = settings;
   try {
     const url = parseStoreUrl(settings.clusterStore);
-    await mkdir(stateDir, { recursive: true, mode: 0o700 });
-    await mkdir(runDir, { recursive: true, mode: 0o755 });
+    await makeDirectory(stateDir, 0o700);
+    await makeDirectory(runDir, 0o755);
 
     // This host: what it remembers, who it is, what its kernel says.
     const journal = held(await openJournal(join(stateDir, 'journal.db')));
@@ -139,4 +140,12 @@ export async function openDaemon({ settings, log, sockets, stop }: DaemonInit): 
 function propose(underlay: 4 | 6, dataPort: number): Cluster {
   const id = randomBytes(32).toString('hex');
   return { id, generation: 1, featureLevel, created: new Date().toISOString(), dataPort, underlay };
+}
+
+async function makeDirectory(path: string, mode: number): Promise<void> {
+  try {
+    await mkdir(path, { recursive: true, mode });
+  } catch (cause) {
+    throw new Refusal('invalid', `cannot make the directory ${path}: ${messageOf(cause)}`, { cause });
+  }
 }

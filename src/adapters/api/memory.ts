@@ -226,7 +226,11 @@ class Recorded extends EventEmitter {
     const variables = Object.fromEntries(
       env.map((pair) => [pair.slice(0, pair.indexOf('=')), pair.slice(pair.indexOf('=') + 1)]),
     );
-    const child = spawn(program, args, { env: { PATH: process.env['PATH'], ...variables }, stdio: 'pipe' });
+    const child = spawn(program, args, {
+      env: { PATH: process.env['PATH'], ...variables },
+      stdio: 'pipe',
+      detached: true,
+    });
     child.stdin.on('error', () => undefined);
     try {
       const recorded = new Recorded(child);
@@ -254,6 +258,11 @@ class Recorded extends EventEmitter {
       if (ended || !follow || signal.aborted) return;
       await once(this, 'change', { signal }).catch(() => undefined);
     }
+  }
+
+  /** The whole group, as the end of a container's first process ends the others. */
+  kill(signal: NodeJS.Signals): void {
+    if (this.process.pid !== undefined) process.kill(-this.process.pid, signal);
   }
 
   async ended(signal: AbortSignal): Promise<number> {
@@ -325,13 +334,13 @@ function memoryContainers(endpoints: ApiNeeds['endpoints']): Containers {
       if (state.status !== 'running') throw new Refusal('conflict', `container ${name} is not running`);
       const word = signal.startsWith('SIG') ? signal : `SIG${signal}`;
       if (!/^SIG(KILL|TERM|INT|HUP)$/.test(word)) throw new Refusal('invalid', `there is no signal ${signal}`);
-      stream(id).process.kill(word as NodeJS.Signals);
+      stream(id).kill(word as NodeJS.Signals);
     },
     remove: async (nameOrId, { force }) => {
       const container = found(nameOrId);
       if (container.state.status === 'running') {
         if (!force) throw new Refusal('conflict', `container ${container.name} is running: kill it first or use force`);
-        stream(container.id).process.kill('SIGKILL');
+        stream(container.id).kill('SIGKILL');
       }
       await endpoints.closeSandbox(container.sandbox);
       all.delete(container.id);

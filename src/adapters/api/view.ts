@@ -141,7 +141,8 @@ export function viewContainer(
       StartedAt: state.status === 'created' ? never : state.started,
       FinishedAt: state.status === 'exited' ? state.finished : never,
     },
-    Name: name,
+    // With the slash of Docker's.
+    Name: `/${name}`,
     HostConfig: { AutoRemove: remove },
     Config: {
       Hostname: hostname,

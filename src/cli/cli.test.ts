@@ -1,0 +1,326 @@
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { parseEnvironmentFile } from './environment.ts';
+import { parseTarget } from './session.ts';
+import { formatStatus } from './status.ts';
+import { formatDuration, formatTable, printable } from './table.ts';
+import { parseTemplate } from './template.ts';
+
+const directory = mkdtempSync(join(tmpdir(), 'skein-cli-'));
+const socket = join(directory, 'skein.sock');
+const place = (path: string) => fileURLToPath(new URL(path, import.meta.url));
+let daemon: ChildProcess | undefined;
+
+before(startDaemon);
+after(async () => {
+  await skein('rm', '-f', ...(await skein('ps', '-aq')).stdout.split('\n').filter((id) => id !== ''));
+  await endDaemon('SIGTERM');
+  rmSync(directory, { recursive: true, force: true });
+});
+
+async function startDaemon(): Promise<void> {
+  const started = spawn(process.execPath, [place('../adapters/api/memory-daemon.ts'), socket], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  daemon = started;
+  await once(started.stdout, 'data');
+}
+
+async function endDaemon(signal: NodeJS.Signals): Promise<void> {
+  if (daemon === undefined || daemon.exitCode !== null) return;
+  const ended = once(daemon, 'exit');
+  daemon.kill(signal);
+  await ended;
+}
+
+interface Ended {
+  readonly stdout: string;
+  readonly stderr: string;
+  readonly code: number | null;
+}
+
+function start(args: readonly string[], env: Record<string, string> = {}) {
+  const child = spawn(process.execPath, ['--', place('./main.ts'), ...args], {
+    env: { PATH: process.env['PATH'], SKEIN_HOST: `unix://${socket}`, ...env },
+  });
+  const read = async (): Promise<Ended> => {
+    const [stdout, stderr] = await Promise.all([child.stdout.toArray(), child.stderr.toArray(), once(child, 'close')]);
+    const text = (chunks: readonly Buffer[]) => Buffer.concat(chunks).toString();
+    return { stdout: text(stdout), stderr: text(stderr), code: child.exitCode };
+  };
+  return { child, ended: read() };
+}
+
+async function skein(...args: string[]): Promise<Ended> {
+  const { child, ended } = start(args);
+  child.stdin.end();
+  return await ended;
+}
+
+test('a network is created, listed as Docker lists it, inspected and removed', async () => {
+  const created = await skein('network', 'create', '-d', 'overlay', '--label', 'a=b', 'demo');
+  assert.match(created.stdout, /^[0-9a-f]{64}\n$/);
+  const id = created.stdout.trim();
+  const listed = await skein('network', 'ls');
+  assert.match(listed.stdout, /^NETWORK ID {5}NAME {6}DRIVER {4}SCOPE\n/);
+  assert.match(listed.stdout, new RegExp(`${id.slice(0, 12)}   demo {6}overlay   global\n`));
+  assert.equal((await skein('network', 'ls', '-q', '--no-trunc')).stdout, `${id}\n`);
+  assert.equal((await skein('network', 'ls', '--format', '{{.Name}}:{{.Labels}}')).stdout, 'demo:a=b\n');
+  assert.equal((await skein('network', 'inspect', '-f', '{{.Id}}', 'demo')).stdout, `${id}\n`);
+  assert.equal((await skein('inspect', 'demo', '--format', '{{json .IPAM.Options}}')).stdout, '{}\n');
+  const [network] = JSON.parse((await skein('network', 'inspect', 'demo')).stdout);
+  assert.equal(network.Name, 'demo');
+  const again = await skein('network', 'create', 'demo');
+  assert.deepEqual(again, { stdout: '', stderr: 'skein: network with name demo already exists\n', code: 1 });
+  assert.deepEqual(await skein('network', 'rm', 'demo', 'none'), {
+    stdout: 'demo\n',
+    stderr: 'skein: network none not found\n',
+    code: 1,
+  });
+});
+
+test('run shows both outputs and ends with the code of the command', async () => {
+  assert.deepEqual(await skein('run', '--rm', '--', 'sh', '-c', 'echo out; echo err >&2; exit 7'), {
+    stdout: 'out\n',
+    stderr: 'err\n',
+    code: 7,
+  });
+});
+
+test('run gives the command its input, and what stands behind it is its own', async () => {
+  const { child, ended } = start(
+    ['run', '--rm', '-i', '-e', 'A=1', '-e', 'B', 'sh', '-c', 'cat; echo $A$B "$@"', 'x', '--rm', '-d'],
+    { B: '2' },
+  );
+  child.stdin.end('hello\n');
+  assert.equal((await ended).stdout, 'hello\n12 --rm -d\n');
+});
+
+test('exit codes are those of Docker', async () => {
+  const table: [string[], number, RegExp][] = [
+    [['run', '--', '/no/such'], 127, /^skein: cannot run \/no\/such/],
+    [['run', '--network', 'none', '--', 'true'], 125, /^skein: network none not found\n$/],
+    [['run'], 125, /^skein: missing required argument 'command'/],
+    [['run', '--loud', 'true'], 125, /^skein: unknown option '--loud'/],
+    [['run', '-p', '80:80', 'true'], 125, /^skein: --publish does not work yet\n$/],
+    [['run', '-it', 'true'], 125, /^skein: the input device is not a TTY\n$/],
+    [['run', '--net', 'a', '--network', 'b', 'true'], 125, /^skein: give one network/],
+    [['run', '--mac-address', '01:00:5e:00:00:01', 'true'], 125, /^skein: the body: mac is a multicast/],
+    [['run', '--env-file', '/no/such', 'true'], 125, /^skein: cannot read \/no\/such/],
+    [['exec', 'none', 'true'], 1, /^skein: container none not found\n$/],
+    [['network', 'create', '--internal', 'x'], 1, /^skein: --internal does not work yet\n$/],
+    [['network', 'create', '-o', 'a=b', 'x'], 1, /^skein: --opt does not work yet\n$/],
+    [['network', 'create', '--ip-range', '10.0.0.0/28', 'x'], 1, /^skein: --ip-range does not work yet\n$/],
+    [['network', 'create', '../x'], 1, /^skein: the body: name is not a name:/],
+    [
+      ['network', 'create', '--subnet', '10.0.0.0/24', '--gateway', '10.9.0.1', 'x'],
+      1,
+      /no matching subnet for gateway 10\.9\.0\.1/,
+    ],
+    [['network', 'create', '--subnet', 'x', '--gateway', '10.9.0.1', 'x'], 1, /"x" is not an address/],
+    [['network'], 1, /Usage: skein network/],
+    [['network', 'bogus'], 1, /^skein: unknown command 'bogus'/],
+    [['bogus'], 1, /^skein: unknown command 'bogus'/],
+    [['ps', 'x'], 1, /too many arguments/],
+    [['logs', '--tail', '-1', 'x'], 1, /^skein: --tail "-1" is neither a number nor all/],
+    [['inspect', '-f', '{{.Id', 'x'], 1, /^skein: the template: "\{\{\.Id" is not closed/],
+    [['-H', 'tcp://1.2.3.4:2375', 'ps'], 1, /^skein: cannot speak to tcp:/],
+    [
+      ['-H', 'unix:///no/such.sock', 'ps'],
+      1,
+      /^skein: no daemon answers at \/no\/such\.sock; start one with skein launch\n$/,
+    ],
+    [['-H', 'nolabhost', 'run', 'true'], 125, /skein-lab\/default\/nolabhost\/run\/skein\/skein\.sock/],
+    [['launch', '--data-port', '0'], 1, /^skein: --data-port: "0" is not a port/],
+    [['launch', '-H', 'tcp://0.0.0.0:1'], 1, /^skein: --host: .* would need client certificates/],
+    [['launch', '--config-file', '/no/such.json'], 1, /^skein: cannot read \/no\/such\.json/],
+  ];
+  for (const [args, code, message] of table) {
+    const ended = await skein(...args);
+    assert.match(ended.stderr, message, args.join(' '));
+    assert.equal(ended.code, code, args.join(' '));
+  }
+});
+
+test('a settings file with an unknown key is refused, naming file and key', async () => {
+  const file = join(directory, 'daemon.json');
+  writeFileSync(file, '{"cluster-stoer": "etcd://127.0.0.1"}');
+  const { stderr, code } = await skein('launch', '--config-file', file);
+  assert.match(stderr, /daemon\.json: "cluster-stoer" is not a setting; there are: cluster-store,/);
+  assert.equal(code, 1);
+});
+
+test('ps has the columns of Docker, and its fields', async () => {
+  const { stdout } = await skein('run', '-d', '--name', 'sleeper', '--', 'sh', '-c', 'while true; do sleep 3600; done');
+  const id = stdout.trim();
+  const table = (await skein('ps')).stdout.split('\n');
+  assert.match(table[0] ?? '', /^CONTAINER ID {3}IMAGE {5}COMMAND +CREATED +STATUS +PORTS {5}NAMES$/);
+  assert.match(table[1] ?? '', new RegExp(`^${id.slice(0, 12)}   - {9}"sh -c while true; d…" +.* ago +Up .* sleeper$`));
+  assert.equal(
+    (await skein('ps', '--format', '{{.Names}} {{.State}} {{.Networks}}')).stdout,
+    'sleeper running skein_gwbridge\n',
+  );
+  assert.equal(JSON.parse((await skein('ps', '--format', 'json')).stdout).Names, 'sleeper');
+  assert.equal((await skein('exec', 'sleeper', '--', 'sh', '-c', 'echo hi; exit 4')).code, 4);
+  assert.deepEqual(await skein('rm', 'sleeper'), {
+    stdout: '',
+    stderr: 'skein: container sleeper is running: kill it first or use force\n',
+    code: 1,
+  });
+  assert.equal((await skein('kill', '-s', 'TERM', 'sleeper')).stdout, 'sleeper\n');
+  assert.equal((await skein('logs', '-f', 'sleeper')).code, 0);
+  assert.match((await skein('ps', '-a')).stdout, /Exited \(143\) .* ago/);
+  assert.equal((await skein('rm', 'sleeper')).stdout, 'sleeper\n');
+});
+
+test('a container in the foreground gets the signals that run gets', async () => {
+  const { child, ended } = start([
+    'run',
+    '--rm',
+    '--',
+    'sh',
+    '-c',
+    "trap 'echo got it; exit 9' TERM; echo ready; while true; do sleep 0.05; done",
+  ]);
+  await once(child.stdout, 'readable');
+  child.kill('SIGTERM');
+  const { stdout, code } = await ended;
+  assert.deepEqual({ stdout, code }, { stdout: 'ready\ngot it\n', code: 9 });
+});
+
+test('what is missing is complained of and the rest is shown', async () => {
+  await skein('network', 'create', 'shown');
+  const { stdout, stderr, code } = await skein('inspect', 'none', 'shown');
+  assert.equal(JSON.parse(stdout)[0].Name, 'shown');
+  assert.equal(stderr, 'skein: no such object: none\n');
+  assert.equal(code, 1);
+  await skein('network', 'rm', 'shown');
+});
+
+test('status, version and host ls tell what there is', async () => {
+  assert.match((await skein('status')).stdout, /^Hosts: +1 alive, 1 lost$/m);
+  assert.match((await skein('status')).stdout, /^Skipped: +\/skein\/networks\/x: is not JSON$/m);
+  assert.equal((await skein('status', '-f', '{{.host.name}}')).stdout, 'h1\n');
+  assert.match((await skein('version')).stdout, /^Client:\n Version: .*Server:\n Version: /s);
+  assert.match((await skein('host', 'ls')).stdout, /^HOST ID .*\n0{12} \* +h1 .* alive +now +\S+\n2{12} +h2 .* lost /);
+});
+
+test('stop ends the daemon, and version says that none answers', async () => {
+  assert.deepEqual(await skein('stop'), { stdout: '', stderr: '', code: 0 });
+  assert.match((await skein('version')).stdout, /Server: none answers at /);
+  assert.equal((await skein('version', '-f', '{{.Server.Version}}')).code, 1);
+  await startDaemon();
+});
+
+test('targets are sockets or hosts of a lab', () => {
+  assert.equal(parseTarget('unix:///a/b.sock'), '/a/b.sock');
+  assert.equal(parseTarget('/a/b.sock'), '/a/b.sock');
+  assert.equal(parseTarget('h1'), '/run/skein-lab/default/h1/run/skein/skein.sock');
+  assert.equal(parseTarget('demo/h1'), '/run/skein-lab/demo/h1/run/skein/skein.sock');
+  for (const text of ['', '../x', 'a/b/c', 'a/../b', 'unix://relative', 'a b'])
+    assert.throws(() => parseTarget(text), text);
+});
+
+test('tables are as wide as Docker makes them, and steer no terminal', () => {
+  assert.equal(
+    formatTable(['A', 'LONG HEADER', 'B'], [['1', '2', '\u001b[2J']]),
+    'A         LONG HEADER   B\n1         2             \\x1b[2J\n',
+  );
+  assert.equal(printable('a\nb'), 'a\\x0ab');
+});
+
+test('durations are in Docker’s words', () => {
+  const table: [number, string][] = [
+    [0, 'Less than a second'],
+    [1_000, '1 second'],
+    [59_999, '59 seconds'],
+    [60_000, 'About a minute'],
+    [120_000, '2 minutes'],
+    [3_600_000, 'About an hour'],
+    [2 * 3_600_000, '2 hours'],
+    [48 * 3_600_000, '2 days'],
+    [14 * 86_400_000, '2 weeks'],
+    [60 * 86_400_000, '2 months'],
+    [730 * 86_400_000, '2 years'],
+  ];
+  for (const [ms, text] of table) assert.equal(formatDuration(ms), text);
+});
+
+test('templates are the part of Go’s that people use', () => {
+  const value = { Id: 'x', A: { B: 1, 'c.d': true }, L: ['p', 'q'], N: { one: { IP: '1' }, two: { IP: '2' } } };
+  const table: [string, string][] = [
+    ['{{.Id}}', 'x'],
+    ['{{ .A.B }}-{{.Id}}', '1-x'],
+    ['{{json .A}}', '{"B":1,"c.d":true}'],
+    ['{{json .}}', JSON.stringify(value)],
+    ['{{range .N}}{{.IP}} {{end}}!', '1 2 !'],
+    ['{{index .A "c.d"}}', 'true'],
+    ['{{.L}}', '[p q]'],
+    ['{{.A}}', 'map[B:1 c.d:true]'],
+    ['a\\tb', 'a\tb'],
+    ['json', JSON.stringify(value)],
+  ];
+  for (const [text, want] of table) assert.equal(parseTemplate(text)(value), want, text);
+  const bad: [string, RegExp][] = [
+    ['{{.Nope}}', /there is no Nope in it; there are: Id, A, L, N/],
+    ['{{.A.Nope}}', /there is no Nope in \.A\.Nope; there are: B, c\.d/],
+    ['{{.constructor}}', /there is no constructor/],
+    ['{{end}}', /\{\{end\}\} without \{\{range\}\}/],
+    ['{{range .L}}', /\{\{range\}\} without \{\{end\}\}/],
+    ['{{if .A}}', /is not understood/],
+    ['{{}}', /\{\{\}\} is not understood/],
+    ['{{.Id', /is not closed/],
+  ];
+  for (const [text, message] of bad) assert.throws(() => parseTemplate(text)(value), message, text);
+});
+
+test('status says since when the store has not answered, and which member', () => {
+  const host = {
+    id: 'i',
+    name: 'h1',
+    advertise: 'a',
+    data: 'd',
+    mtu: 1500,
+    version: '1',
+    state: 'alive' as const,
+    self: true,
+  };
+  const text = formatStatus(
+    {
+      version: '1',
+      pid: 1,
+      started: '2026-01-01T00:00:00Z',
+      cluster: { id: 'c', generation: 1, featureLevel: 1, dataPort: 4789, underlay: 4 },
+      store: {
+        url: 'etcd://a:1,b:1',
+        members: [
+          { url: 'a:1', healthy: true },
+          { url: 'b:1', healthy: false },
+        ],
+        failingSince: '2026-01-01T00:00:00Z',
+        lastError: 'refused',
+      },
+      host,
+      hosts: { alive: 1, lost: 0 },
+      networks: 0,
+      containers: { all: 0, running: 0 },
+      sandboxes: 0,
+      skipped: [],
+    },
+    Date.parse('2026-01-01T00:00:10Z'),
+  );
+  assert.match(
+    text,
+    /^Store: +etcd:\/\/a:1,b:1 has not answered since 2026-01-01T00:00:00Z \(10 seconds ago\): refused\n +b:1 does not answer$/m,
+  );
+});
+
+test('a file of variables is read as Docker reads it', () => {
+  assert.deepEqual(parseEnvironmentFile('# note\nA=1\r\n\n  B=2 \nC\n'), ['A=1', 'B=2 ', 'C']);
+});
