@@ -29,6 +29,16 @@ import { frame } from '../src/model/frame.ts';
 import { parseHost } from '../src/model/host.ts';
 import { Network, parseNetwork } from '../src/model/network.ts';
 import { parseJson, parseRecord } from '../src/model/record.ts';
+import {
+  parseDirectory,
+  parseHostName,
+  parseIpText,
+  parseListener,
+  parsePlace,
+  parsePool,
+  parsePort,
+  parseStoreText,
+} from '../src/model/setting-values.ts';
 import { parseFlags, parseSettings, parseSettingsFile } from '../src/model/settings.ts';
 import { parseAllocation, parseItem, parseWish } from '../src/state/kv/allocation.ts';
 import { parseHolder } from '../src/state/kv/claims.ts';
@@ -278,6 +288,22 @@ export const parsers: Readonly<Record<string, Parser>> = {
     kind: 'json',
     samples: [network],
     parse: (json) => parseRecord(Network, json, 'a key'),
+  },
+  'model/setting-values.ts parseDirectory': { kind: 'text', samples: ['/var/lib/skein'], parse: parseDirectory },
+  'model/setting-values.ts parseHostName': { kind: 'text', samples: ['h1'], parse: parseHostName },
+  'model/setting-values.ts parseIpText': { kind: 'text', samples: ['10.0.0.1', 'fd00::1'], parse: parseIpText },
+  'model/setting-values.ts parseListener': { kind: 'text', samples: ['unix:///run/a.sock'], parse: parseListener },
+  'model/setting-values.ts parsePlace': { kind: 'text', samples: ['eth0:2376', '[fd00::1]:2376'], parse: parsePlace },
+  'model/setting-values.ts parsePool': {
+    kind: 'text',
+    samples: ['10.0.0.0/8,size=24', 'base=10.0.0.0/8,size=24'],
+    parse: parsePool,
+  },
+  'model/setting-values.ts parsePort': { kind: 'text', samples: ['4789'], parse: parsePort },
+  'model/setting-values.ts parseStoreText': {
+    kind: 'text',
+    samples: ['etcd://10.0.0.1:2379', 'local:'],
+    parse: parseStoreText,
   },
   'model/settings.ts parseFlags': {
     kind: 'text',

@@ -1,5 +1,5 @@
 import { formatAddress, formatPrefix, parsePrefix } from '../lib/prefix.ts';
-import type { AddressPool } from '../model/settings.ts';
+import type { AddressPool } from '../model/setting-values.ts';
 
 /** So many are tried of one pool: a host that routes more than these has other worries. */
 const most = 256;

@@ -1,0 +1,105 @@
+import { isIPv6 } from 'node:net';
+import { ParseError } from '../lib/errors.ts';
+import { formatAddress, formatPrefix, parseAddress, parsePrefix } from '../lib/prefix.ts';
+import { most } from './text.ts';
+
+/** The values of settings. Each throws a ParseError that quotes the text and says what it should have been. */
+
+/** Subnets of this prefix length are cut out of `range`. */
+export interface AddressPool {
+  readonly range: string;
+  readonly size: number;
+}
+
+export function parseStoreText(text: string): string {
+  if (!/^[a-z][a-z0-9+]*:\S*$/.test(text)) {
+    throw new ParseError(`${shorten(text)} is not a store, such as etcd://10.0.0.1:2379 or local:`);
+  }
+  return text;
+}
+
+export function parsePlace(text: string): string {
+  if (isIPv6(text)) return text;
+  const place = /^(?:\[([0-9a-fA-F:.]+)\]|[^:[\]\s/]{1,64})(?::(\d{1,5}))?$/.exec(text);
+  if (place === null) throw new ParseError(`${shorten(text)} is neither INTERFACE[:PORT] nor ADDRESS[:PORT]`);
+  const [, bracketed, port] = place;
+  if (bracketed !== undefined) parseIpText(bracketed);
+  if (port !== undefined) parsePort(port);
+  return text;
+}
+
+export function parseIpText(text: string): string {
+  return formatAddress(wrap(text, 'an IP address', () => parseAddress(text)));
+}
+
+export function parsePort(text: string): number {
+  const port = /^[1-9]\d{0,4}$/.test(text) ? Number(text) : 0;
+  if (port < 1 || port > 65535) throw new ParseError(`${shorten(text)} is not a port from 1 to 65535`);
+  return port;
+}
+
+export function parseHostName(text: string): string {
+  if (text.length > most.name || !/^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/.test(text)) {
+    throw new ParseError(`${shorten(text)} is not a name: letters, digits, _ . and -, at most ${most.name}`);
+  }
+  return text;
+}
+
+/** A socket's path has at most 107 bytes (sun_path), and names are put behind this one. */
+const longestDirectory = 80;
+
+export function parseDirectory(text: string): string {
+  if (!text.startsWith('/') || text.includes('\0') || text.split('/').includes('..')) {
+    throw new ParseError(`${shorten(text)} is not an absolute path`);
+  }
+  if (Buffer.byteLength(text) > longestDirectory) {
+    throw new ParseError(`${shorten(text)} is longer than the ${longestDirectory} bytes that leave room for a socket`);
+  }
+  return text.length > 1 ? text.replace(/\/+$/, '') : text;
+}
+
+/** @returns the path of the socket */
+export function parseListener(text: string): string {
+  const scheme = text.split('://', 1)[0];
+  if (scheme === 'tcp') {
+    throw new ParseError(`${shorten(text)} would need client certificates, which do not exist yet; use unix://`);
+  }
+  if (scheme === 'fd') throw new ParseError(`${shorten(text)}: sockets from systemd do not work yet; use unix://`);
+  const path = /^unix:\/\/(\/.+)$/.exec(text)?.[1];
+  if (path === undefined || path.includes('\0')) throw new ParseError(`${shorten(text)} is not unix:///PATH`);
+  if (Buffer.byteLength(path) > 107) throw new ParseError(`${shorten(text)}: a socket's path has at most 107 bytes`);
+  return path;
+}
+
+/** `10.0.0.0/8,size=24`, also as Docker writes it: `base=10.0.0.0/8,size=24`. */
+export function parsePool(text: string): AddressPool {
+  const parts = /^(?:base=)?([^,=]+),size=(\d{1,3})$/.exec(text);
+  if (parts === null) throw new ParseError(`${shorten(text)} is not a pool such as 10.0.0.0/8,size=24`);
+  const [, base = '', size = ''] = parts;
+  const range = wrap(base, 'a network such as 10.0.0.0/8', () => parsePrefix(base));
+  const longest = range.address.family === 4 ? 30 : 126;
+  if (Number(size) < range.length || Number(size) > longest) {
+    throw new ParseError(`${shorten(text)}: the size is not between ${range.length} and ${longest}`);
+  }
+  return { range: formatPrefix(range), size: Number(size) };
+}
+
+export function choice<const T extends string>(...values: readonly T[]): (text: string) => T {
+  return (text) => {
+    const value = values.find((candidate) => candidate === text);
+    if (value === undefined) throw new ParseError(`${shorten(text)} is none of ${values.join(', ')}`);
+    return value;
+  };
+}
+
+function wrap<T>(text: string, what: string, parse: () => T): T {
+  try {
+    return parse();
+  } catch (cause) {
+    throw new ParseError(`${shorten(text)} is not ${what}`, { cause });
+  }
+}
+
+export function shorten(text: string): string {
+  return JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}…` : text);
+}
