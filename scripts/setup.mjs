@@ -1,14 +1,27 @@
 // Installs what is missing, and says what it does: `node scripts/setup.mjs [demo|test|check|bench]`.
 // Plain JavaScript for any Node from 18: the Node that runs everything else comes with the npm packages.
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 let listsAreFresh = false;
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const at = (path) => join(root, path);
+
+/** The Node that is pinned, and where `npm run` finds it; npm 9 forgets the link when a package has a twin for another machine. */
+const pinnedNode = at(`node_modules/node-linux-${process.arch}/bin/node`);
+const nodeLink = at('node_modules/.bin/node');
 
 /** What each purpose needs, in this order. */
 const needs = {
@@ -52,13 +65,15 @@ function packages(act) {
   const [program, ...before] = npm ? [process.execPath, npm] : ['npm'];
   const args = ['ci', '--include=dev', '--include=optional', '--no-audit', '--no-fund'];
   quietly(program, [...before, ...args], { what: 'npm ci' });
+  if (existsSync(pinnedNode) && !existsSync(nodeLink)) symlinkSync(relative(dirname(nodeLink), pinnedNode), nodeLink);
   return true;
 }
 
 /** Whether node_modules holds what the lock file says; an optional package for another machine may be missing. */
 function samePackages() {
   const installed = readLock(at('node_modules/.package-lock.json'));
-  if (!installed || !existsSync(at('node_modules/.bin/tsc'))) return false;
+  if (!installed || !existsSync(at('node_modules/.bin/tsc')) || existsSync(pinnedNode) !== existsSync(nodeLink))
+    return false;
   const same = ([path, wanted]) => {
     if (path === '' || wanted.link || !path.startsWith('node_modules/')) return true;
     const found = installed[path];
