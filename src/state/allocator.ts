@@ -3,7 +3,7 @@ export interface Allocator {
   /**
    * Afterwards the item belongs to `owner` and to nobody else. Without a wish: the lowest that is free and has not been
    * given back within the rest; if there is none, the one that rests longest. A wish, and what the same owner holds
-   * already, is given at once (so a repeated call is answered the same).
+   * already, is given at once (so a repeated call is answered the same; an owner takes on one host at a time).
    * @throws Taken when the wish is held by another or overlaps what is held, naming it; Refusal 'conflict' when the pool is
    *   exhausted, 'unavailable' when the store is
    */

@@ -53,6 +53,12 @@ export function openAllocator(options: OpenAllocator): ClosableAllocator {
   const readAll = async (pool: Pool, signal: AbortSignal): Promise<readonly Read[]> =>
     (await store.list(prefixOf(keys, pool), { signal })).items.flatMap((item) => shelves.read(pool, item) ?? []);
 
+  const learn = (pool: Pool, item: string, there: Read | undefined) => {
+    const shelf = shelves.peek(pool);
+    if (there) shelf?.put(item, there.revision, there.allocation, now());
+    else shelf?.remove(item);
+  };
+
   /** @returns undefined when the item is the owner's now, else what stands there instead. @throws StoreError */
   const commitTake = async (
     pool: Pool,
@@ -64,15 +70,13 @@ export function openAllocator(options: OpenAllocator): ClosableAllocator {
     const conditions: Condition[] = [{ key, revision }, ...(guard ? [guard.condition] : [])];
     const writes: Write[] = [{ kind: 'put', key, value: formatHeld(owner) }, ...(guard ? [guard.write] : [])];
     const result = await store.commit(conditions, writes, { signal });
-    const shelf = shelves.peek(pool);
     if (result.done) {
-      shelf?.put(item, undefined, { kind: 'held', owner }, now());
+      shelves.peek(pool)?.put(item, undefined, { kind: 'held', owner }, now());
       return undefined;
     }
     const found = result.items.find((one) => one.key === key);
     const there = found && shelves.read(pool, found);
-    if (there) shelf?.put(item, there.revision, there.allocation, now());
-    else shelf?.remove(item);
+    learn(pool, item, there);
     return there ?? 'changed';
   };
 
@@ -87,7 +91,13 @@ export function openAllocator(options: OpenAllocator): ClosableAllocator {
         });
         for (;;) {
           const mine = shelf.ofOwner(space, owner);
-          if (mine?.held) return mine.item;
+          if (mine?.held) {
+            // Seldom: a repeated call. The shelf may be behind a release by another host.
+            const there = await readOne(pool, mine.item, signal);
+            if (isHeldBy(there?.allocation, owner)) return mine.item;
+            learn(pool, mine.item, there);
+            continue;
+          }
           open ??= mine ? shelf.take(mine.item) : shelf.choose(space, now());
           if (!open) throw exhausted(pool, shelf.holders(space));
           const there = await commitTake(pool, owner, open, { signal });
