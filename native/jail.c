@@ -18,12 +18,12 @@
 
 static const char *const etc_files[] = { "resolv.conf", "hosts", "hostname" };
 static const char *const devices[] = { "null", "zero", "full", "random", "urandom", "tty" };
-/* As runc with Docker's specification. */
+/* As runc with Docker's specification; and, where the host's root is shared, the daemon's socket and the names of sandboxes. */
 static const char *const read_only[] = { "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger" };
 static const char *const masked[] = {
 	"/proc/acpi",	      "/proc/asound",	  "/proc/interrupts", "/proc/kcore",	   "/proc/keys",
 	"/proc/latency_stats", "/proc/sched_debug", "/proc/scsi",      "/proc/timer_list", "/proc/timer_stats",
-	"/sys/devices/virtual/powercap", "/sys/firmware",
+	"/sys/devices/virtual/powercap", "/sys/firmware", "/run/skein", "/run/netns",
 };
 
 #define COUNT(list) (sizeof(list) / sizeof((list)[0]))

@@ -88,6 +88,13 @@ function shimSuite(kind: string, shimIn: (directory: string) => Promise<string>)
       assert.equal(inside[4], `net:[${(await stat(rig.netns)).ino}]`);
     });
 
+    test('the names of the host’s sandboxes are hidden from it', async () => {
+      const script = 'ls -A /run/netns; touch /run/netns/mine || echo read-only';
+      const { stdout } = await outputOf(await rig.start('hidden', script));
+      assert.equal(stdout, 'read-only\n');
+      assert.ok((await stat(rig.netns)).ino > 0);
+    });
+
     test("it has Docker's default capabilities exactly, no signal blocked or ignored, and three descriptors", async () => {
       const script = 'grep -E "^(Cap|Sig[PBI]|NoNew)" /proc/self/status; umask; pwd; ls /proc/self/fd; env | sort';
       const { stdout } = await outputOf(await rig.start('bare', script, { env: ['PATH=/usr/bin:/bin', 'A=b c'] }));
