@@ -31,7 +31,7 @@ export interface StateClient {
 export interface StateKind {
   readonly name: string;
   readonly skip: string | undefined;
-  start(): Promise<StateHarness>;
+  readonly start: () => Promise<StateHarness>;
 }
 
 export function hexId(text: string): string {

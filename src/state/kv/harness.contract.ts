@@ -20,7 +20,7 @@ export interface StoreKind {
   readonly shared: boolean;
   /** Why it cannot run on this machine. */
   readonly skip: string | undefined;
-  start(): Promise<StoreHarness>;
+  readonly start: () => Promise<StoreHarness>;
 }
 
 /** Every kind of store that there is: each suite runs on all of them. */
@@ -31,7 +31,7 @@ export const storeKinds: readonly StoreKind[] = [
     skip: findEtcd() === undefined ? 'etcd is not on this machine' : undefined,
     async start() {
       const etcd = await startTestEtcd();
-      return { open: async () => openEtcd({ members: [etcd.address], url: etcd.url }), close: etcd.close };
+      return { open: async () => openEtcd({ members: [etcd.address], url: etcd.url }), close: () => etcd.close() };
     },
   },
   {

@@ -39,13 +39,13 @@ async function startState(stores: StoreHarness): Promise<StateHarness> {
         catalog: state.catalog,
         allocator: state.allocator,
         claims: state.claims,
-        skipped: state.skipped,
+        skipped: () => state.skipped(),
         async settled() {
           const late = AbortSignal.timeout(10_000);
           for await (const judges of state.presence.judges.watch({ signal: late })) if (judges) return;
           throw new Error('the host may not judge after 10 s');
         },
-        close: state.close,
+        close: () => state.close(),
       };
       clients.add(client);
       return client;
