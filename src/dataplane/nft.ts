@@ -97,7 +97,7 @@ export function ruleCommands(steps: readonly Step[]): readonly string[] {
   const rank = ({ object }: Step) => order.indexOf(object.kind);
   const removals = steps.filter((step) => step.do === 'remove').toSorted((a, b) => rank(a) - rank(b));
   const additions = steps.filter((step) => step.do !== 'remove').toSorted((a, b) => rank(b) - rank(a));
-  return [...removals.flatMap(({ object }) => removal(object)), ...additions.flatMap(({ object }) => addition(object))];
+  return [...removals.flatMap(({ object }) => removal(object)), ...additions.flatMap(addition)];
 }
 
 /** nft refuses to delete what is not there, and with it the whole transaction: so it is added first. */
@@ -123,7 +123,7 @@ function noChain({ family, table, chain }: NftChain): string[] {
   return [`add ${name}`, `flush ${name}`, `delete ${name}`];
 }
 
-function addition(object: KernelObject): string[] {
+function addition({ do: what, object }: Step): string[] {
   switch (object.kind) {
     case 'nft-table':
       return [`add table ${object.family} ${object.table}`];
@@ -139,7 +139,8 @@ function addition(object: KernelObject): string[] {
         ? ` { type ${hook.type} hook ${hook.hook}${device} priority ${hook.priority}; policy ${hook.policy}; }`
         : '';
       const rules = object.rules.map((rule) => `add rule ${name} ${rule} comment "${ruleHash(rule)}"`);
-      return [...noChain(object), `add chain ${name}${base}`, ...rules];
+      // One that is new must be new: `create` refuses where `add` would append to what is there.
+      return [...(what === 'add' ? [] : noChain(object)), `create chain ${name}${base}`, ...rules];
     }
     default:
       return [];

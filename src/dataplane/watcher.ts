@@ -13,6 +13,7 @@ import type { Reconciler } from './reconciler.ts';
 /** News come in bursts; and who fights us over something shall not have all of this thread's time. */
 const SETTLE_MS = 30;
 const REST_FACTOR = 20;
+const MANY = 1000;
 
 /**
  * Hears when someone takes away what is ours, in the host's and the networks' namespaces, and has it put right. It is told
@@ -47,10 +48,12 @@ export class Watcher {
   /** After work of ours: what was told meanwhile is our own doing. */
   forget(): void {
     this.#follow();
-    for (const { route, rules } of this.#watches.values()) {
-      route.drain();
-      rules.drain();
+    for (const [namespace, { route, rules }] of this.#watches) {
+      const told = [route.drain(), rules.drain()];
+      // To begin anew is cheaper than to read on.
+      if (told.some((replies) => replies === 'lost' || replies.length >= MANY)) this.#stop(namespace);
     }
+    this.#follow();
   }
 
   read(): void {

@@ -5,17 +5,18 @@ import type { NftChain } from '../objects.ts';
 
 /**
  * What a sandbox may send into a bridge: frames from its own MAC and addresses, ARP and neighbour advertisements for them,
- * and nothing that only a router or a DHCP server says. The MAC itself is checked by the bridge (port `locked`, static
- * FDB entry), which costs nothing extra; the rules stand at the port's ingress hook, because bridge hooks lack `meta` in
- * some kernels. Rules are ordered by what a packet passes most often: TCP, then UDP. Everything not accepted is dropped.
+ * and nothing that only a router or a DHCP server says; IPv6 only if it has an IPv6 address. The MAC itself is checked by
+ * the bridge (port `locked`, static FDB entry), which costs less than a rule; the rules stand at the port's ingress hook,
+ * because bridge hooks lack `meta` in some kernels. They are ordered by what passes most often: TCP, then UDP. What is not
+ * accepted is dropped.
  */
 export function antispoof(namespace: string, port: string, mac: string, addresses: readonly string[]): NftChain {
   const parsed = addresses.map((text) => parseInterfaceAddress(text).address);
   const own4 = parsed.filter(({ family }) => family === 4).map(formatAddress);
-  const own6 = [...parsed.filter(({ family }) => family === 6).map(formatAddress), linkLocalOf(mac)];
+  const own6 = parsed.filter(({ family }) => family === 6).map(formatAddress);
   const rules = [
     ...(own4.length > 0 ? ipv4Rules(anyOf(own4)) : []),
-    ...ipv6Rules(own6),
+    ...(own6.length > 0 ? ipv6Rules([...own6, linkLocalOf(mac)]) : []),
     ...(own4.length > 0 ? [`arp saddr ether ${mac} arp saddr ip ${anyOf(own4)} accept`] : []),
   ];
   const hook = { type: 'filter', hook: 'ingress', priority: 0, policy: 'drop', device: port };

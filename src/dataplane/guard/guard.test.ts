@@ -140,7 +140,7 @@ describe('the guard', { skip: !isRoot && 'needs root' }, () => {
       run();
       fence();
       assert.ok(seen() > 0, name);
-      guards().forEach((host, i) => host.sh(`nft delete table ip skein; echo '${rules[i]}' | nft -f -`));
+      for (const [i, host] of guards().entries()) host.sh(`nft delete table ip skein; echo '${rules[i]}' | nft -f -`);
       watch();
       run();
       fence();

@@ -38,9 +38,9 @@ export function underlayObjects({ data, port }: UnderlayPiece): KernelObject[] {
       `${fragment} ${ours} ${VNI} 0-0xffffff accept`,
       `${fragment} ${ours} drop`,
     ]),
-    // A packet that the kernel made has no socket with an owner; one of a process, a container's relayed by one too, has.
+    // What the kernel itself sends has no socket with an owner: the first match fails at once for a tunnel packet.
     chain('guard-out', 'output', [
-      `${ours} ${family} daddr @${PEERS} meta skuid 0-4294967295 drop`,
+      `meta skuid 0-4294967295 ${ours} ${family} daddr @${PEERS} drop`,
       `${ours} ${family} daddr @${PEERS} notrack`,
     ]),
     chain('guard-forward', 'forward', [`${ours} ${family} daddr @${PEERS} drop`]),
