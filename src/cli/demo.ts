@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import { openLab } from '../lab/lab.ts';
 import { firstPage, readPage, walk } from '../lab/walk.ts';
 import type { Part } from '../lab/walkthrough.ts';
-import { interruptible } from './lab.ts';
+import { interruptible, self } from './lab.ts';
 
 const name = 'demo';
 
@@ -30,9 +30,9 @@ export function addDemo(program: Command): void {
         say('Done; the lab is gone and nothing is left of it.');
         return;
       }
-      say(`The lab goes on. Look around with: skein lab exec --name ${name} h1 -- bash`);
-      say(`or one command at a time:          skein lab exec --name ${name} h2 -- skein ps`);
-      say(`End it with:                       skein lab down --name ${name}`);
+      say(`The lab goes on. Look around with: ${self} lab exec --name ${name} h1 -- bash`);
+      say(`or one command at a time:          ${self} -H ${name}/h2 network ls`);
+      say(`End it with:                       ${self} lab down --name ${name}`);
     });
 }
 

@@ -5,6 +5,8 @@ import { print } from './session.ts';
 import { formatTable } from './table.ts';
 
 const defaultName = 'default';
+/** What people type to get here: from a clone nothing is installed. */
+export const self = import.meta.filename.endsWith('.ts') ? './skein' : 'skein';
 
 export function addLab(program: Command): void {
   const lab = program.command('lab').description('A cluster on this machine: hosts, an underlay, an etcd');
@@ -32,8 +34,8 @@ function addUp(lab: Command): void {
       const which = name === defaultName ? '' : ` --name ${name}`;
       const list = opened.hosts.map((host) => `${host.name} ${host.address}`).join(', ');
       print(`lab ${name}: ${list}; store ${opened.store}\n`);
-      print(`go on with: skein lab exec${which} h1 -- skein host ls\n`);
-      print(`end it with: skein lab down${which}\n`);
+      print(`go on with: ${self} lab exec${which} h1 -- skein host ls\n`);
+      print(`end it with: ${self} lab down${which}\n`);
     });
 }
 

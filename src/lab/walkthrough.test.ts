@@ -7,6 +7,8 @@ const page = `# A title
 Some text
 that goes on.
 
+> About the page.
+
 \`\`\`console
 h1# skein network create demo
 3d430f3338a2c3496e9edeccc880f0a7affa06522b4249497ef6c4cd6571eaa9
@@ -28,9 +30,9 @@ test('a page is headings, text, and commands with their output', () => {
       host: 'h1',
       command: 'skein network create demo',
       output: '3d430f3338a2c3496e9edeccc880f0a7affa06522b4249497ef6c4cd6571eaa9',
-      line: 7,
+      line: 9,
     },
-    { kind: 'command', host: 'h2', command: 'skein run \\\n  -- true', output: '', line: 9 },
+    { kind: 'command', host: 'h2', command: 'skein run \\\n  -- true', output: '', line: 11 },
   ]);
 });
 

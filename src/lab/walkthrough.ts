@@ -12,7 +12,8 @@ import { ParseError } from '../lib/errors.ts';
  *
  * A command line begins with the host's name, and goes on behind a `\`. What differs from run to run is compared for what
  * it is: ids for being the same one wherever they come again, also shortened and in commands; times, process ids and
- * interface indexes not at all. `…` stands for anything in a line, alone on a line for any lines.
+ * interface indexes not at all. `…` stands for anything in a line, alone on a line for any lines. A paragraph behind `>`
+ * speaks of the page itself and is no part of the walk.
  */
 export type Part =
   | { readonly kind: 'heading'; readonly text: string; readonly line: number }
@@ -42,13 +43,14 @@ export function parseWalkthrough(page: string): readonly Part[] {
   for (let i = 0; i < lines.length; i++) {
     const line = lines[i] ?? '';
     const block = /^```(\w*)$/.exec(line);
-    if (block || line.startsWith('#') || line.trim() === '') flush(i + 1);
+    if (block || /^[#>]/.test(line) || line.trim() === '') flush(i + 1);
     if (block) {
       const end = lines.indexOf('```', i + 1);
       if (end < 0) throw new ParseError(`line ${i + 1}: the block has no end`);
       if (block[1] === 'console') parts.push(...parseBlock(lines.slice(i + 1, end), i + 2));
       i = end;
-    } else if (line.startsWith('#')) parts.push({ kind: 'heading', text: line.replace(/^#+\s*/, ''), line: i + 1 });
+    } else if (line.startsWith('>')) continue;
+    else if (line.startsWith('#')) parts.push({ kind: 'heading', text: line.replace(/^#+\s*/, ''), line: i + 1 });
     else if (line.trim() !== '') text.push(line.trim());
   }
   flush(lines.length + 1);
