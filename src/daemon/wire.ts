@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir } from 'node:fs/promises';
+import { mkdir, stat } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -72,6 +72,7 @@ export async function openDaemon({ settings, log, sockets, stop }: DaemonInit): 
         epoch: identity.epoch,
         proposal: propose(chooseUnderlay(view, wishes).family, settings.dataPort),
         known,
+        place: await placeOf(view.bootId, stateDir),
         log,
       }),
     );
@@ -134,6 +135,12 @@ export async function openDaemon({ settings, log, sockets, stop }: DaemonInit): 
     await scope.close();
     throw error;
   }
+}
+
+/** This boot and this state directory, which the journal has locked: another daemon with the same is not running. */
+async function placeOf(bootId: string, stateDir: string): Promise<string> {
+  const { dev, ino } = await stat(join(stateDir, 'journal.db'), { bigint: true });
+  return `boot ${bootId}, file ${dev}:${ino}`;
 }
 
 /** The cluster that this host makes when its store has none. */

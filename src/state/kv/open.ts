@@ -34,7 +34,7 @@ export interface State {
   status(): StoreStatus;
   /** Records that cannot be read, the newest hundred. */
   skipped(): readonly SkippedRecord[];
-  /** The host counts as lost at once. May be called twice. */
+  /** The host counts as lost when its session ends. May be called twice. */
   close(): Promise<void>;
 }
 
@@ -53,6 +53,8 @@ interface OpenStateIn {
   /** The cluster that this host was in: with it, a store that is away does not keep the host from starting. */
   readonly known?: Cluster | undefined;
   readonly log: Log;
+  /** Where at most one daemon can run at a time; see `presence.ts`. */
+  readonly place?: string;
   /** Of the host's session, in milliseconds. */
   readonly ttl?: number;
 }
@@ -70,7 +72,7 @@ export async function openState({ url, defaultPath, ...options }: OpenState): Pr
 
 /** In a store that is open; it is closed with the state, and when opening the state fails. */
 export async function openStateIn(raw: Store, options: OpenStateIn): Promise<State> {
-  const { keys, host, epoch, proposal, known, log, ttl } = options;
+  const { keys, host, epoch, proposal, known, log, ttl, place } = options;
   const scope = new Scope();
   scope.defer(() => raw.close());
   try {
@@ -86,7 +88,11 @@ export async function openStateIn(raw: Store, options: OpenStateIn): Promise<Sta
     const skipped = new Skipped();
     const shared = { store, keys, skipped };
     const wait = found ? {} : { wait: 0 };
-    const presence = await openPresence({ ...shared, ...wait, log, host, epoch, ...(ttl !== undefined && { ttl }) });
+    const presence = await openPresence({
+      ...{ ...shared, ...wait, log, host, epoch },
+      ...(ttl !== undefined && { ttl }),
+      ...(place !== undefined && { place }),
+    });
     scope.defer(() => presence.close());
     const alive = openAlive({ store, keys, judges: presence.judges });
     scope.defer(() => alive.close());

@@ -30,10 +30,27 @@ for (const { name, skip, start } of storeKinds) {
       return item && parseAlive(JSON.parse(item.value), item.key);
     };
 
+    test('the key stays for the session when the daemon ends, and the next daemon of the place takes it without asking', async () => {
+      const place = 'boot 1, directory 7';
+      await (await openPresence({ ...options('again', 1), place })).close();
+      assert.equal((await record('again'))?.epoch, 1);
+      const began = performance.now();
+      const next = await openPresence({ ...options('again', 2), place });
+      assert.ok(performance.now() - began < 400, 'nobody is asked, who would be given 500 ms');
+      assert.equal((await record('again'))?.epoch, 2);
+      await next.leave();
+    });
+
+    test('a copy of a state directory is another place: the copy is refused', async () => {
+      const first = await openPresence({ ...options('copied', 1), place: 'boot 1, directory 7' });
+      await assert.rejects(openPresence({ ...options('copied', 1), place: 'boot 1, directory 8' }), /alive elsewhere/);
+      await first.leave();
+    });
+
     test('the key is there while the host is, and gone at once when it leaves', async () => {
       const presence = await openPresence(options('a', 3));
       assert.equal((await record('a'))?.epoch, 3);
-      await Promise.all([presence.close(), presence.close()]);
+      await Promise.all([presence.leave(), presence.leave()]);
       assert.equal(await record('a'), undefined);
       assert.equal(presence.ousted.aborted, false);
     });
@@ -50,7 +67,7 @@ for (const { name, skip, start } of storeKinds) {
       }
       assert.deepEqual(await record('twice'), before);
       assert.equal(first.ousted.aborted, false);
-      await first.close();
+      await first.leave();
     });
 
     test('of several started at once one lives', async () => {
@@ -58,7 +75,7 @@ for (const { name, skip, start } of storeKinds) {
       const living = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
       assert.equal(living.length, 1);
       for (const result of results) if (result.status === 'rejected') assert.equal(result.reason.kind, 'conflict');
-      await Promise.all(living.map((presence) => presence.close()));
+      await Promise.all(living.map((presence) => presence.leave()));
     });
 
     test('a host that was killed and starts again takes its place before the old session ends, and is never gone', async () => {

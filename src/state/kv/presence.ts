@@ -18,7 +18,8 @@ import type { Item, Session, Store } from './store.ts';
  * lives or was killed a moment ago, so it asks: it writes its own mark beside the other's. A living holder watches its
  * key and wipes the mark off at once; then the newcomer is refused. When nothing happens for `patience` the holder is
  * dead and the newcomer takes the key. So a restart after a crash does not wait for the session's end, and the key is
- * there all the while: nobody sees the host lost.
+ * there all the while: nobody sees the host lost. Where the former instance ran in the same `place`, of which there can be
+ * only one at a time, it is known to be dead and nobody is asked.
  */
 export interface Presence {
   /** True when own session has been fresh for one full TTL: only then is the absence of others a sign. */
@@ -26,6 +27,11 @@ export interface Presence {
   /** Aborts, with a Refusal as its reason, when another instance of the same identity has taken the place. */
   readonly ousted: AbortSignal;
   /** The host counts as lost at once. May be called twice. */
+  leave(): Promise<void>;
+  /**
+   * Stops renewing: the host counts as lost when its session ends, so that a daemon that is started again before keeps
+   * its containers' names. May be called twice.
+   */
   close(): Promise<void>;
 }
 
@@ -38,6 +44,11 @@ export interface OpenPresence {
   readonly epoch: number;
   /** Of the session, in milliseconds. */
   readonly ttl?: number;
+  /**
+   * Where this instance runs, if at most one can run there at a time: this boot of the machine and the state directory
+   * that it has locked. A copy of the directory is another place.
+   */
+  readonly place?: string;
   /** How long a living instance is given to answer, in milliseconds. */
   readonly patience?: number;
   /** How long opening waits for a store that is away, in milliseconds. */
@@ -50,6 +61,7 @@ const Alive = v.looseObject({
   since: Time,
   /** Of the process: two copies of one state directory have the same epoch. */
   instance: Instance,
+  place: v.optional(v.pipe(v.string(), v.maxLength(256))),
   asking: v.optional(Instance),
 });
 type Alive = v.InferOutput<typeof Alive>;
@@ -105,12 +117,16 @@ export async function openPresence(options: OpenPresence): Promise<Presence> {
       former = session;
       if (!closed.signal.aborted) await pause(delay(failures, { first: 100, most: 3_000 }), closed.signal);
     }
-    await former?.close().catch(() => undefined);
+    return former;
   };
   const running = run();
   const presence = {
     judges,
     ousted: ousted.signal,
+    async leave() {
+      closed.abort();
+      await (await running)?.close().catch(() => undefined);
+    },
     async close() {
       closed.abort();
       await running;
@@ -143,6 +159,7 @@ class Place {
       epoch: options.epoch,
       since: new Date().toISOString(),
       instance: randomBytes(8).toString('hex'),
+      ...(options.place === undefined ? {} : { place: options.place }),
     };
   }
 
@@ -151,7 +168,7 @@ class Place {
     while (!signal.aborted) {
       const [item] = (await this.#options.store.list(this.#key, { signal })).items;
       const there = item && this.#read(item);
-      if (!there || there.instance === this.#mine.instance) {
+      if (!there || there.instance === this.#mine.instance || this.#isPlaceOf(there)) {
         if (await this.#write(item?.revision, this.#mine, session)) return;
       } else if (await this.#ask(item, there, session, signal)) return;
     }
@@ -184,6 +201,10 @@ class Place {
     }
     if (signal.aborted || asked === undefined) return false;
     return await this.#write(asked, this.#mine, session);
+  }
+
+  #isPlaceOf({ place }: Alive): boolean {
+    return place !== undefined && place === this.#mine.place;
   }
 
   #read(item: Item): Alive | undefined {

@@ -45,7 +45,10 @@ async function startState(stores: StoreHarness): Promise<StateHarness> {
           for await (const judges of state.presence.judges.watch({ signal: late })) if (judges) return;
           throw new Error('the host may not judge after 10 s');
         },
-        close: () => state.close(),
+        async close() {
+          await state.presence.leave();
+          await state.close();
+        },
       };
       clients.add(client);
       return client;
