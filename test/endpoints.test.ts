@@ -113,7 +113,15 @@ async function openHost(name: string, data: string, storeUrl: string): Promise<T
       underlay: 4 as const,
     };
     const url = parseStoreUrl(storeUrl);
-    const state = await openState({ url, defaultPath: `${home}-store.db`, host: id, epoch, proposal, log: silent });
+    const state = await openState({
+      url,
+      defaultPath: `${home}-store.db`,
+      host: id,
+      epoch,
+      proposal,
+      place: home,
+      log: silent,
+    });
     life.defer(() => state.close());
     const self: Host = {
       id,
@@ -282,6 +290,25 @@ describe('endpoints of two hosts on one etcd', {
     assert.ok(!held.some((other) => other.item === item), `${item} was given back`);
   });
 
+  it('gives back at the start what stands under its id in the store and in no journal', async () => {
+    const { id } = h1.networks.find('demo');
+    const [sandbox] = h1.endpoints.sandboxes();
+    const known = sandbox?.endpoints.get(id)?.endpoint;
+    assert.ok(known);
+    const stray = { ...known, id: randomBytes(32).toString('hex'), name: 'late', addresses: ['10.0.0.77/24'] };
+    const pool = { kind: 'addresses', network: id, range: '10.0.0.0/24', reserved: ['10.0.0.1'] } as const;
+    await h1.state.allocator.take(pool, { host: known.host, id: stray.id, name: 'late' }, '10.0.0.77');
+    await h1.state.claims.claim({ kind: 'endpoints', network: id }, 'late', { id: stray.id, host: known.host });
+    await h1.state.registry.publish({ kind: 'endpoint', endpoint: stray });
+    await h1.die();
+    await h1.start();
+    const names = async () => (await h2.state.registry.list({ kind: 'endpoints', network: id })).length;
+    await eventually(async () => (await names()) === 2);
+    await eventually(async () => !(await h2.state.allocator.held(pool)).some(({ item }) => item === '10.0.0.77'));
+    assert.equal(await h2.state.claims.holder({ kind: 'endpoints', network: id }, 'late'), undefined);
+    assert.equal((await h2.state.claims.holder({ kind: 'endpoints', network: id }, 'test1'))?.host, known.host);
+  });
+
   it('takes the network out of the kernel with its last endpoint, and the network goes', async () => {
     for (const { id } of h1.endpoints.sandboxes()) await h1.endpoints.closeSandbox(id);
     assert.deepEqual(h1.kernel.kinds(), { underlay: 1, peer: 1, gateway: 1 });
@@ -321,9 +348,9 @@ describe('endpoints of two hosts on one etcd', {
   });
 });
 
-async function eventually(check: () => boolean): Promise<void> {
+async function eventually(check: () => boolean | Promise<boolean>): Promise<void> {
   const deadline = Date.now() + 5_000;
-  while (!check()) {
+  while (!(await check())) {
     assert.ok(Date.now() < deadline, 'it did not happen within 5 s');
     await new Promise((resolve) => setTimeout(resolve, 10));
   }

@@ -12,7 +12,7 @@ import type { ConnectRequest } from './endpoints.ts';
 import type { Place } from './sandbox-record.ts';
 
 export interface HoldingsNeeds {
-  readonly registry: Pick<Registry, 'publish' | 'withdraw'>;
+  readonly registry: Pick<Registry, 'publish' | 'withdraw' | 'list'>;
   readonly allocator: Allocator;
   readonly claims: Claims;
   readonly hosts: Pick<Hosts, 'self' | 'get'>;
@@ -29,6 +29,8 @@ export interface Holdings {
    * in use do not rest. May repeat. @throws Refusal 'unavailable'
    */
   release(place: Place, network: Network | undefined, options: { unused: boolean }): Promise<void>;
+  /** What this host holds on a network under ids that are not known here. @throws Refusal 'unavailable' */
+  strays(network: Network, isKnown: (id: string) => boolean): Promise<readonly Place[]>;
 }
 
 export interface At {
@@ -118,6 +120,26 @@ export function openHoldings({ registry, allocator, claims, hosts, now }: Holdin
     ]);
   }
 
+  async function strays(network: Network, isKnown: (id: string) => boolean): Promise<readonly Place[]> {
+    const [entries, ...held] = await settle([
+      registry.list({ kind: 'endpoints', network: network.id }),
+      ...network.subnets.map((subnet) => allocator.held(addressPool(network, subnet))),
+    ]);
+    const published = entries.flatMap(({ record }) => (record.kind === 'endpoint' ? [record.endpoint] : []));
+    const owners = [
+      ...published.filter(({ host }) => host === hosts.self.id),
+      ...held
+        .flat()
+        .map(({ owner }) => owner)
+        .filter(({ host }) => host === hosts.self.id),
+    ];
+    const strange = new Map(owners.filter(({ id }) => !isKnown(id)).map(({ id, name }) => [id, name]));
+    return [...strange].map(([id, name]) => ({
+      ...{ id, name, network: network.id },
+      ...{ interface: 'eth0', port: 'veth0', state: 'leaving' },
+    }));
+  }
+
   async function itemsOf(
     place: Place,
     pool: ReturnType<typeof addressPool>,
@@ -132,5 +154,5 @@ export function openHoldings({ registry, allocator, claims, hosts, now }: Holdin
     return (await allocator.held(pool)).filter(({ owner }) => owner.id === place.id).map(({ item }) => item);
   }
 
-  return { take, release, publish: (endpoint) => registry.publish({ kind: 'endpoint', endpoint }) };
+  return { take, release, strays, publish: (endpoint) => registry.publish({ kind: 'endpoint', endpoint }) };
 }

@@ -65,6 +65,7 @@ export async function openEndpoints(needs: EndpointsNeeds, init: EndpointsInit):
   }
   const seen = hosts.list();
   await takeUp();
+  const swept = sweep();
   const peers = followPeers(
     { hosts, log, change: (change) => dataplane.change(change) },
     {
@@ -112,6 +113,28 @@ export async function openEndpoints(needs: EndpointsNeeds, init: EndpointsInit):
       networks.list().some(({ id }) => id === place.network) ? place : leaving(place),
     );
     sandboxes.set(record.id, { ...record, places });
+  }
+
+  /**
+   * Once, after the start: what stands in the store under this host's id and is in no journal is given back. A commit that
+   * was cut off may have landed after it was given up.
+   */
+  async function sweep(): Promise<void> {
+    for (const network of networks.list()) {
+      try {
+        for (const place of await holdings.strays(network, (id) => isKnown(id))) {
+          await holdings.release(place, network, { unused: false });
+          log.info('what no sandbox has was given back', { network: network.id, endpoint: place.id, name: place.name });
+        }
+      } catch (error) {
+        log.warn('the store was not swept; the next start does it', { network: network.id, error });
+      }
+      if (stop.signal.aborted) return;
+    }
+  }
+
+  function isKnown(endpoint: string): boolean {
+    return [...sandboxes.values()].some(({ places }) => places.some(({ id }) => id === endpoint));
   }
 
   /** After a start: a sandbox of another boot is gone, with all its places; what was begun is undone. */
@@ -421,6 +444,7 @@ export async function openEndpoints(needs: EndpointsNeeds, init: EndpointsInit):
     gateway: () => exits.addresses,
     close: async () => {
       stop.abort();
+      await swept;
       await peers.catch(() => undefined);
       await overlays.close();
     },
