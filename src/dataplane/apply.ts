@@ -1,12 +1,11 @@
-import { KernelError } from '../kernel/kernel-error.ts';
 import { sysctls } from '../kernel/sysctl.ts';
-import { applyEntries, isEntry } from './entries.ts';
+import { applyEntries, type Entry, isEntry } from './entries.ts';
 import type { HostSettings } from './host-settings.ts';
 import { LinkWork } from './link-work.ts';
-import { ruleCommands } from './nft.ts';
-import { HOST, isNetworkNamespace, type Sysctl } from './objects.ts';
+import { isRule, type RuleObject, ruleCommands } from './nft.ts';
+import { HOST, isNetworkNamespace, type KernelObject, type Sysctl } from './objects.ts';
 import type { Places } from './places.ts';
-import { formatStep, type Step, stage } from './plan.ts';
+import { type Step, stage } from './plan.ts';
 
 /** Works steps off, in order. */
 export class Applier {
@@ -28,20 +27,20 @@ export class Applier {
     for (const batch of batchesOf(steps)) {
       const [first] = batch;
       if (first === undefined) continue;
-      const { namespace } = first.object;
-      if (isRule(first)) {
+      const { object } = first;
+      const { namespace } = object;
+      if (isRule(object)) {
         this.#places.nft(namespace).run(`set the rules of namespace ${namespace}`, ruleCommands(batch));
         batch.forEach(done);
-      } else if (isEntry(first.object)) applyEntries(this.#places, batch, done);
+      } else if (isEntry(object)) applyEntries(this.#places, batch, done);
       else {
-        this.#single(first, leaving);
+        this.#single(first, object, leaving);
         done(first);
       }
     }
   }
 
-  #single(step: Step, leaving: ReadonlySet<string>): void {
-    const { object } = step;
+  #single(step: Step, object: Exclude<KernelObject, RuleObject | Entry>, leaving: ReadonlySet<string>): void {
     switch (object.kind) {
       case 'netns':
         if (step.do === 'remove') this.#removeNetns(object.name);
@@ -56,8 +55,6 @@ export class Applier {
       case 'stray':
         this.links.apply({ ...step, object }, leaving);
         break;
-      default:
-        throw new KernelError(formatStep(step), 'EOPNOTSUPP');
     }
   }
 
@@ -90,13 +87,9 @@ function batchesOf(steps: readonly Step[]): Step[][] {
       first !== undefined &&
       stage(first) === stage(step) &&
       first.object.namespace === step.object.namespace &&
-      ((isEntry(first.object) && isEntry(step.object)) || (isRule(first) && isRule(step)));
+      ((isEntry(first.object) && isEntry(step.object)) || (isRule(first.object) && isRule(step.object)));
     if (batch && together) batch.push(step);
     else batches.push([step]);
   }
   return batches;
-}
-
-function isRule({ object }: Step): boolean {
-  return object.kind.startsWith('nft-');
 }

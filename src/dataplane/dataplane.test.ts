@@ -80,6 +80,10 @@ for (const [family, { one, two, length, mtu }] of Object.entries(underlays)) {
       assert.match(a.sh('ls /run/skein/netns'), /a00000000001/);
     });
 
+    test('a host that forwards goes on listening to router advertisements, where it did', () => {
+      assert.equal(a.sh('sysctl -n net.ipv6.conf.all.forwarding net.ipv6.conf.u0.accept_ra'), '1\n2\n');
+    });
+
     test('the kernel holds exactly what was asked for: setting it again takes no step', async () => {
       assert.deepEqual(await a.set(withMtu(piecesFor(h1, [h2]))), { steps: [] });
       assert.deepEqual(await a.dataplane.repair(), { steps: [] });
@@ -99,7 +103,8 @@ for (const [family, { one, two, length, mtu }] of Object.entries(underlays)) {
         '',
       );
       assert.doesNotMatch(a.sh('ip -o link'), /skein|veth|vxlan|dead/);
-      assert.equal(a.sh('sysctl -n net.ipv4.ip_forward net.ipv6.conf.all.forwarding'), '0\n0\n');
+      const settings = 'net.ipv4.ip_forward net.ipv6.conf.all.forwarding net.ipv6.conf.u0.accept_ra';
+      assert.equal(a.sh(`sysctl -n ${settings}; ls /run/state`), '0\n0\n1\n');
       assert.equal(await a.dataplane.look().then(({ interfaces }) => interfaces.length), 2);
     });
 

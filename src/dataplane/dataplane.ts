@@ -4,6 +4,10 @@
  * Every piece stands for a set of kernel objects (namespaces, links, addresses, routes, neighbours, FDB entries, sysctls,
  * nftables chains and elements), found by a pure function. One pure diff between those and the kernel's own dump finds
  * the steps: the same for first set-up, a change, repair and restart. A change costs what it touches, not what is there.
+ *
+ * Pieces may come in any order: one whose network, sandbox, underlay or gateway bridge is missing stands for nothing until
+ * it comes. When two ask for one entry (an endpoint's old and new place), the later one has it. What someone takes away in
+ * the host's or a network's namespace is put back within a second, and logged; `repair` finds everything else.
  */
 export interface Dataplane {
   /** Makes the kernel hold exactly these pieces: reads what is there, and adds, changes and removes. May repeat. @throws KernelError */

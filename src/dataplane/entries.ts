@@ -9,7 +9,10 @@ import type { Places } from './places.ts';
 import { formatStep, type Step } from './plan.ts';
 
 /** Objects that take one message each: what there is of them in a namespace is sent together. */
-type Entry = Extract<KernelObject, { kind: 'address' | 'neighbour' | 'vxlan-fdb' | 'bridge-fdb' | 'up' | 'route' }>;
+export type Entry = Extract<
+  KernelObject,
+  { kind: 'address' | 'neighbour' | 'vxlan-fdb' | 'bridge-fdb' | 'up' | 'route' }
+>;
 
 export function isEntry(object: KernelObject): object is Entry {
   return ['address', 'neighbour', 'vxlan-fdb', 'bridge-fdb', 'up', 'route'].includes(object.kind);

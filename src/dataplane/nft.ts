@@ -91,17 +91,28 @@ export const nft = {
   },
 } as const;
 
-/** The commands of one transaction, in an order in which what is used exists. Repeating them does no harm. */
+export type RuleObject = NftTable | NftSet | NftElement | NftChain;
+
+export function isRule(object: KernelObject): object is RuleObject {
+  return object.kind.startsWith('nft-');
+}
+
+/** The commands of one transaction, in an order in which what is used exists. */
 export function ruleCommands(steps: readonly Step[]): readonly string[] {
-  const order = ['nft-element', 'nft-chain', 'nft-set', 'nft-table'];
-  const rank = ({ object }: Step) => order.indexOf(object.kind);
-  const removals = steps.filter((step) => step.do === 'remove').toSorted((a, b) => rank(a) - rank(b));
-  const additions = steps.filter((step) => step.do !== 'remove').toSorted((a, b) => rank(b) - rank(a));
-  return [...removals.flatMap(({ object }) => removal(object)), ...additions.flatMap(addition)];
+  const order: readonly RuleObject['kind'][] = ['nft-element', 'nft-chain', 'nft-set', 'nft-table'];
+  const rules = steps.flatMap(({ do: what, object }) => (isRule(object) ? [{ what, object }] : []));
+  const inOrder = rules.toSorted((a, b) => order.indexOf(a.object.kind) - order.indexOf(b.object.kind));
+  const [gone = [], wanted = []] = [true, false].map((remove) =>
+    inOrder.filter((r) => (r.what === 'remove') === remove),
+  );
+  return [
+    ...gone.flatMap(({ object }) => removal(object)),
+    ...wanted.toReversed().flatMap(({ what, object }) => addition(object, what === 'add')),
+  ];
 }
 
 /** nft refuses to delete what is not there, and with it the whole transaction: so it is added first. */
-function removal(object: KernelObject): string[] {
+function removal(object: RuleObject): string[] {
   switch (object.kind) {
     case 'nft-table':
       return [`add table ${object.family} ${object.table}`, `delete table ${object.family} ${object.table}`];
@@ -113,8 +124,6 @@ function removal(object: KernelObject): string[] {
     }
     case 'nft-chain':
       return noChain(object);
-    default:
-      return [];
   }
 }
 
@@ -123,7 +132,7 @@ function noChain({ family, table, chain }: NftChain): string[] {
   return [`add ${name}`, `flush ${name}`, `delete ${name}`];
 }
 
-function addition({ do: what, object }: Step): string[] {
+function addition(object: RuleObject, isNew: boolean): string[] {
   switch (object.kind) {
     case 'nft-table':
       return [`add table ${object.family} ${object.table}`];
@@ -140,9 +149,7 @@ function addition({ do: what, object }: Step): string[] {
         : '';
       const rules = object.rules.map((rule) => `add rule ${name} ${rule} comment "${ruleHash(rule)}"`);
       // One that is new must be new: `create` refuses where `add` would append to what is there.
-      return [...(what === 'add' ? [] : noChain(object)), `create chain ${name}${base}`, ...rules];
+      return [...(isNew ? [] : noChain(object)), `create chain ${name}${base}`, ...rules];
     }
-    default:
-      return [];
   }
 }

@@ -1,4 +1,4 @@
-import { closeSync, lstatSync, mkdirSync, readdirSync, rmSync, symlinkSync } from 'node:fs';
+import { closeSync, lstatSync, mkdirSync, readdirSync, readlinkSync, rmSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { KernelError } from '../kernel/kernel-error.ts';
 import {
@@ -16,9 +16,9 @@ import { links } from '../kernel/route/links.ts';
 import type { Syscalls } from '../kernel/syscall.ts';
 import { Refusal } from '../lib/errors.ts';
 import type { Identity } from './dataplane.ts';
-import { HOST } from './objects.ts';
+import { HOST, isNetworkNamespace } from './objects.ts';
 
-/** Open namespaces are bounded by descriptors, nftables contexts by their 130 kB. */
+/** Sandboxes are kept open only so many at a time; nftables contexts cost 130 kB each. */
 const MAX_OPEN = 256;
 const MAX_NFT = 8;
 
@@ -90,11 +90,6 @@ export class Places {
     return undefined;
   }
 
-  /** Namespaces that are open. */
-  names(): readonly string[] {
-    return [...this.#open.keys()];
-  }
-
   forgetIndex(namespace: string, link: string): void {
     this.#open.get(namespace)?.indexes.delete(link);
   }
@@ -104,8 +99,15 @@ export class Places {
     const pins = new Map<string, string>();
     for (const name of readdirSync(this.#directory)) {
       const inode = pinnedInode(this.#path(name));
-      if (inode !== undefined) pins.set(name, inode);
-      if (inode !== undefined) this.#link(name);
+      // What a crash left between making the file and mounting on it.
+      if (inode === undefined) rmSync(this.#path(name), { force: true });
+      else {
+        pins.set(name, inode);
+        this.#link(name);
+      }
+    }
+    for (const name of readdirSync(this.#ipNetns)) {
+      if (!pins.has(name) && this.#isOurLink(name)) rmSync(join(this.#ipNetns, name), { force: true });
     }
     for (const [name, place] of this.#open) {
       if (name !== HOST && inodeOf(place.fd) !== pins.get(name)) this.#close(name);
@@ -182,7 +184,7 @@ export class Places {
   #openPlace(namespace: string): Place {
     for (const name of this.#open.keys()) {
       if (this.#open.size < MAX_OPEN) break;
-      if (name !== HOST) this.#close(name);
+      if (name !== HOST && !isNetworkNamespace(name)) this.#close(name);
     }
     const path = namespace === HOST ? '/proc/thread-self/ns/net' : this.#path(namespace);
     return { fd: openNamespace(path), indexes: new Map() };
@@ -204,7 +206,9 @@ export class Places {
   }
 
   #isOurLink(namespace: string): boolean {
-    return lstatSync(join(this.#ipNetns, namespace), { throwIfNoEntry: false })?.isSymbolicLink() ?? false;
+    const link = join(this.#ipNetns, namespace);
+    const isLink = lstatSync(link, { throwIfNoEntry: false })?.isSymbolicLink() ?? false;
+    return isLink && readlinkSync(link) === this.#path(namespace);
   }
 }
 

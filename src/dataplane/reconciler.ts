@@ -7,7 +7,7 @@ import { type Change, keyOf, type Piece } from './dataplane.ts';
 import { dump } from './dump.ts';
 import { HostSettings } from './host-settings.ts';
 import { ObjectMap } from './object-map.ts';
-import { formatObject, idOf, isNetworkNamespace, type KernelObject, netnsId, type ObjectId } from './objects.ts';
+import { formatObject, idOf, isNetworkNamespace, type KernelObject, type ObjectId } from './objects.ts';
 import { Pieces } from './pieces.ts';
 import { Places } from './places.ts';
 import { formatStep, plan, type Step } from './plan.ts';
@@ -33,6 +33,7 @@ export class Reconciler {
   readonly #applier: Applier;
   readonly #log: Log;
   #actual = new ObjectMap();
+  readonly #networks = new Set<string>();
 
   constructor(sys: Syscalls, { run, ipNetns, state, log }: ReconcilerOptions) {
     this.places = new Places(sys, { directory: `${run}/netns`, ipNetns });
@@ -86,11 +87,8 @@ export class Reconciler {
   }
 
   /** Namespaces of networks that are there. */
-  networks(): readonly string[] {
-    return this.places
-      .names()
-      .filter(isNetworkNamespace)
-      .filter((name) => this.has(netnsId(name)));
+  get networks(): ReadonlySet<string> {
+    return this.#networks;
   }
 
   /** Whether links wait to be deleted. */
@@ -136,11 +134,20 @@ export class Reconciler {
 
   #apply(steps: readonly Step[], done: (step: Step) => void = () => {}): void {
     this.#applier.apply(steps, (step) => {
-      if (step.do === 'remove')
-        for (const object of this.#actual.tree(idOf(step.object))) this.#actual.delete(idOf(object));
-      else this.#actual.set(step.object);
+      if (step.do !== 'remove') this.#hold(step.object);
+      else for (const object of this.#actual.tree(idOf(step.object))) this.#release(object);
       done(step);
     });
+  }
+
+  #hold(object: KernelObject): void {
+    this.#actual.set(object);
+    if (object.kind === 'netns' && isNetworkNamespace(object.name)) this.#networks.add(object.name);
+  }
+
+  #release(object: KernelObject): void {
+    this.#actual.delete(idOf(object));
+    if (object.kind === 'netns') this.#networks.delete(object.name);
   }
 
   #read(): void {
@@ -150,8 +157,9 @@ export class Reconciler {
       if (object) desired.set(id, object);
     }
     this.#actual = new ObjectMap();
+    this.#networks.clear();
     const foundDead = (namespace: string) => this.#applier.links.foundDead(namespace);
     const changed = this.#settings.paths();
-    for (const object of dump({ places: this.places, desired, changed, foundDead })) this.#actual.set(object);
+    for (const object of dump({ places: this.places, desired, changed, foundDead })) this.#hold(object);
   }
 }

@@ -18,12 +18,14 @@ export interface Ipv4Options {
   /** In bytes, a multiple of 8. */
   readonly fragmentOffset?: number;
   readonly moreFragments?: boolean;
+  /** Fragments of one packet have the same. */
+  readonly id?: number;
 }
 
 export function ipv4(from: string, to: string, protocol: number, payload: Buffer, options: Ipv4Options = {}): Buffer {
-  const { fragmentOffset = 0, moreFragments = false } = options;
+  const { fragmentOffset = 0, moreFragments = false, id = 0 } = options;
   const header = Buffer.concat([
-    ...[Buffer.of(0x45, 0), u16(20 + payload.length), u16(0x4242)],
+    ...[Buffer.of(0x45, 0), u16(20 + payload.length), u16(id)],
     u16(fragmentOffset / 8 + (moreFragments ? 0x2000 : 0)),
     ...[Buffer.of(64, protocol), u16(0), addressBytes(from), addressBytes(to)],
   ]);
@@ -41,14 +43,27 @@ export function udp(from: number, to: number, payload: Buffer): Buffer {
   return Buffer.concat([u16(from), u16(to), u16(8 + payload.length), u16(0), payload]);
 }
 
+/** Over IPv6, where the checksum must be right. */
+export function udp6(ends: { from: string; to: string }, from: number, to: number, payload: Buffer): Buffer {
+  const datagram = udp(from, to, payload);
+  const pseudo = [addressBytes(ends.from), addressBytes(ends.to), u32(datagram.length), u32(17)];
+  const padding = Buffer.alloc(datagram.length % 2);
+  datagram.writeUInt16BE(checksum(Buffer.concat([...pseudo, datagram, padding])), 6);
+  return datagram;
+}
+
+/** The fragment header of IPv6 with what follows. */
+export function fragment6(next: number, options: Required<Ipv4Options>, payload: Buffer): Buffer {
+  const { fragmentOffset, moreFragments, id } = options;
+  return Buffer.concat([Buffer.of(next, 0), u16(fragmentOffset | (moreFragments ? 1 : 0)), u32(id), payload]);
+}
+
 export function icmpv6(type: number, body: Buffer): Buffer {
   return Buffer.concat([Buffer.of(type, 0, 0, 0), body]);
 }
 
 export function vxlan(vni: number, frame: Buffer): Buffer {
-  const word = Buffer.alloc(4);
-  word.writeUInt32BE(vni * 256);
-  return Buffer.concat([Buffer.of(8, 0, 0, 0), word, frame]);
+  return Buffer.concat([Buffer.of(8, 0, 0, 0), u32(vni * 256), frame]);
 }
 
 export function addressBytes(text: string): Buffer {
@@ -62,6 +77,12 @@ function macBytes(text: string): Buffer {
 
 function u16(value: number): Buffer {
   return Buffer.of(value >> 8, value & 0xff);
+}
+
+function u32(value: number): Buffer {
+  const bytes = Buffer.alloc(4);
+  bytes.writeUInt32BE(value);
+  return bytes;
 }
 
 function checksum(header: Buffer): number {

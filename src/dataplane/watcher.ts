@@ -111,7 +111,7 @@ export class Watcher {
 
   /** Namespaces come and go with networks. */
   #follow(): void {
-    const wanted = new Set([HOST, ...this.#reconciler.networks()]);
+    const wanted = new Set([HOST, ...this.#reconciler.networks]);
     for (const namespace of [...this.#watches.keys()]) if (!wanted.has(namespace)) this.#stop(namespace);
     for (const namespace of wanted) {
       if (this.#watches.has(namespace)) continue;

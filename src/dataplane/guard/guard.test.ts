@@ -1,150 +1,205 @@
 import assert from 'node:assert/strict';
+import { randomInt } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
-import { exitOf, network, piecesFor, portOf, sandboxOf } from '../sample.ts';
+import { network, piecesFor, portOf, sandboxOf } from '../sample.ts';
 import { isRoot, Testbed, type TestHost } from '../testbed.ts';
-import { ethernet, ipv4, udp, vxlan } from '../testbed-frames.ts';
+import { addressBytes, ethernet, fragment6, ipv4, ipv6, udp, udp6, vxlan } from '../testbed-frames.ts';
 
-const h1 = { number: 1, data: '10.9.0.1' };
-const h2 = { number: 2, data: '10.9.0.2' };
-const other = '10.9.0.101';
-const stranger = '10.9.0.3';
-const victim = portOf(h1);
 const UDP = 17;
-const IP = 0x0800;
+const FRAGMENT = 44;
+const [IP, IP6] = [0x0800, 0x86dd];
 
-/** A frame for the victim, as one of the network's own, and the same in VXLAN. */
-const inner = ethernet(victim.mac, portOf(h2).mac, IP, ipv4('10.0.0.66', '10.0.0.11', UDP, udp(1, 2, Buffer.alloc(8))));
-const forged = vxlan(network.vni, inner);
+/** What differs by the family underneath. `packets` makes the packets of one VXLAN datagram, in fragments if asked for. */
+const families = {
+  IPv4: {
+    addresses: { one: '10.9.0.1', two: '10.9.0.2', other: '10.9.0.101', stranger: '10.9.0.3' },
+    ...{ length: 24, table: 'ip skein', socket: 'udp4', foreign: '192.168.9.', inside: '172.18.0.2' },
+    ethertype: IP,
+    packets(from: string, to: string, payload: Buffer, cut?: number): Buffer[] {
+      const whole = udp(4789, 4789, payload);
+      if (cut === undefined) return [ipv4(from, to, UDP, whole)];
+      const id = randomInt(1 << 16);
+      return [
+        ipv4(from, to, UDP, whole.subarray(0, cut), { id, moreFragments: true }),
+        ipv4(from, to, UDP, whole.subarray(cut), { id, fragmentOffset: cut }),
+      ];
+    },
+  },
+  IPv6: {
+    addresses: { one: 'fd99::1', two: 'fd99::2', other: 'fd99::101', stranger: 'fd99::3' },
+    ...{ length: 64, table: 'ip6 skein', socket: 'udp6', foreign: '192.168.9.', inside: 'fd18::2' },
+    ethertype: IP6,
+    packets(from: string, to: string, payload: Buffer, cut?: number): Buffer[] {
+      const whole = udp6({ from, to }, 4789, 4789, payload);
+      if (cut === undefined) return [ipv6(from, to, UDP, whole, 64)];
+      const id = randomInt(1 << 16);
+      const [first, rest] = [
+        { id, fragmentOffset: 0, moreFragments: true },
+        { id, fragmentOffset: cut, moreFragments: false },
+      ];
+      return [
+        ipv6(from, to, FRAGMENT, fragment6(UDP, first, whole.subarray(0, cut)), 64),
+        ipv6(from, to, FRAGMENT, fragment6(UDP, rest, whole.subarray(cut)), 64),
+      ];
+    },
+  },
+};
 
-describe('the guard', { skip: !isRoot && 'needs root' }, () => {
-  let testbed: Testbed;
-  let a: TestHost;
-  let b: TestHost;
-  let c: TestHost;
-  const target = sandboxOf(h1);
-  const script = new URL('../testbed-send.ts', import.meta.url).pathname;
+for (const [family, of] of Object.entries(families)) {
+  describe(`the guard over ${family}`, { skip: !isRoot && 'needs root' }, () => {
+    const { one, two, other, stranger } = of.addresses;
+    const h1 = { number: 1, data: one };
+    const h2 = { number: 2, data: two };
+    const victim = portOf(h1);
+    /** A frame for the victim, as one of the network's own, and the same in VXLAN. */
+    const inner = ethernet(
+      victim.mac,
+      portOf(h2).mac,
+      IP,
+      ipv4('10.0.0.66', '10.0.0.11', UDP, udp(1, 2, Buffer.alloc(8))),
+    );
+    const forged = vxlan(network.vni, inner);
+    let testbed: Testbed;
+    let a: TestHost;
+    let b: TestHost;
+    let c: TestHost;
+    const target = sandboxOf(h1);
+    const script = new URL('../testbed-send.ts', import.meta.url).pathname;
 
-  const say = (to: string) =>
-    `${process.execPath} -e "const s = require('dgram').createSocket('udp4'); s.send(Buffer.from('${forged.toString('hex')}', 'hex'), 4789, '${to}', () => s.close())"`;
-  const macOf = (host: TestHost, device: string) =>
-    /ether (\S+)/.exec(host.sh(`ip link show dev ${device}`))?.[1] ?? '';
-  const watch = () =>
-    a.in(
-      target,
-      `nft 'add table netdev probe; delete table netdev probe; add table netdev probe;
+    const say = (to: string) =>
+      `${process.execPath} -e "const s = require('dgram').createSocket('${of.socket}'); s.send(Buffer.from('${forged.toString('hex')}', 'hex'), 4789, '${to}', () => s.close())"`;
+    const macOf = (host: TestHost, device: string) =>
+      /ether (\S+)/.exec(host.sh(`ip link show dev ${device}`))?.[1] ?? '';
+    /** Sends packets to an interface of host `a`, `u0` unless said, in a namespace of the sender's if one is said. */
+    const sendRaw = (
+      from: TestHost,
+      device: string,
+      mac: string,
+      packets: readonly Buffer[],
+      to = 'u0',
+      namespace?: string,
+    ) => {
+      const frames = packets.map((packet) => ethernet(macOf(a, to), mac, of.ethertype, packet).toString('hex'));
+      const command = `${process.execPath} ${script} ${device} ${frames.join(' ')}`;
+      if (namespace === undefined) from.sh(command);
+      else from.in(namespace, command);
+    };
+    const watch = () =>
+      a.in(
+        target,
+        `nft 'add table netdev probe; delete table netdev probe; add table netdev probe;
         add chain netdev probe in { type filter hook ingress device "eth0" priority -500; };
         add rule netdev probe in ip saddr 10.0.0.66 counter'`,
-    );
-  const seen = () => Number(/packets (\d+)/.exec(a.in(target, 'nft list table netdev probe'))?.[1]);
-  const fence = () => b.in(sandboxOf(h2), 'ping -c1 -W2 10.0.0.11');
+      );
+    const seen = () => Number(/packets (\d+)/.exec(a.in(target, 'nft list table netdev probe'))?.[1]);
+    const fence = () => b.in(sandboxOf(h2), 'ping -c1 -W2 10.0.0.11');
 
-  /** Who else may try: each would succeed if it were not for the guards of the hosts that are named. */
-  const attacks: Record<string, { guards: () => readonly TestHost[]; run: () => void }> = {
-    'a host that is no peer': { guards: () => [a], run: () => c.sh(say(h1.data)) },
-    'a process of this host': { guards: () => [a], run: () => a.sh(say(h1.data)) },
-    "a process of a peer's": { guards: () => [b], run: () => b.sh(say(h1.data)) },
-    "a container of a peer's, relayed and masqueraded": {
-      guards: () => [b],
-      run: () => b.in(sandboxOf(h2), say(h1.data)),
-    },
-    "a container of a peer's, to another address of this host": {
-      guards: () => [a, b],
-      run: () => b.in(sandboxOf(h2), say(other)),
-    },
-    'a peer, to another address than the data address': {
-      guards: () => [a],
-      run: () => {
-        const packet = ipv4(h2.data, other, UDP, udp(4789, 4789, forged));
-        const frame = ethernet(macOf(a, 'u0'), macOf(b, 'u0'), IP, packet);
-        b.sh(`${process.execPath} ${script} u0 ${frame.toString('hex')}`);
+    /** Who else may try: each would succeed if it were not for the guards of the hosts that are named. */
+    const attacks: Record<string, { guards: () => readonly TestHost[]; run: () => void }> = {
+      'a host that is no peer': { guards: () => [a], run: () => c.sh(say(h1.data)) },
+      'a process of this host': { guards: () => [a], run: () => a.sh(say(h1.data)) },
+      "a process of a peer's": { guards: () => [b], run: () => b.sh(say(h1.data)) },
+      "a container of a peer's, relayed and masqueraded": {
+        guards: () => [b],
+        run: () => b.in(sandboxOf(h2), say(h1.data)),
       },
-    },
-    'a neighbour of this host that pretends to be a peer, on an interface that does not lead there': {
-      guards: () => [a],
-      run: () => {
-        const packet = ipv4(h2.data, h1.data, UDP, udp(4789, 4789, forged));
-        const frame = ethernet(macOf(a, 'd0'), '02:00:00:00:00:77', IP, packet);
-        a.in('neighbour', `${process.execPath} ${script} d1 ${frame.toString('hex')}`);
+      "a container of a peer's, to another address of this host": {
+        guards: () => [a, b],
+        run: () => b.in(sandboxOf(h2), say(other)),
       },
-    },
-    'a host that is no peer, in fragments': {
-      guards: () => [a],
-      run: () => {
-        const whole = udp(4789, 4789, forged);
-        const pieces = [
-          ipv4(stranger, h1.data, UDP, whole.subarray(0, 8), { moreFragments: true }),
-          ipv4(stranger, h1.data, UDP, whole.subarray(8), { fragmentOffset: 8 }),
-        ];
-        const frames = pieces.map((p) => ethernet(macOf(a, 'u0'), macOf(c, 'u0'), IP, p).toString('hex'));
-        c.sh(`${process.execPath} ${script} u0 ${frames.join(' ')}`);
+      'a peer, to another address than the data address': {
+        guards: () => [a],
+        run: () => sendRaw(b, 'u0', macOf(b, 'u0'), of.packets(two, other, forged)),
       },
-    },
-  };
+      'a neighbour of this host that pretends to be a peer, on an interface that does not lead there': {
+        guards: () => [a],
+        run: () => sendRaw(a, 'd1', '02:00:00:00:00:77', of.packets(two, one, forged), 'd0', 'neighbour'),
+      },
+      'a host that is no peer, in fragments of which the first shows no VNI': {
+        guards: () => [a],
+        run: () => sendRaw(c, 'u0', macOf(c, 'u0'), of.packets(stranger, one, forged, 8)),
+      },
+      'a host that is no peer, in fragments of which the first shows the VNI': {
+        guards: () => [a],
+        run: () => sendRaw(c, 'u0', macOf(c, 'u0'), of.packets(stranger, one, forged, 24)),
+      },
+    };
 
-  before(async () => {
-    testbed = await Testbed.open();
-    a = await testbed.host(`${h1.data}/24`, `${other}/24`);
-    b = await testbed.host(`${h2.data}/24`);
-    c = await testbed.host(`${stranger}/24`);
-    a.sh(`ip netns add neighbour; ip link add d0 type veth peer name d1 netns neighbour; ip link set d0 up
+    before(async () => {
+      testbed = await Testbed.open();
+      a = await testbed.host(`${one}/${of.length}`, `${other}/${of.length}`);
+      b = await testbed.host(`${two}/${of.length}`);
+      c = await testbed.host(`${stranger}/${of.length}`);
+      a.sh(`ip netns add neighbour; ip link add d0 type veth peer name d1 netns neighbour; ip link set d0 up
       ip addr add 192.168.77.1/24 dev d0; sysctl -qw net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.d0.rp_filter=0
       ip netns exec neighbour ip link set d1 up`);
-    await Promise.all([a.set(piecesFor(h1, [h2])), b.set(piecesFor(h2, [h1]))]);
-    fence();
-  });
-  after(() => testbed.close());
-
-  for (const [name, { run }] of Object.entries(attacks)) {
-    test(`lets no packet of ours in from ${name}`, () => {
-      watch();
-      run();
+      await Promise.all([a.set(piecesFor(h1, [h2])), b.set(piecesFor(h2, [h1]))]);
       fence();
-      assert.equal(seen(), 0);
     });
-  }
+    after(() => testbed.close());
 
-  test('leaves other networks on the same port alone', () => {
-    for (const [host, own, remote, inside] of [
-      [a, h1.data, stranger, '192.168.9.1/24'],
-      [c, stranger, h1.data, '192.168.9.3/24'],
-    ] as const) {
-      host.sh(
-        `ip link add x0 type vxlan id 999 local ${own} remote ${remote} dstport 4789 && ip addr add ${inside} dev x0 && ip link set x0 up`,
-      );
+    for (const [name, { run }] of Object.entries(attacks)) {
+      test(`lets no packet of ours in from ${name}`, () => {
+        watch();
+        run();
+        fence();
+        assert.equal(seen(), 0);
+      });
     }
-    c.sh('ping -c1 -W2 192.168.9.1');
-    c.sh('ping -c1 -W2 -s 3000 192.168.9.1');
-  });
 
-  test('does not track tunnel packets', () => {
-    fence();
-    const tracked = a.sh('cat /proc/net/nf_conntrack');
-    assert.doesNotMatch(tracked, /src=10\.9\.0\.(1 dst=10\.9\.0\.2|2 dst=10\.9\.0\.1) .*dport=4789/);
-  });
+    test('leaves other networks on the same port alone', () => {
+      for (const [host, own, remote, inside] of [
+        [a, h1.data, stranger, '192.168.9.1/24'],
+        [c, stranger, h1.data, '192.168.9.3/24'],
+      ] as const) {
+        host.sh(
+          `ip link add x0 type vxlan id 999 local ${own} remote ${remote} dstport 4789 && ip addr add ${inside} dev x0 && ip link set x0 mtu 1400 up`,
+        );
+      }
+      c.sh('ping -c1 -W2 192.168.9.1');
+      c.sh('ping -c1 -W2 -s 3000 192.168.9.1');
+    });
 
-  test('lets nobody from outside in to a sandbox by way of the gateway bridge', () => {
-    b.sh(`ip route add 172.18.0.2/32 via ${h1.data} || true`);
-    c.sh(`ip route add 172.18.0.0/16 via ${h1.data}`);
-    assert.throws(() => c.sh('ping -c1 -W1 172.18.0.2'));
-    a.sh('ping -c1 -W2 172.18.0.2');
-    assert.equal(exitOf(h1).addresses[0], '172.18.0.2/16');
-  });
-
-  test('is what stops them: each attack succeeds without it', async () => {
-    await Promise.all([a.kill(), b.kill()]);
-    const chains = ['guard-in', 'guard-out', 'guard-forward'];
-    for (const [name, { guards, run }] of Object.entries(attacks)) {
-      const rules = guards().map((host) => host.sh('nft list table ip skein'));
-      for (const host of guards()) for (const chain of chains) host.sh(`nft flush chain ip skein ${chain}`);
-      watch();
-      run();
+    test('does not track tunnel packets', () => {
       fence();
-      assert.ok(seen() > 0, name);
-      for (const [i, host] of guards().entries()) host.sh(`nft delete table ip skein; echo '${rules[i]}' | nft -f -`);
-      watch();
-      run();
-      fence();
-      assert.equal(seen(), 0, `${name}, with the guard back`);
-    }
+      const tracked = a
+        .sh('cat /proc/net/nf_conntrack')
+        .split('\n')
+        .filter((line) => line.includes('dport=4789'));
+      const ends = (line: string) => [one, two].every((address) => line.includes(`=${spelled(address)} `));
+      assert.deepEqual(tracked.filter(ends), []);
+    });
+
+    test('lets nobody from outside in to a sandbox by way of the gateway bridge', () => {
+      c.sh(`ip route add ${of.inside} via ${one}`);
+      assert.throws(() => c.sh(`ping -c1 -W1 ${of.inside}`));
+      a.sh(`ping -c1 -W2 ${of.inside}`);
+    });
+
+    test('is what stops them: each attack succeeds without it', async () => {
+      await Promise.all([a.kill(), b.kill()]);
+      const chains = ['guard-in', 'guard-out', 'guard-forward'];
+      for (const [name, { guards, run }] of Object.entries(attacks)) {
+        const rules = guards().map((host) => host.sh(`nft list table ${of.table}`));
+        for (const host of guards()) for (const chain of chains) host.sh(`nft flush chain ${of.table} ${chain}`);
+        watch();
+        run();
+        fence();
+        assert.ok(seen() > 0, name);
+        for (const [i, host] of guards().entries())
+          host.sh(`nft delete table ${of.table}; echo '${rules[i]}' | nft -f -`);
+        watch();
+        run();
+        fence();
+        assert.equal(seen(), 0, `${name}, with the guard back`);
+      }
+    });
   });
-});
+}
+
+/** As /proc/net/nf_conntrack writes an address. */
+function spelled(address: string): string {
+  if (!address.includes(':')) return address;
+  const hex = addressBytes(address).toString('hex');
+  return (hex.match(/.{4}/g) ?? []).join(':');
+}
