@@ -173,7 +173,7 @@ export const parsers: Readonly<Record<string, Parser>> = {
       Buffer.from('0300000000000004000000ff', 'hex'),
       Buffer.from('000000000000000c000000070000000000000001', 'hex'),
     ],
-    parse: controlAnswer.decode,
+    parse: (bytes) => controlAnswer.decode(bytes),
   },
   'controllers/containers/exit-record.ts parseExitRecord': {
     kind: 'text',
@@ -183,7 +183,7 @@ export const parsers: Readonly<Record<string, Parser>> = {
   'model/frame.ts frame': {
     kind: 'bytes',
     samples: [frame.encode({ stream: 'stdout', time: 1n, bytes: Buffer.from('hello') })],
-    parse: frame.decode,
+    parse: (bytes) => frame.decode(bytes),
   },
   'controllers/containers/signal.ts parseSignal': {
     kind: 'text',
@@ -210,7 +210,7 @@ export const parsers: Readonly<Record<string, Parser>> = {
     samples: links.map((payload) => payload.subarray(16)),
     parse: (bytes) => decodeAttributes(bytes, 'IFLA'),
   },
-  'kernel/netlink/message.ts nlmsg': { kind: 'bytes', samples: datagrams, parse: nlmsg.decode },
+  'kernel/netlink/message.ts nlmsg': { kind: 'bytes', samples: datagrams, parse: (bytes) => nlmsg.decode(bytes) },
   'kernel/netlink/message.ts nlmsgerr': {
     kind: 'bytes',
     samples: errors.map(({ flags, payload }) => headed(flags, payload)),
@@ -227,24 +227,32 @@ export const parsers: Readonly<Record<string, Parser>> = {
     samples: [JSON.stringify(ruleset)],
     parse: parseRuleset,
   },
-  'kernel/route/addresses.ts ifaddrmsg': { kind: 'bytes', samples: payloads([RTM.NEWADDR]), parse: ifaddrmsg.decode },
-  'kernel/route/link.ts ifinfomsg': { kind: 'bytes', samples: links, parse: ifinfomsg.decode },
+  'kernel/route/addresses.ts ifaddrmsg': {
+    kind: 'bytes',
+    samples: payloads([RTM.NEWADDR]),
+    parse: (bytes) => ifaddrmsg.decode(bytes),
+  },
+  'kernel/route/link.ts ifinfomsg': { kind: 'bytes', samples: links, parse: (bytes) => ifinfomsg.decode(bytes) },
   'kernel/route/neighbours.ts ndmsg': {
     kind: 'bytes',
     samples: payloads([RTM.NEWNEIGH], (family) => family !== bridge),
-    parse: ndmsg.decode,
+    parse: (bytes) => ndmsg.decode(bytes),
   },
   'kernel/route/neighbours.ts fdbmsg': {
     kind: 'bytes',
     samples: payloads([RTM.NEWNEIGH], (family) => family === bridge),
-    parse: fdbmsg.decode,
+    parse: (bytes) => fdbmsg.decode(bytes),
   },
   'kernel/route/notification.ts decodeNotification': {
     kind: 'bytes',
     samples: news.map(({ type, payload }) => headed(type, payload)),
     parse: (bytes) => decodeNotification({ type: headOf(bytes), payload: bytes.subarray(2) }),
   },
-  'kernel/route/routes.ts rtmsg': { kind: 'bytes', samples: payloads([RTM.NEWROUTE]), parse: rtmsg.decode },
+  'kernel/route/routes.ts rtmsg': {
+    kind: 'bytes',
+    samples: payloads([RTM.NEWROUTE]),
+    parse: (bytes) => rtmsg.decode(bytes),
+  },
   'lab/lab.ts parseLabDescription': {
     kind: 'text',
     samples: ['{"hosts":2,"underlay":4,"mtu":1500,"store":"etcd://192.168.205.2:2379"}'],

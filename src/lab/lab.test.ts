@@ -140,7 +140,7 @@ function spawnOpener(options: LabOptions) {
 async function until(holds: () => Promise<boolean>): Promise<void> {
   const deadline = Date.now() + 10_000;
   while (!(await holds())) {
-    assert.ok(Date.now() < deadline, `not within 10 s: ${holds}`);
+    assert.ok(Date.now() < deadline, `not within 10 s: ${holds.toString()}`);
     await sleep(10);
   }
 }

@@ -80,7 +80,7 @@ export async function openPlace({ name, folder, tied }: OpenPlace): Promise<Plac
   writeFileSync(join(folder, 'machine.sh'), inner);
   const log = join(folder, 'log');
   const tie = tied ? ['setpriv', '--pdeathsig', 'KILL'] : [];
-  const [program = '', ...args] = [...tie, 'sh', '-euc', outer, 'lab', folder, name];
+  const [program, ...args] = [...tie, 'sh', '-euc', outer, 'lab', folder, name];
   const file = openSync(log, 'a');
   const child = spawn(program, args, { stdio: ['ignore', 'pipe', file], detached: true, cwd: '/' });
   closeSync(file);

@@ -52,8 +52,6 @@ export function bracketed(address: string): string {
   return address.includes(':') ? `[${address}]` : address;
 }
 
-export const outsideAddresses = { ip: plans[4].outside, ip6: plans[6].outside } as const;
-
 /** Over IPv4 hosts have both families, over IPv6 that alone: so what works there needs no IPv4. */
 function familiesOf({ underlay }: Plan): readonly Family[] {
   return underlay === 4 ? [4, 6] : [6];
