@@ -17,6 +17,7 @@ export interface Store {
   openSession(ttl: number): Promise<Session>;
   /** What the store is and how it does, for `skein status`. */
   status(): StoreStatus;
+  /** Lets go. Sessions that are open are renewed no more and end by themselves. May be called twice. */
   close(): Promise<void>;
 }
 

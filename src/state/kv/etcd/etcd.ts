@@ -18,7 +18,7 @@ export function openEtcd(options: GatewayOptions): Store {
       return answer.succeeded ? { done: true } : ({ done: false, items: answer.items } satisfies Committed);
     },
     watch: (prefix, { signal }) => watchKeys(gateway, prefix, { signal: AbortSignal.any([signal, closed.signal]) }),
-    openSession: (ttl) => openLease(gateway, ttl),
+    openSession: (ttl) => openLease(gateway, ttl, { signal: closed.signal }),
     status: () => gateway.status(),
     close() {
       closed.abort();

@@ -5,18 +5,20 @@ import { parseGrant, parseKeepAlive } from './messages.ts';
 
 /**
  * A lease that is renewed at a third of its time. It counts as lost when etcd says so, or when the last renewal that was
- * answered had been sent longer ago than its time: then etcd may have dropped it, whether or not it can be asked.
+ * answered had been sent longer ago than its time: then etcd may have dropped it, whether or not it can be asked. When
+ * `signal` aborts it is renewed no more and ends by itself.
  * @throws StoreError
  */
-export async function openLease(gateway: Gateway, ttl: number): Promise<Session> {
+export async function openLease(gateway: Gateway, ttl: number, { signal }: { signal: AbortSignal }): Promise<Session> {
   const seconds = Math.max(1, Math.ceil(ttl / 1000));
   const began = performance.now();
   const id = parseGrant(await gateway.call('/v3/lease/grant', { TTL: String(seconds) }));
   const lost = new AbortController();
   const closed = new AbortController();
-  const over = AbortSignal.any([lost.signal, closed.signal]);
+  const over = AbortSignal.any([lost.signal, closed.signal, signal]);
 
   let expiry: NodeJS.Timeout | undefined;
+  signal.addEventListener('abort', () => clearTimeout(expiry), { once: true });
   const renewed = (sent: number) => {
     clearTimeout(expiry);
     expiry = setTimeout(
@@ -26,7 +28,7 @@ export async function openLease(gateway: Gateway, ttl: number): Promise<Session>
     expiry.unref();
   };
   const lose = (reason: string) => {
-    if (closed.signal.aborted) return;
+    if (closed.signal.aborted || signal.aborted) return;
     lost.abort(new StoreError(`the session ${id} was lost: ${reason}`, { retry: true }));
   };
   renewed(began);
