@@ -5,7 +5,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { benches, isBench } from './benches.ts';
-import { formatTable } from './report.ts';
 
 /**
  * `npm run bench -- NAME`. The bench itself runs in network, mount and process namespaces of its own: however it ends,
@@ -13,8 +12,8 @@ import { formatTable } from './report.ts';
  */
 const [name, ...rest] = process.argv.slice(2);
 if (!isBench(name) || rest.length > 0) {
-  const rows = Object.entries(benches).map(([known, { sentence }]) => [`  ${known}`, sentence]);
-  console.error(`usage: npm run bench -- NAME\n\n${formatTable(rows)}`);
+  const lines = Object.entries(benches).map(([known, { sentence }]) => `  ${known.padEnd(10)} ${sentence}`);
+  console.error(`usage: npm run bench -- NAME\n\n${lines.join('\n')}`);
   process.exitCode = 2;
 } else if (process.getuid?.() !== 0) {
   console.error('bench: it makes network namespaces: run it as root');
