@@ -98,7 +98,7 @@ test('a lab ends with the process that it is tied to, however that ends, and is 
   await until(async () => listLabs().some((lab) => lab.name === name && lab.alive));
   const { pid } = findLab(name).host('h1');
   opener.kill('SIGKILL');
-  await until(async () => !existsSync(`/proc/${pid}/ns/net`));
+  await until(async () => !existsSync(`/proc/${pid}/ns/net`) && opener.signalCode !== null);
   await open(t);
   assert.ok(!existsSync(`/run/skein-lab/${name}`));
 });

@@ -1,6 +1,5 @@
 import {
   closeSync,
-  existsSync,
   mkdirSync,
   openSync,
   readdirSync,
@@ -16,7 +15,7 @@ import { Refusal } from '../lib/errors.ts';
 import { Scope } from '../lib/scope.ts';
 import { parseJson, parseRecord } from '../model/record.ts';
 import { etcdCommand } from './etcd.ts';
-import { closePlace, findPlace, lastWords, openPlace, type Place } from './place.ts';
+import { closePlace, findPlace, isRunning, lastWords, openPlace, type Place } from './place.ts';
 import { bracketed, hostLines, hostsFile, mostHosts, outsideLines, type Plan, planOf, switchLines } from './plan.ts';
 import { run } from './run.ts';
 
@@ -122,10 +121,9 @@ export async function openLab(options: LabOptions): Promise<Lab> {
       ...(tied && { opener: process.pid }),
     };
     writeFileSync(join(folder, 'lab.json'), `${JSON.stringify(description, undefined, 2)}\n`);
-    for (const { name: host, address } of plan.hosts) configure(join(folder, host), plan, { store, address });
-    const names = [...Object.values(places), ...plan.hosts.map((host) => host.name)];
+    configure(folder, plan, store);
     const opened = await Promise.all(
-      names.map((place) => openPlace({ name: place, folder: join(folder, place), tied })),
+      namesOfPlaces(description).map((place) => openPlace({ name: place, folder: join(folder, place), tied })),
     );
     await wire(plan, new Map(opened.map((place) => [place.name, place])));
     const lab = { ...labOf(name, description), close: () => scope.close() };
@@ -176,12 +174,21 @@ function claim(name: string): string {
   return folder;
 }
 
-/** What the host finds in its /etc. */
-function configure(folder: string, plan: Plan, { store, address }: { store: string; address: string }): void {
-  const settings = { 'cluster-store': store, 'cluster-advertise': `${bracketed(address)}:2376` };
-  mkdirSync(join(folder, 'etc/skein'), { recursive: true });
-  writeFileSync(join(folder, 'etc/skein/daemon.json'), `${JSON.stringify(settings, undefined, 2)}\n`);
-  writeFileSync(join(folder, 'etc/hosts'), hostsFile(plan));
+function namesOfPlaces({ hosts }: { hosts: number }): readonly string[] {
+  return [...Object.values(places), ...planOf(hosts, 4, 0).hosts.map(({ name }) => name)];
+}
+
+/** What each machine finds in its /etc. */
+function configure(folder: string, plan: Plan, store: string): void {
+  for (const name of namesOfPlaces({ hosts: plan.hosts.length })) {
+    const etc = join(folder, name, 'etc');
+    for (const part of [join(folder, name), etc, join(etc, 'skein')]) mkdirSync(part);
+    writeFileSync(join(etc, 'hosts'), hostsFile(plan));
+  }
+  for (const { name, address } of plan.hosts) {
+    const settings = { 'cluster-store': store, 'cluster-advertise': `${bracketed(address)}:2376` };
+    writeFileSync(join(folder, name, 'etc/skein/daemon.json'), `${JSON.stringify(settings, undefined, 2)}\n`);
+  }
 }
 
 async function wire(plan: Plan, by: ReadonlyMap<string, Place>): Promise<void> {
@@ -284,11 +291,12 @@ function daemonOf(place: Place, runDir: string): Daemon {
 
 /** Every lab of this machine, by name, what a crash left too. */
 export function listLabs(): readonly LabState[] {
-  return namesOf(labs).map((entry) => {
+  return listFolder(labs).map((entry) => {
     const folder = join(labs, entry);
+    const description = describe(folder);
     const held = (name: string) => findPlace(name, join(folder, name)) !== undefined;
-    const alive = !entry.endsWith(ending) && namesOf(folder).every((name) => name === 'lab.json' || held(name));
-    return { name: entry.replace(ending, ''), description: describe(folder), alive };
+    const alive = !entry.endsWith(ending) && description !== undefined && namesOfPlaces(description).every(held);
+    return { name: entry.replace(ending, ''), description, alive };
   });
 }
 
@@ -301,7 +309,7 @@ function describe(folder: string): Description | undefined {
   }
 }
 
-function namesOf(folder: string): readonly string[] {
+function listFolder(folder: string): readonly string[] {
   try {
     return readdirSync(folder).toSorted();
   } catch {
@@ -327,7 +335,7 @@ export async function closeLab(name: string): Promise<void> {
 }
 
 async function clear(folder: string): Promise<void> {
-  await Promise.all(namesOf(folder).map((name) => closePlace(join(folder, name))));
+  await Promise.all(listFolder(folder).map((name) => closePlace(join(folder, name))));
   // Should a mount ever stand there, what it shows is not ours.
   await run(['rm', '-rf', '--one-file-system', folder]);
   try {
@@ -339,12 +347,8 @@ async function clear(folder: string): Promise<void> {
 
 /** Removes what tied labs left whose process was killed: they themselves ended with it. */
 async function sweep(): Promise<void> {
-  const orphans = listLabs().filter(({ description }) => description?.opener && !isAlive(description.opener));
+  const orphans = listLabs().filter(({ description }) => description?.opener && !isRunning(description.opener));
   await Promise.all(orphans.map(({ name }) => closeLab(name)));
-}
-
-function isAlive(pid: number): boolean {
-  return existsSync(`/proc/${pid}`);
 }
 
 function codeOf(error: unknown): unknown {

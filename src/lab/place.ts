@@ -1,5 +1,5 @@
 import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
-import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -48,17 +48,17 @@ exec unshare --net --uts --mount --pid --fork --kill-child --mount-proc --propag
 
 /**
  * What a machine has of its own: host name, /sys of its network, /etc and /var/lib on top of the real ones, /run. Then it
- * waits, and reaps what loses its parent.
+ * waits, and reaps what loses its parent. In the folder nothing is made with `mkdir -p`: what is gone stays gone.
  */
 const inner = `
 folder=$1
 echo "$2" >/proc/sys/kernel/hostname
 ip link set lo up
-mkdir -p "$folder/disk" "$folder/run"
+mkdir "$folder/disk" "$folder/run"
 mount -t tmpfs -o mode=755 tmpfs "$folder/disk"
 for tree in etc var/lib; do
-  disk=$folder/disk/$tree
-  mkdir -p "$disk/upper" "$disk/work"
+  disk=$folder/disk/\${tree##*/}
+  mkdir "$disk" "$disk/upper" "$disk/work"
   mount -t overlay -o "lowerdir=/$tree,upperdir=$disk/upper,workdir=$disk/work" overlay "/$tree"
 done
 mkdir -p /etc/skein /var/lib/skein
@@ -74,9 +74,11 @@ exec >&2
 while :; do sleep 86400 & wait $!; done
 `;
 
-/** Resolves when it can be used. @throws Error with what its set-up wrote */
+/**
+ * Resolves when it can be used. The folder is there, with an `etc` that is laid over the machine's; it is never made here,
+ * as it may have been taken away by who ends the lab meanwhile. @throws Error with what its set-up wrote
+ */
 export async function openPlace({ name, folder, tied }: OpenPlace): Promise<Place> {
-  mkdirSync(join(folder, 'etc'), { recursive: true });
   writeFileSync(join(folder, 'machine.sh'), inner);
   const log = join(folder, 'log');
   const tie = tied ? ['setpriv', '--pdeathsig', 'KILL'] : [];
@@ -160,6 +162,12 @@ export async function closePlace(folder: string): Promise<void> {
   }
 }
 
+/** Whether there is such a process, and more of it than its exit code. */
+export function isRunning(pid: number): boolean {
+  const state = statOf(() => readFileSync(`/proc/${pid}/stat`, 'utf8'))?.state;
+  return state !== undefined && state !== 'Z' && state !== 'X';
+}
+
 function end(pid: number): void {
   try {
     process.kill(pid, 'SIGKILL');
@@ -173,7 +181,7 @@ function holderOf(folder: string): number | undefined {
   const noted = statOf(() => readFileSync(join(folder, 'holder'), 'utf8'));
   if (!noted) return undefined;
   const now = statOf(() => readFileSync(`/proc/${noted.pid}/stat`, 'utf8'));
-  return now && now.started === noted.started && now.state !== 'Z' && now.state !== 'X' ? noted.pid : undefined;
+  return now?.started === noted.started && isRunning(noted.pid) ? noted.pid : undefined;
 }
 
 /** See proc_pid_stat(5); the name, in brackets, may hold anything. */
