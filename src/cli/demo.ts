@@ -5,14 +5,13 @@ import { firstPage, readPage, walk } from '../lab/walk.ts';
 import type { Part } from '../lab/walkthrough.ts';
 import { interruptible, self } from './lab.ts';
 
-const name = 'demo';
-
 export function addDemo(program: Command): void {
   program
     .command('demo')
     .description('Two hosts, one network: every step shown as it happens, on a lab of this machine')
     .option('--keep', 'leave the lab running at the end')
-    .action(async ({ keep = false }: { keep?: boolean }) => {
+    .option('--name <lab>', 'what the lab is called', 'demo')
+    .action(async ({ keep = false, name }: { keep?: boolean; name: string }) => {
       const parts = readPage(firstPage);
       await interruptible(async (signal) => {
         say(styleText('dim', 'starting two hosts and an etcd …'));

@@ -105,6 +105,10 @@ export async function interruptible<T>(work: (signal: AbortSignal) => Promise<T>
   for (const signal of signals) process.on(signal, interrupt);
   try {
     return await work(controller.signal);
+  } catch (error) {
+    // What failed because of it is not what people want to hear.
+    controller.signal.throwIfAborted();
+    throw error;
   } finally {
     for (const signal of signals) process.off(signal, interrupt);
   }

@@ -16,7 +16,17 @@ import { Scope } from '../lib/scope.ts';
 import { parseJson, parseRecord } from '../model/record.ts';
 import { etcdCommand } from './etcd.ts';
 import { closePlace, findPlace, isRunning, lastWords, openPlace, type Place } from './place.ts';
-import { bracketed, hostLines, hostsFile, mostHosts, outsideLines, type Plan, planOf, switchLines } from './plan.ts';
+import {
+  bracketed,
+  hostLines,
+  hostName,
+  hostsFile,
+  mostHosts,
+  outsideLines,
+  type Plan,
+  planOf,
+  switchLines,
+} from './plan.ts';
 import { run } from './run.ts';
 
 /** A cluster on one machine: hosts on an underlay of one bridge, a store, and the Internet behind a router. */
@@ -175,7 +185,7 @@ function claim(name: string): string {
 }
 
 function namesOfPlaces({ hosts }: { hosts: number }): readonly string[] {
-  return [...Object.values(places), ...planOf(hosts, 4, 0).hosts.map(({ name }) => name)];
+  return [...Object.values(places), ...Array.from({ length: hosts }, (_, i) => hostName(i))];
 }
 
 /** What each machine finds in its /etc. */

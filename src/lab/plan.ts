@@ -37,12 +37,16 @@ export interface Plan {
   readonly store: string;
 }
 
+export function hostName(index: number): string {
+  return `h${index + 1}`;
+}
+
 export function planOf(hosts: number, underlay: Family, mtu: number): Plan {
   const plan = plans[underlay];
   return {
     underlay,
     mtu,
-    hosts: Array.from({ length: hosts }, (_, i) => ({ name: `h${i + 1}`, address: plan.host(i) })),
+    hosts: Array.from({ length: hosts }, (_, i) => ({ name: hostName(i), address: plan.host(i) })),
     store: `etcd://${bracketed(plan.store)}:2379`,
   };
 }

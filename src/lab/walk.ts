@@ -37,12 +37,16 @@ export async function walk(lab: Lab, parts: readonly Part[], { signal, onPart, o
     }
     const command = ids.translate(part.command);
     onPart({ ...part, command });
+    const at = `line ${part.line} of the page, on ${part.host}`;
     const limit = AbortSignal.timeout(patience);
-    const { code, stdout } = await lab.host(part.host).attempt(['sh', '-c', `exec 2>&1\n${command}`], {
+    const running = lab.host(part.host).attempt(['sh', '-c', `exec 2>&1\n${command}`], {
       signal: signal ? AbortSignal.any([signal, limit]) : limit,
     });
+    const { code, stdout } = await running.catch((error: unknown) => {
+      if (!limit.aborted) throw error;
+      throw new Astray(`${at}: ${command}: it did not end within ${patience / 1000} s`);
+    });
     onOutput(stdout);
-    const at = `line ${part.line} of the page, on ${part.host}`;
     if (code !== 0) throw new Astray(`${at}: ${command}: exit code ${code}`);
     const difference = disagreement(part.output, stdout, ids);
     if (difference !== undefined) throw new Astray(`${at}: ${command}: ${difference}`);
