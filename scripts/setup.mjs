@@ -1,11 +1,13 @@
-// Installs what is missing, and says what it does: `node scripts/setup.mjs [demo|test|check|bench]`.
+// Installs what is missing, and says what it does; quick where nothing is. Every `npm run` begins with it.
 // Plain JavaScript for any Node from 18: the Node that runs everything else comes with the npm packages.
 import { spawnSync } from 'node:child_process';
 import {
+  copyFileSync,
   existsSync,
   mkdirSync,
   readdirSync,
   readFileSync,
+  realpathSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -23,29 +25,21 @@ const at = (path) => join(root, path);
 const pinnedNode = at(`node_modules/node-linux-${process.arch}/bin/node`);
 const nodeLink = at('node_modules/.bin/node');
 
-/** What each purpose needs, in this order. */
-const needs = {
-  check: [packages, debian, shim],
-  demo: [packages, debian, etcd, shim],
-  test: [packages, debian, etcd, shim],
-  bench: [packages, debian, etcd, shim],
-};
-
 /** Debian packages by what they are used for; `there` is cheap. */
 const debianPackages = [
   { name: 'iproute2', there: () => program('ip') && program('bridge') },
   { name: 'iputils-ping', there: () => program('ping') },
   { name: 'util-linux', there: () => program('unshare') && program('nsenter') },
   { name: 'nftables', there: () => program('nft') && library('libnftables.so.1') },
+  { name: 'procps', there: () => program('sysctl') },
   { name: 'busybox', there: () => program('busybox') },
   { name: 'gcc', there: () => program('cc') },
   { name: 'libc6-dev', there: () => existsSync('/usr/include/stdlib.h') },
 ];
 
-function main(purpose) {
-  const steps = needs[purpose];
-  if (!steps) fail(`unknown purpose ${purpose}: ${Object.keys(needs).join(', ')}`);
+function main() {
   if (process.platform !== 'linux') fail(`skein needs Linux, this is ${process.platform}`);
+  const steps = [packages, debian, etcd, shim];
   if (steps.every((step) => step(false))) return;
   const unlock = lock();
   try {
@@ -61,25 +55,45 @@ function packages(act) {
   if (samePackages()) return true;
   if (!act) return false;
   say('installing npm packages from package-lock.json');
-  const npm = process.env.npm_execpath;
-  const [program, ...before] = npm ? [process.execPath, npm] : ['npm'];
-  const args = ['ci', '--include=dev', '--include=optional', '--no-audit', '--no-fund'];
-  quietly(program, [...before, ...args], { what: 'npm ci' });
+  if (Number.parseInt(process.versions.node, 10) >= 24) npmCi(process.execPath);
+  else {
+    // An older Node would leave out what says that it needs a newer one, the checkers' programs among it.
+    npmCi(process.execPath, '--workspace', 'tools/node');
+    if (!existsSync(pinnedNode)) fail(`Node 24 is needed, this is ${process.versions.node} on ${process.arch}`);
+    const node = at('.cache/node');
+    copyFileSync(pinnedNode, node);
+    npmCi(node);
+    rmSync(node);
+  }
   if (existsSync(pinnedNode) && !existsSync(nodeLink)) symlinkSync(relative(dirname(nodeLink), pinnedNode), nodeLink);
   return true;
+}
+
+function npmCi(node, ...more) {
+  const npm = process.env.npm_execpath ?? npmInPath();
+  const args = ['ci', '--include=dev', '--include=optional', '--no-audit', '--no-fund', ...more];
+  quietly(node, [npm, ...args], { what: 'npm ci' });
+}
+
+function npmInPath() {
+  const npm = find('npm');
+  return npm ? realpathSync(npm) : fail('missing: npm');
 }
 
 /** Whether node_modules holds what the lock file says; an optional package for another machine may be missing. */
 function samePackages() {
   const installed = readLock(at('node_modules/.package-lock.json'));
-  if (!installed || !existsSync(at('node_modules/.bin/tsc')) || existsSync(pinnedNode) !== existsSync(nodeLink))
-    return false;
+  if (!installed || existsSync(pinnedNode) !== existsSync(nodeLink)) return false;
   const same = ([path, wanted]) => {
-    if (path === '' || wanted.link || !path.startsWith('node_modules/')) return true;
+    if (wanted.link || !path.startsWith('node_modules/')) return true;
     const found = installed[path];
-    return found ? found.version === wanted.version : wanted.optional === true;
+    return found ? found.version === wanted.version : wanted.optional === true && !isForUs(wanted);
   };
   return Object.entries(readLock(at('package-lock.json'))).every(same);
+}
+
+function isForUs({ os, cpu, libc }) {
+  return Boolean(os?.includes('linux') && cpu?.includes(process.arch) && (!libc || libc.includes('glibc')));
 }
 
 function readLock(path) {
@@ -195,8 +209,12 @@ function alive(file) {
 }
 
 function program(name) {
+  return find(name) !== undefined;
+}
+
+function find(name) {
   const folders = `${process.env.PATH ?? ''}:/usr/sbin:/sbin:/usr/bin:/bin`.split(':');
-  return folders.some((folder) => folder !== '' && existsSync(join(folder, name)));
+  return folders.map((folder) => join(folder, name)).find((path) => path.startsWith('/') && existsSync(path));
 }
 
 function library(name) {
@@ -217,4 +235,4 @@ function fail(line) {
   process.exit(1);
 }
 
-main(process.argv[2] ?? 'test');
+main();
