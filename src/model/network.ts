@@ -30,7 +30,7 @@ export const Network = v.looseObject({
   /** The host that made it. */
   owner: HostId,
   /** Set first when it is being removed; an endpoint made meanwhile wins. */
-  removing: v.optional(v.looseObject({ host: HostId, since: Time })),
+  removing: v.optional(v.looseObject({ host: HostId, since: Time, mark: Text })),
   signature: Signature,
 });
 export type Network = v.InferOutput<typeof Network>;
