@@ -7,19 +7,16 @@ export interface Backoff {
 }
 
 /** Yields at once, then after growing pauses with jitter; ends when `signal` aborts. */
-export async function* backoff(
-  options: Backoff & { readonly signal: AbortSignal },
-  chance: () => number = Math.random,
-): AsyncGenerator<number> {
+export async function* backoff(options: Backoff & { readonly signal: AbortSignal }): AsyncGenerator<number> {
   for (let attempt = 0; !options.signal.aborted; attempt += 1) {
     yield attempt;
-    await pause(delay(attempt, options, chance()), options.signal);
+    await pause(delay(attempt, options), options.signal);
   }
 }
 
-/** How long to wait before repetition `attempt`, counted from 0; `chance` in [0, 1) decides about half of it. */
-export function delay(attempt: number, { first, most }: Backoff, chance = Math.random()): number {
-  return (Math.min(most, first * 2 ** Math.min(attempt, 20)) * (1 + chance)) / 2;
+/** How long to wait before repetition `attempt`, counted from 0; chance decides about half of it. */
+export function delay(attempt: number, { first, most }: Backoff): number {
+  return (Math.min(most, first * 2 ** Math.min(attempt, 20)) * (1 + Math.random())) / 2;
 }
 
 /** Resolves after `ms`, or at once when `signal` aborts. */

@@ -67,7 +67,10 @@ export function catalogContract({ name, skip, start }: StateKind): void {
       assert.ok(begin.kind === 'snapshot' && begin.networks.some(({ id }) => id === first.id));
       await one.catalog.add(second);
       assert.deepEqual(await watch.next(), { kind: 'put', network: second });
-      await one.catalog.update(first.id, (now) => ({ ...now, removing: { host: one.host, since: now.created, mark: 'm' } }));
+      await one.catalog.update(first.id, (now) => ({
+        ...now,
+        removing: { host: one.host, since: now.created, mark: 'm' },
+      }));
       const marked = await watch.next();
       assert.ok(marked.kind === 'put' && marked.network.removing?.host === one.host);
       await one.catalog.update(first.id, () => undefined);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import type { Space } from './claims.ts';
+import type { Holder, Space } from './claims.ts';
 import { hexId, hostIdOf, type StateClient, type StateHarness, type StateKind } from './records.contract.ts';
 
 export function claimsContract({ name, skip, start }: StateKind): void {
@@ -10,6 +10,17 @@ export function claimsContract({ name, skip, start }: StateKind): void {
     let two: StateClient;
     const networks: Space = { kind: 'networks' };
     const space: Space = { kind: 'endpoints', network: hexId('net') };
+    const untilClaimed = async (client: StateClient, wish: string, holder: Holder) => {
+      const deadline = performance.now() + 10_000;
+      for (;;) {
+        const claimed = await client.claims.claim(space, wish, holder).then(
+          () => true,
+          () => false,
+        );
+        if (claimed) return;
+        assert.ok(performance.now() < deadline, 'the name was not free 10 s after its host had left');
+      }
+    };
     before(async () => {
       harness = await start();
       [one, two] = [await harness.join('one'), await harness.join('two')];
@@ -74,17 +85,26 @@ export function claimsContract({ name, skip, start }: StateKind): void {
       await assert.rejects(one.claims.claim(space, 'orphan', mine), { name: 'Claimed' });
       await one.settled();
       await three.close();
-      const deadline = performance.now() + 10_000;
-      for (;;) {
-        const claimed = await one.claims
-          .claim(space, 'orphan', mine)
-          .then(() => true)
-          .catch(() => false);
-        if (claimed) break;
-        assert.ok(performance.now() < deadline, 'the name was not free 10 s after its host had left');
-      }
+      await untilClaimed(one, 'orphan', mine);
       assert.deepEqual(await two.claims.holder(space, 'orphan'), mine);
       await assert.rejects(one.claims.claim(networks, 'orphan', { id: hexId('else') }), { name: 'Claimed' });
+    });
+
+    test('claimed again by the same holder without a host, a name outlives the host that claimed it', async () => {
+      const three = await harness.join('three');
+      const half = { id: hexId('made'), host: three.host };
+      await three.claims.claim(networks, 'for-good', half);
+      assert.deepEqual(await two.claims.holder(networks, 'for-good'), half);
+      await three.claims.claim(networks, 'for-good', { id: half.id });
+      await three.claims.claim(networks, 'for-good', { id: half.id });
+      assert.deepEqual(await two.claims.holder(networks, 'for-good'), { id: half.id });
+      // Another name of the same host shows when it counts as lost.
+      await three.claims.claim(space, 'of-three', { id: hexId('of-three'), host: three.host });
+      await one.settled();
+      await three.close();
+      const mine = { id: hexId('mine too'), host: one.host };
+      await untilClaimed(one, 'of-three', mine);
+      await assert.rejects(one.claims.claim(networks, 'for-good', mine), { name: 'Claimed', by: { id: half.id } });
     });
 
     test('a host that may not judge yet does not take over', async () => {

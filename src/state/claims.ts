@@ -1,8 +1,9 @@
 /** Names. Strict on a store: one holder, whoever asked first. */
 export interface Claims {
   /**
-   * Afterwards `name` belongs to `holder`. May repeat with the same holder id. A name whose holder's host is lost is
-   * taken over.
+   * Afterwards `name` belongs to `holder`. May repeat with the same holder id: its host is then the one that was said
+   * last, so that what was claimed on behalf of a host is made the cluster's own for good. A name whose holder's host is
+   * lost is taken over.
    * @throws Claimed naming the holder; Refusal 'unavailable'
    */
   claim(space: Space, name: string, holder: Holder): Promise<void>;

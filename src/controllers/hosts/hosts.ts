@@ -12,7 +12,7 @@ export interface Hosts {
   get(id: string): HostState | undefined;
   /** Begins with what is known and goes on with each change; a slow reader sees the last only. */
   watch(options: { signal: AbortSignal }): AsyncIterable<readonly HostState[]>;
-  /** Leaves: withdraws nothing (the host's records stay, marked lost), ends the session. May be called twice. */
+  /** Stops following and publishing; withdraws nothing. May be called twice. */
   close(): Promise<void>;
 }
 

@@ -22,13 +22,10 @@ const Stored = v.looseObject({
 });
 
 /** Makes or finds the identity, and begins its next epoch: on disk when it resolves. @throws ParseError, JournalError */
-export async function beginEpoch(
-  journal: Pick<Journal, 'load' | 'commit'>,
-  options: { readonly above?: number } = {},
-): Promise<Identity> {
+export async function beginEpoch(journal: Pick<Journal, 'load' | 'commit'>): Promise<Identity> {
   const entry = (await journal.load('host')).find(({ id }) => id === 'self');
   const stored = entry === undefined ? create() : parseIdentity(entry.value, 'host identity in the state directory');
-  const next = { ...stored, epoch: Math.max(stored.epoch, options.above ?? 0) + 1 };
+  const next = { ...stored, epoch: stored.epoch + 1 };
   await journal.commit([{ kind: 'host', id: 'self', put: next }]);
   return { id: next.id, privateKey: next.privateKey, epoch: next.epoch, publicKey: publicKeyOf(next.privateKey) };
 }

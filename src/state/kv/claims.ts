@@ -51,9 +51,9 @@ export function openClaims({ store, keys, alive, skipped }: OpenClaims): Claims 
         if ((await store.commit([{ key, revision: undefined }], [put], { signal })).done) return;
         for (;;) {
           const { holder: by, revision } = await read(key, signal);
-          if (by?.id === holder.id) return;
+          if (by?.id === holder.id && by.host === holder.host) return;
           const conditions = [{ key, revision }];
-          if (by) {
+          if (by && by.id !== holder.id) {
             if (by.host === undefined || !alive.isLost(by.host)) throw new Claimed(name, by);
             conditions.push({ key: keys.aliveHost(by.host), revision: undefined });
           }

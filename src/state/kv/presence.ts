@@ -26,7 +26,7 @@ export interface Presence {
   readonly judges: Feed<boolean>;
   /** Aborts, with a Refusal as its reason, when another instance of the same identity has taken the place. */
   readonly ousted: AbortSignal;
-  /** The host counts as lost at once. May be called twice. */
+  /** For a host that goes for good: it counts as lost at once, not when its session ends. May be called twice. */
   leave(): Promise<void>;
   /**
    * Stops renewing: the host counts as lost when its session ends, so that a daemon that is started again before keeps
@@ -56,7 +56,7 @@ export interface OpenPresence {
 }
 
 const Instance = v.pipe(v.string(), v.regex(/^[0-9a-f]{16}$/, 'is not an instance of 16 hexadecimal digits'));
-const Alive = v.looseObject({
+const AliveRecord = v.looseObject({
   epoch: v.pipe(v.number(), v.integer(), v.minValue(1)),
   since: Time,
   /** Of the process: two copies of one state directory have the same epoch. */
@@ -64,11 +64,11 @@ const Alive = v.looseObject({
   place: v.optional(v.pipe(v.string(), v.maxLength(256))),
   asking: v.optional(Instance),
 });
-type Alive = v.InferOutput<typeof Alive>;
+type AliveRecord = v.InferOutput<typeof AliveRecord>;
 
 /** @throws ParseError */
-export function parseAlive(json: unknown, place: string): Alive {
-  return parseRecord(Alive, json, place);
+export function parseAlive(json: unknown, place: string): AliveRecord {
+  return parseRecord(AliveRecord, json, place);
 }
 
 /**
@@ -148,7 +148,7 @@ export async function openPresence(options: OpenPresence): Promise<Presence> {
 class Place {
   readonly #options: OpenPresence;
   readonly #key: string;
-  readonly #mine: Alive;
+  readonly #mine: AliveRecord;
   readonly #patience: number;
 
   constructor(options: OpenPresence) {
@@ -185,7 +185,7 @@ class Place {
   }
 
   /** @returns whether the key is ours now: the other did not answer. */
-  async #ask(item: Item, there: Alive, session: Session, signal: AbortSignal): Promise<boolean> {
+  async #ask(item: Item, there: AliveRecord, session: Session, signal: AbortSignal): Promise<boolean> {
     const { instance } = this.#mine;
     // Of several who ask at once the smallest is let through; the others wait and then ask it.
     const waits = there.asking !== undefined && there.asking < instance;
@@ -203,21 +203,21 @@ class Place {
     return await this.#write(asked, this.#mine, session);
   }
 
-  #isPlaceOf({ place }: Alive): boolean {
+  #isPlaceOf({ place }: AliveRecord): boolean {
     return place !== undefined && place === this.#mine.place;
   }
 
-  #read(item: Item): Alive | undefined {
+  #read(item: Item): AliveRecord | undefined {
     return readItem(item, parseAlive, this.#options.skipped);
   }
 
-  async #write(revision: string | undefined, record: Alive, session: Session): Promise<boolean> {
+  async #write(revision: string | undefined, record: AliveRecord, session: Session): Promise<boolean> {
     const value = JSON.stringify(record);
     const put = { kind: 'put', key: this.#key, value, session } as const;
     return (await this.#options.store.commit([{ key: this.#key, revision }], [put])).done;
   }
 
-  #conflict({ since, epoch }: Alive): AliveElsewhere {
+  #conflict({ since, epoch }: AliveRecord): AliveElsewhere {
     return new AliveElsewhere(
       'conflict',
       `the host id ${this.#options.host} is alive elsewhere since ${since} (epoch ${epoch}): one identity cannot run twice; stop the other daemon, or remove the state directory that was copied`,

@@ -6,13 +6,9 @@ export interface SkippedRecord {
 
 const most = { records: 100, text: 300 } as const;
 
-/** The records that cannot be read, for `skein status`: the newest hundred, and how many there were. */
+/** The records that cannot be read, for `skein status`: the newest hundred. */
 export class Skipped {
   readonly #records = new Map<string, string>();
-
-  get count(): number {
-    return this.#records.size;
-  }
 
   list(): readonly SkippedRecord[] {
     return [...this.#records].map(([key, reason]) => ({ key, reason }));

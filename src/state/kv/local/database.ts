@@ -1,5 +1,5 @@
-import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
+import { messageOf } from '../../../lib/errors.ts';
 import type { Answer, Answered, Asked, Opened, Request } from './protocol.ts';
 
 /** A database file, owned by a thread of its own so that a flush to disk never stops the main loop. */
@@ -15,24 +15,31 @@ interface Waiting {
   readonly reject: (error: Error) => void;
 }
 
-/** @throws Error with a sentence that says what to do */
-export async function openDatabase(path: string): Promise<Database> {
-  const extension = import.meta.url.slice(import.meta.url.lastIndexOf('.'));
-  const worker = new Worker(new URL(`./worker${extension}`, import.meta.url), { workerData: path, execArgv: [] });
-  const [opened]: [Opened] = await once(worker, 'message').then(([message]) => [message]);
-  if (opened.kind === 'refused') throw new Error(opened.message);
+const extension = import.meta.url.slice(import.meta.url.lastIndexOf('.'));
+const ownProgram = new URL(`./worker${extension}`, import.meta.url);
 
+/** @throws Error with a sentence that says what to do */
+export async function openDatabase(path: string, program = ownProgram): Promise<Database> {
+  const worker = new Worker(program, { workerData: path, execArgv: [] });
   const waiting = new Map<number, Waiting>();
   let last = 0;
   let ended: Error | undefined;
-  const exited = once(worker, 'exit');
+  const first = Promise.withResolvers<Opened>();
+  const exited = Promise.withResolvers<void>();
   const end = (reason: Error) => {
     ended ??= reason;
+    first.reject(ended);
     for (const { reject } of waiting.values()) reject(ended);
     waiting.clear();
   };
-  worker.on('error', (error) => end(new Error(`${path}: its thread failed: ${error.message}`, { cause: error })));
-  worker.on('exit', () => end(new Error(`${path} is closed`)));
+  worker.on('error', (cause) => end(new Error(`${path}: its thread failed: ${messageOf(cause)}`, { cause })));
+  worker.on('exit', () => {
+    end(new Error(`${path} is closed`));
+    exited.resolve();
+  });
+  worker.once('message', first.resolve);
+  const opened = await first.promise;
+  if (opened.kind === 'refused') throw new Error(opened.message);
   worker.on('message', (answers: readonly Answered[]) => {
     for (const { id, answer } of answers) {
       const asker = waiting.get(id);
@@ -54,7 +61,7 @@ export async function openDatabase(path: string): Promise<Database> {
     },
     async close() {
       if (!closing) {
-        closing = exited;
+        closing = exited.promise;
         worker.postMessage(null);
       }
       await closing;

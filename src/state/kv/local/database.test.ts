@@ -1,0 +1,26 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { openDatabase } from './database.ts';
+
+function program(text: string): URL {
+  const head = "import { parentPort } from 'node:worker_threads';";
+  return new URL(`data:text/javascript,${encodeURIComponent(head + text)}`);
+}
+
+test('a thread that ends before its first word is told to who opens', async () => {
+  await assert.rejects(openDatabase('x.db', program('process.exit(0);')), { message: 'x.db is closed' });
+  await assert.rejects(openDatabase('x.db', program("throw new Error('no memory');")), {
+    message: 'x.db: its thread failed: no memory',
+  });
+});
+
+test('a thread that fails is told to who asks, and nothing else is thrown', async () => {
+  const failing = `
+    parentPort.on('message', () => { throw new Error('no space'); });
+    parentPort.postMessage({ kind: 'opened' });`;
+  const database = await openDatabase('x.db', program(failing));
+  const asked = [1, 2].map(() => database.ask({ kind: 'list', prefix: 'a/' }));
+  for (const { status } of await Promise.allSettled(asked)) assert.equal(status, 'rejected');
+  await assert.rejects(database.ask({ kind: 'list', prefix: 'a/' }), { message: 'x.db: its thread failed: no space' });
+  await Promise.all([database.close(), database.close()]);
+});
