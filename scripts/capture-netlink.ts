@@ -2,10 +2,8 @@
  * Writes down what iproute2 says to the kernel and what the kernel answers: the golden bytes of the netlink codecs' tests.
  * Needs root, strace and iproute2. Run as `unshare --net --mount node scripts/capture-netlink.ts > src/kernel/route/captured.json`.
  */
-import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { execFileSync } from 'node:child_process';
+import { type Datagram, trace } from './trace.ts';
 
 /** Each with the type of the message that matters among those that the tool sends. */
 const commands: readonly (readonly [command: string, type: number])[] = [
@@ -56,45 +54,13 @@ const commands: readonly (readonly [command: string, type: number])[] = [
 ];
 const isShow = (type: number) => type % 4 === 2;
 
-interface Call {
-  readonly sends: boolean;
-  bytes: Buffer;
-}
-
-const folder = mkdtempSync(join(tmpdir(), 'capture-'));
-const trace = join(folder, 'trace');
-
 function capture(command: string, type: number): { command: string; sent: string; received: string[] } {
-  const strace = [
-    '-qq',
-    '-e',
-    'trace=sendmsg,sendto,recvmsg,recvfrom',
-    '-e',
-    'write=all',
-    '-e',
-    'read=all',
-    '-o',
-    trace,
-  ];
-  spawnSync('strace', [...strace, ...command.split(' ')], { stdio: 'ignore' });
-  const calls: Call[] = [];
-  let hex: string[] | undefined;
-  for (const line of readFileSync(trace, 'utf8').split('\n')) {
-    if (/^(send|recv)/.test(line)) {
-      hex = line.includes('MSG_PEEK') ? undefined : [];
-      if (hex) calls.push({ sends: line.startsWith('send'), bytes: Buffer.alloc(0) });
-    }
-    const call = calls.at(-1);
-    if (hex && call && line.startsWith(' | ')) {
-      const digits = /^[0-9a-f]*/.exec(line.slice(10, 59).replaceAll(' ', ''))?.[0] ?? '';
-      call.bytes = Buffer.concat([call.bytes, Buffer.from(digits, 'hex')]);
-    }
-  }
-  const matters = ({ sends, bytes }: Call) => sends && bytes.readUInt16LE(4) === type;
+  const calls = trace(command.split(' '));
+  const matters = ({ sends, bytes }: Datagram) => sends && bytes.readUInt16LE(4) === type;
   const at = isShow(type) ? calls.findIndex(matters) : calls.findLastIndex(matters);
   const sent = calls[at]?.bytes;
   if (!sent) throw new Error(`${command} sent no message of type ${type}`);
-  const isAnswer = ({ sends, bytes }: Call) => {
+  const isAnswer = ({ sends, bytes }: Datagram) => {
     const answer = bytes.readUInt16LE(4);
     return !sends && bytes.readUInt32LE(8) === sent.readUInt32LE(8) && (answer < 16 || answer >> 2 === type >> 2);
   };
@@ -119,5 +85,4 @@ try {
   );
 } finally {
   execFileSync('ip', ['netns', 'delete', 'captured']);
-  rmSync(folder, { recursive: true });
 }

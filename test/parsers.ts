@@ -11,6 +11,7 @@ import { parseSandboxRecord } from '../src/controllers/endpoints/sandbox-record.
 import { parseIdentity } from '../src/controllers/hosts/identity.ts';
 import { decodeAttributes } from '../src/kernel/netlink/attribute.ts';
 import { NLMSG, nlmsg, nlmsgerr } from '../src/kernel/netlink/message.ts';
+import { NFT_MSG, nftChain, nftRule } from '../src/kernel/nftables/message.ts';
 import { decodeRemoval } from '../src/kernel/nftables/notification.ts';
 import { parseRuleset } from '../src/kernel/nftables/ruleset.ts';
 import { ifaddrmsg } from '../src/kernel/route/addresses.ts';
@@ -127,6 +128,12 @@ const datagrams = captured.flatMap(({ sent, received }) => [sent, ...received]).
 const messages = datagrams.flatMap((bytes) => nlmsg.decode(bytes));
 const bridge = 7;
 
+/** Messages that nft sent. */
+const capturedRules: readonly { readonly sent: string }[] = JSON.parse(
+  readFileSync(new URL('../src/kernel/nftables/captured.json', import.meta.url), 'utf8'),
+);
+const rules = capturedRules.flatMap(({ sent }) => nlmsg.decode(Buffer.from(sent, 'hex')));
+
 function payloads(
   types: readonly number[],
   wanted: (family: number | undefined) => boolean = () => true,
@@ -216,6 +223,16 @@ export const parsers: Readonly<Record<string, Parser>> = {
     samples: errors.map(({ flags, payload }) => headed(flags, payload)),
     parse: (bytes) =>
       nlmsgerr.decode({ type: NLMSG.ERROR, flags: headOf(bytes), seq: 1, pid: 1, payload: bytes.subarray(2) }),
+  },
+  'kernel/nftables/message.ts nftChain': {
+    kind: 'bytes',
+    samples: rules.filter(({ type }) => type === NFT_MSG.NEWCHAIN).map(({ payload }) => payload),
+    parse: (bytes) => nftChain.decode(bytes),
+  },
+  'kernel/nftables/message.ts nftRule': {
+    kind: 'bytes',
+    samples: rules.filter(({ type }) => type === NFT_MSG.NEWRULE).map(({ payload }) => payload),
+    parse: (bytes) => nftRule.decode(bytes),
   },
   'kernel/nftables/notification.ts decodeRemoval': {
     kind: 'bytes',

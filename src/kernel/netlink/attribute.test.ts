@@ -24,6 +24,7 @@ const values = fc.record(
     u16: fc.nat(0xffff),
     u16be: fc.nat(0xffff),
     u32: fc.nat(0xffffffff),
+    u32be: fc.nat(0xffffffff),
     text: fc.string({ unit: fc.constantFrom('a', 'é', '-', '0'), maxLength: 40 }),
     address: ip,
     mac,
@@ -43,7 +44,8 @@ test('values survive the way out and back, nested ones too', () => {
           .u32(5, v.u32)
           .text(6, v.text)
           .address(7, v.address)
-          .mac(8, v.mac);
+          .mac(8, v.mac)
+          .u32be(10, v.u32be);
       const read = (a: Attributes) => ({
         u8: a.u8(1),
         flag: a.flag(2),
@@ -53,12 +55,15 @@ test('values survive the way out and back, nested ones too', () => {
         text: a.text(6),
         address: a.address(7),
         mac: a.mac(8),
+        u32be: a.u32be(10),
       });
       const outside = decode(encode((attributes) => write(attributes).nested(9, write)));
       const inside = outside.nested(9);
       assert.ok(inside);
       assert.deepEqual(read(outside), v);
       assert.deepEqual(read(inside), v);
+      const twice = decode(encode((a) => a.nested(1, (list) => list.nested(1, write).nested(1, write))));
+      assert.deepEqual(twice.list(1)?.map(read), [v, v]);
     }),
   );
 });
@@ -67,8 +72,8 @@ test('nothing is written for what is undefined, and what is not there is undefin
   assert.equal(encode((a) => a.u32(1, undefined).text(2, undefined).mac(3, undefined)).length, 0);
   const empty = decode(new Uint8Array());
   assert.deepEqual(
-    [empty.u8(1), empty.text(1), empty.address(1), empty.nested(1), empty.bytes(1)],
-    Array(5).fill(undefined),
+    [empty.u8(1), empty.text(1), empty.address(1), empty.nested(1), empty.list(1), empty.bytes(1)],
+    Array(6).fill(undefined),
   );
 });
 
@@ -95,6 +100,7 @@ test('a value of the wrong length is an error where it is read', () => {
       [length === 2, () => attributes.u16(1)],
       [length === 2, () => attributes.u16be(1)],
       [length === 4, () => attributes.u32(1)],
+      [length === 4, () => attributes.u32be(1)],
       [length === 4, () => attributes.i32(1)],
       [length === 6, () => attributes.mac(1)],
       [length === 4 || length === 16, () => attributes.address(1)],

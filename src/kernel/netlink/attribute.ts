@@ -13,6 +13,10 @@ const MAX_TEXT = 256;
 //  | nla_len:16 | nla_type:16 (two flag bits on top) | value, padded to 4 |  and again
 /** @throws DecodeError */
 export function decodeAttributes(bytes: Uint8Array, what: string): Attributes {
+  return new Attributes(readAttributes(bytes, what), what);
+}
+
+function readAttributes(bytes: Uint8Array, what: string): readonly (readonly [type: number, value: Uint8Array])[] {
   const reader = new Reader(bytes, what);
   const values: [type: number, value: Uint8Array][] = [];
   while (reader.remaining > 0) {
@@ -22,7 +26,7 @@ export function decodeAttributes(bytes: Uint8Array, what: string): Attributes {
     values.push([type, reader.bytes(length - HEADER)]);
     reader.skip(Math.min(reader.remaining, (ALIGN - (length % ALIGN)) % ALIGN));
   }
-  return new Attributes(values, what);
+  return values;
 }
 
 /** Values by type. A value that is not there is undefined, one of the wrong length a DecodeError; of equal types the last counts. */
@@ -61,6 +65,10 @@ export class Attributes {
     return this.#read(type, (reader) => reader.u32le());
   }
 
+  u32be(type: number): number | undefined {
+    return this.#read(type, (reader) => reader.u32be());
+  }
+
   i32(type: number): number | undefined {
     return this.#read(type, (reader) => reader.i32le());
   }
@@ -91,6 +99,13 @@ export class Attributes {
   nested(type: number): Attributes | undefined {
     const value = this.#values.get(type);
     return value && decodeAttributes(value, `${this.#what}/${type}`);
+  }
+
+  /** What is nested in each of the attributes in an attribute, which are of one type and in an order that counts. */
+  list(type: number): readonly Attributes[] | undefined {
+    const what = `${this.#what}/${type}`;
+    const value = this.#values.get(type);
+    return value && readAttributes(value, what).map(([, item]) => decodeAttributes(item, what));
   }
 
   #read<T>(type: number, read: (reader: Reader) => T): T | undefined {
@@ -134,6 +149,10 @@ export class AttributeWriter {
 
   u32(type: number, value: number | undefined): this {
     return this.#write(type, value, (v) => this.#writer.u32le(v));
+  }
+
+  u32be(type: number, value: number | undefined): this {
+    return this.#write(type, value, (v) => this.#writer.u32be(v));
   }
 
   /** With the NUL that the kernel expects. */

@@ -25,6 +25,11 @@ export interface Netlink {
   request(request: Request): readonly Reply[];
   /** Does several things in few system calls, all of them, whatever becomes of one. @returns each one's error. */
   requests(requests: readonly Request[]): readonly (KernelError | undefined)[];
+  /**
+   * Does several things or none of them, between a request that begins them and one that ends them; nf_tables knows that.
+   * @throws KernelError what was refused first
+   */
+  transaction(begin: Request, requests: readonly Request[], end: Request): void;
   /** Lists what the kernel has; asks again when it changed meanwhile. @throws KernelError */
   dump(request: Request): readonly Reply[];
   /** May be called twice. */
@@ -161,6 +166,22 @@ export function openNetlink(sys: Syscalls, options: { readonly family?: number }
       const errors: (KernelError | undefined)[] = [];
       for (const part of parts(requests)) batch(part, errors);
       return errors;
+    },
+    transaction(begin, requests, end) {
+      const last = requests.at(-1);
+      if (last === undefined) return;
+      const all = [begin, ...requests, end];
+      const messages = all.map((r) => message(r, r === last ? NLM_F.ACK : 0, nextSeq()));
+      const first = messages[0]?.seq ?? 0;
+      let error: KernelError | undefined;
+      // When all is over the kernel answers, in order; or for the whole, as if to what began it.
+      exchange(begin.action, messages, (answer) => {
+        if (answer.type !== NLMSG.ERROR) return false;
+        const i = (answer.seq - first) >>> 0;
+        error ??= errorOf(all[i] ?? begin, answer);
+        return i === 0 || i === requests.length;
+      });
+      if (error) throw error;
     },
     dump(request) {
       for (let attempt = 0; attempt < DUMP_ATTEMPTS; attempt++) {
