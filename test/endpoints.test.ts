@@ -328,7 +328,8 @@ describe('endpoints of two hosts on one etcd', {
     assert.deepEqual([first.status, second.status].sort(), ['fulfilled', 'rejected']);
     const [sandbox] = h1.endpoints.sandboxes();
     assert.ok(sandbox);
-    await h1.endpoints.disconnect(sandbox.id, 'demo');
+    await assert.rejects(h1.endpoints.detach({ path: '/run/netns/other' }, 'demo'), /not attached to any network/);
+    await h1.endpoints.detach(adopt, 'demo');
     assert.equal(h1.endpoints.sandboxes().length, 0);
   });
 

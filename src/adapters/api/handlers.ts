@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { release } from 'node:os';
 import type { Readable, Writable } from 'node:stream';
 import type { Containers } from '../../controllers/containers/containers.ts';
-import type { Endpoints, Sandbox } from '../../controllers/endpoints/endpoints.ts';
+import type { Endpoints } from '../../controllers/endpoints/endpoints.ts';
 import type { Hosts } from '../../controllers/hosts/hosts.ts';
 import type { Networks } from '../../controllers/networks/networks.ts';
 import { Refusal } from '../../lib/errors.ts';
@@ -24,7 +24,10 @@ export interface StoreHealth {
 export interface ApiNeeds {
   readonly hosts: Pick<Hosts, 'self' | 'cluster' | 'list'>;
   readonly networks: Pick<Networks, 'create' | 'list' | 'find' | 'remove'>;
-  readonly endpoints: Pick<Endpoints, 'openSandbox' | 'connect' | 'disconnect' | 'closeSandbox' | 'sandboxes' | 'list'>;
+  readonly endpoints: Pick<
+    Endpoints,
+    'openSandbox' | 'connect' | 'disconnect' | 'detach' | 'sandbox' | 'sandboxes' | 'list'
+  >;
   readonly containers: Containers;
   readonly store: { status(): StoreHealth };
   /** Records of the store that are nonsense. */
@@ -109,15 +112,11 @@ export function openHandlers(needs: ApiNeeds): Handlers {
 
   function view(container: Container): ContainerView {
     return viewContainer(container, {
-      sandbox: sandboxOf(container.sandbox),
+      sandbox: endpoints.sandbox(container.sandbox),
       networks: new Map(networks.list().map((network) => [network.id, network])),
       gateway: gateway(),
       self,
     });
-  }
-
-  function sandboxOf(id: string): Sandbox | undefined {
-    return endpoints.sandboxes().find((sandbox) => sandbox.id === id);
   }
 
   function refuseGateway(name: string): void {
@@ -156,7 +155,7 @@ export function openHandlers(needs: ApiNeeds): Handlers {
   }
 
   function attached(id: string, network: string) {
-    const sandbox = sandboxOf(id);
+    const sandbox = endpoints.sandbox(id);
     const local = sandbox?.endpoints.get(network);
     if (sandbox === undefined || local === undefined) {
       throw new Refusal('conflict', `sandbox ${id} was disconnected again meanwhile`);
@@ -173,25 +172,10 @@ export function openHandlers(needs: ApiNeeds): Handlers {
   }
 
   async function detach({ network, path, pid, sandbox }: RequestOf<'detach'>['body']) {
-    const id = sandbox ?? (await adopted(namespaceOf({ path, pid })));
-    try {
-      await endpoints.disconnect(id, networks.find(network).id);
-    } finally {
-      await letGoOfEmpty(id);
-    }
+    const { id } = networks.find(network);
+    if (sandbox === undefined) await endpoints.detach(namespaceOf({ path, pid }), id);
+    else await endpoints.disconnect(sandbox, id);
     return {};
-  }
-
-  /** A namespace that was adopted is found again; one that was not is adopted for a moment, and has no endpoint. */
-  async function adopted(adopt: { path: string } | { pid: number }): Promise<string> {
-    return (await endpoints.openSandbox({ adopt, exit: false })).id;
-  }
-
-  async function letGoOfEmpty(id: string): Promise<void> {
-    const sandbox = sandboxOf(id);
-    if (sandbox !== undefined && sandbox.container === undefined && sandbox.endpoints.size === 0) {
-      await endpoints.closeSandbox(id);
-    }
   }
 
   return {

@@ -12,19 +12,26 @@ export interface Endpoints {
    * attempt is left. @throws Refusal, KernelError
    */
   connect(request: Connect): Promise<Endpoint>;
-  /** Takes it back; the address rests. @throws Refusal 'not-found' | 'unavailable' */
+  /** Takes it back; the address rests. A store that is away gets it back later. @throws Refusal 'not-found' */
   disconnect(sandbox: string, network: string): Promise<void>;
+  /** The same for a namespace of others, which is let go with its last endpoint. @throws Refusal 'not-found' | 'invalid' */
+  detach(source: Adoptable, network: string): Promise<void>;
   /** Takes back all endpoints of a sandbox and lets the namespace go. May repeat. */
   closeSandbox(sandbox: string): Promise<void>;
+  /** One sandbox of this host, if it is there. Never waits. */
+  sandbox(id: string): Sandbox | undefined;
   /** Sandboxes of this host. Never waits. */
   sandboxes(): readonly Sandbox[];
   /** Every endpoint on a network, on all hosts: from memory if this host is on it, else read from the store. */
   list(network: string): Promise<readonly EndpointState[]>;
 }
 
+/** A network namespace that is not ours. */
+export type Adoptable = { readonly path: string } | { readonly pid: number };
+
 export interface OpenSandbox {
   /** A namespace that exists; without it an empty one is made. */
-  readonly adopt?: { readonly path: string } | { readonly pid: number };
+  readonly adopt?: Adoptable;
   /** Whether it gets the way out of the host. */
   readonly exit: boolean;
   readonly container?: { readonly id: string; readonly name: string };

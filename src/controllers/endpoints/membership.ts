@@ -1,5 +1,6 @@
 import type { Change, Piece, PieceKey } from '../../dataplane/dataplane.ts';
 import { keyOf } from '../../dataplane/dataplane.ts';
+import { delay, pause } from '../../lib/backoff.ts';
 import type { Log } from '../../lib/log.ts';
 import type { Endpoint } from '../../model/endpoint.ts';
 import type { Registry } from '../../state/registry.ts';
@@ -14,9 +15,13 @@ export interface MembershipNeeds {
   readonly log: Log;
 }
 
+/** Before a remote endpoint that the kernel refused is tried again, in milliseconds; doubles up to `most`. */
+const again = { first: 1_000, most: 30_000 };
+
 /**
  * This host's part in one network: who is on it, on all hosts. The endpoints of other hosts become remote pieces; while
- * the network is installed in the kernel, changes go there as they come, several in one step when the kernel is slower.
+ * the network is installed in the kernel, changes go there as they come, several in one step when the kernel is slower. One
+ * that the kernel refuses holds up no other.
  */
 export class Membership {
   readonly #needs: MembershipNeeds;
@@ -26,6 +31,7 @@ export class Membership {
   readonly #known = new Map<string, EndpointState>();
   readonly #remotes = new Map<string, Piece>();
   readonly #stale = new Set<string>();
+  readonly #failures = new Map<string, number>();
   #following: Promise<void> | undefined;
   #pushing: Promise<void> | undefined;
   #installed = false;
@@ -50,21 +56,26 @@ export class Membership {
     return [...this.#known.values()];
   }
 
-  /** The remote pieces as they are now; from here on changes go to the kernel as they come. */
-  install(): readonly Piece[] {
+  /** The network is in the kernel: its remote endpoints go there too. Resolves when all have been tried. May be repeated. */
+  async install(): Promise<void> {
+    if (!this.#installed) for (const id of this.#remotes.keys()) this.#stale.add(id);
+    this.#installed = true;
+    this.#push();
+    await this.#pushing;
+  }
+
+  /** For those who put all of it there themselves. */
+  takeOver(): readonly Piece[] {
     this.#installed = true;
     this.#stale.clear();
     return [...this.#remotes.values()];
-  }
-
-  get installed(): boolean {
-    return this.#installed;
   }
 
   /** The keys of all remote pieces, to be removed with the network; from here on nothing goes to the kernel. */
   uninstall(): readonly PieceKey[] {
     this.#installed = false;
     this.#stale.clear();
+    this.#failures.clear();
     return [...this.#remotes.values()].map(keyOf);
   }
 
@@ -121,7 +132,8 @@ export class Membership {
   #look(id: string): void {
     const endpoint = this.#known.get(id)?.endpoint;
     const host = endpoint === undefined ? undefined : this.#needs.hosts.get(endpoint.host)?.host;
-    const remote = endpoint !== undefined && host !== undefined && host.id !== this.#needs.hosts.self.id;
+    const { self } = this.#needs.hosts;
+    const remote = endpoint !== undefined && host !== undefined && host.id !== self.id && host.data !== self.data;
     if (!remote && !this.#remotes.has(id)) return;
     if (remote) {
       const piece = remotePiece(endpoint, host.data);
@@ -140,16 +152,41 @@ export class Membership {
   }
 
   async #pushAll(): Promise<void> {
-    const ids = [...this.#stale];
-    this.#stale.clear();
+    while (this.#installed && this.#stale.size > 0) {
+      const ids = [...this.#stale];
+      this.#stale.clear();
+      await this.#send(ids);
+    }
+  }
+
+  /** All in one step; if that fails, each half by itself. */
+  async #send(ids: readonly string[]): Promise<void> {
     const put = ids.flatMap((id) => this.#remotes.get(id) ?? []);
-    const remove = ids
-      .filter((id) => !this.#remotes.has(id))
-      .map((id) => keyOf({ kind: 'remote', network: this.#network, endpoint: id }));
+    const gone = ids.filter((id) => !this.#remotes.has(id));
+    const remove = gone.map((endpoint) => keyOf({ kind: 'remote', network: this.#network, endpoint }));
     try {
       await this.#needs.change({ put, remove });
+      for (const id of ids) this.#failures.delete(id);
     } catch (error) {
-      this.#needs.log.error('remote endpoints could not be set', { network: this.#network, count: ids.length, error });
+      const [id] = ids;
+      if (ids.length > 1) {
+        const half = Math.ceil(ids.length / 2);
+        await this.#send(ids.slice(0, half));
+        await this.#send(ids.slice(half));
+      } else if (id !== undefined) this.#tryLater(id, error);
     }
+  }
+
+  #tryLater(id: string, error: unknown): void {
+    const failures = this.#failures.get(id) ?? 0;
+    this.#failures.set(id, failures + 1);
+    if (failures === 0) {
+      this.#needs.log.error('a remote endpoint could not be set', { network: this.#network, endpoint: id, error });
+    }
+    void pause(delay(failures, again), this.#stop.signal).then(() => {
+      if (!this.#failures.has(id)) return;
+      this.#stale.add(id);
+      this.#push();
+    });
   }
 }

@@ -1,7 +1,5 @@
-import { type Change, keyOf, type Piece, type PieceKey } from '../../dataplane/dataplane.ts';
-import type { Network } from '../../model/network.ts';
+import { keyOf, type PieceKey } from '../../dataplane/dataplane.ts';
 import { Membership, type MembershipNeeds } from './membership.ts';
-import { networkPiece } from './pieces.ts';
 import type { Place } from './sandbox-record.ts';
 
 /**
@@ -12,7 +10,8 @@ import type { Place } from './sandbox-record.ts';
 export class Overlays {
   readonly #needs: MembershipNeeds;
   readonly #memberships = new Map<string, Membership>();
-  readonly #ports = new Map<string, Set<string>>();
+  /** By network: the place that has each port's name. */
+  readonly #ports = new Map<string, Map<string, string>>();
 
   constructor(needs: MembershipNeeds) {
     this.#needs = needs;
@@ -33,31 +32,28 @@ export class Overlays {
     return this.#memberships.get(network);
   }
 
-  /** `vethN` with the lowest N that no place on the network has; it is used from now on. */
-  takePort(network: string): string {
-    const used = this.#portsOf(network);
+  /** `vethN` with the lowest N that no place on the network has; it is the place's from now on. */
+  takePort(network: string, place: string): string {
+    const ports = this.#portsOf(network);
     let n = 0;
-    while (used.has(`veth${n}`)) n += 1;
-    used.add(`veth${n}`);
+    while (ports.has(`veth${n}`)) n += 1;
+    ports.set(`veth${n}`, place);
     return `veth${n}`;
   }
 
-  addPort({ network, port }: Pick<Place, 'network' | 'port'>): void {
-    this.#portsOf(network).add(port);
+  addPort({ network, port, id }: Pick<Place, 'network' | 'port' | 'id'>): void {
+    this.#portsOf(network).set(port, id);
   }
 
-  /** The network itself and, where it is not in the kernel yet, its remote endpoints. */
-  pieces(network: Network): readonly Piece[] {
-    const membership = this.membership(network.id);
-    return [networkPiece(network), ...(membership.installed ? [] : membership.install())];
-  }
-
-  /** What goes with these places; nobody uses their ports any more. `closing` is to be awaited after the change. */
+  /**
+   * What goes with these places; nobody uses their ports any more. May be asked again for the same places: what others use
+   * meanwhile stays. `closing` is to be awaited after the change.
+   */
   leave(places: readonly Place[]): { readonly keys: readonly PieceKey[]; readonly closing: readonly Membership[] } {
-    for (const { network, port } of places) {
-      const used = this.#portsOf(network);
-      used.delete(port);
-      if (used.size === 0) this.#ports.delete(network);
+    for (const { network, port, id } of places) {
+      const ports = this.#portsOf(network);
+      if (ports.get(port) === id) ports.delete(port);
+      if (ports.size === 0) this.#ports.delete(network);
     }
     const unused = [...new Set(places.map(({ network }) => network))].filter((network) => !this.#ports.has(network));
     const closing = unused.flatMap((network) => this.#memberships.get(network) ?? []);
@@ -70,12 +66,6 @@ export class Overlays {
     return { keys, closing };
   }
 
-  /** After a change failed that may have carried a network's remote endpoints for others too: all of it again. */
-  again(networks: readonly Network[]): Change {
-    const installed = networks.filter(({ id }) => this.#memberships.get(id)?.installed === true && this.#ports.has(id));
-    return { put: installed.flatMap((network) => [networkPiece(network), ...this.membership(network.id).install()]) };
-  }
-
   hostChanged(host: string): void {
     for (const membership of this.#memberships.values()) membership.hostChanged(host);
   }
@@ -84,9 +74,9 @@ export class Overlays {
     await Promise.all([...this.#memberships.values()].map((membership) => membership.close()));
   }
 
-  #portsOf(network: string): Set<string> {
-    const used = this.#ports.get(network) ?? new Set<string>();
-    this.#ports.set(network, used);
-    return used;
+  #portsOf(network: string): Map<string, string> {
+    const ports = this.#ports.get(network) ?? new Map<string, string>();
+    this.#ports.set(network, ports);
+    return ports;
   }
 }

@@ -1,8 +1,15 @@
-import type { ExitPiece, NetworkPiece, PortPiece, RemotePiece, SandboxPiece } from '../../dataplane/dataplane.ts';
+import type {
+  ExitPiece,
+  NetworkPiece,
+  Piece,
+  PortPiece,
+  RemotePiece,
+  SandboxPiece,
+} from '../../dataplane/dataplane.ts';
 import { parsePrefix } from '../../lib/prefix.ts';
 import type { Endpoint } from '../../model/endpoint.ts';
 import { type Network, namespaceName } from '../../model/network.ts';
-import type { Exit, SandboxRecord } from './sandbox-record.ts';
+import { connectedPlaces, type Exit, type Place, type SandboxRecord } from './sandbox-record.ts';
 
 /** From our nouns to the pieces of the data plane. Pure. */
 
@@ -10,15 +17,30 @@ export function sandboxPiece({ id, adopted }: Pick<SandboxRecord, 'id' | 'adopte
   return { kind: 'sandbox', id, ...(adopted === undefined ? {} : { adopted }) };
 }
 
-export function networkPiece(network: Network): NetworkPiece {
+/** What of a network's record the kernel is told. */
+export function overlayOf(network: Network): NonNullable<Place['overlay']> {
   return {
-    kind: 'network',
-    id: network.id,
     namespace: namespaceName(network),
     vni: network.vni,
     mtu: network.mtu,
     gateways: network.subnets.map(({ subnet, gateway }) => `${gateway}/${parsePrefix(subnet).length}`),
   };
+}
+
+export function networkPiece(
+  id: string,
+  { namespace, vni, mtu, gateways }: NonNullable<Place['overlay']>,
+): NetworkPiece {
+  return { kind: 'network', id, namespace, vni, mtu, gateways };
+}
+
+/** All of a sandbox but the networks. */
+export function sandboxPieces(record: SandboxRecord): readonly Piece[] {
+  return [
+    sandboxPiece(record),
+    ...connectedPlaces(record).map((place) => portPiece(place.endpoint, place)),
+    ...(record.exit === undefined ? [] : [exitPiece(record.id, record.exit)]),
+  ];
 }
 
 export function portPiece(endpoint: Endpoint, place: { readonly port: string; readonly interface: string }): PortPiece {

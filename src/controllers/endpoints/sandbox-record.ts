@@ -1,7 +1,8 @@
 import * as v from 'valibot';
 import { Endpoint } from '../../model/endpoint.ts';
+import { vniRange } from '../../model/network.ts';
 import { parseRecord } from '../../model/record.ts';
-import { HexId, InterfaceAddressText, Mac, Name, SandboxId, Text } from '../../model/text.ts';
+import { HexId, InterfaceAddressText, Mac, Mtu, Name, SandboxId, Text } from '../../model/text.ts';
 
 const Interface = v.pipe(v.string(), v.regex(/^[a-z]+[0-9a-f]{1,7}$/));
 
@@ -17,6 +18,15 @@ const Place = v.looseObject({
   port: Interface,
   state: v.picklist(['connecting', 'connected', 'leaving']),
   endpoint: v.optional(Endpoint),
+  /** What of the network's record the kernel is told: the next start needs no store for it. */
+  overlay: v.optional(
+    v.looseObject({
+      namespace: v.pipe(v.string(), v.regex(/^\d{1,8}-[0-9a-f]{10}$/)),
+      vni: v.pipe(v.number(), v.integer(), v.minValue(vniRange.first), v.maxValue(vniRange.last)),
+      mtu: Mtu,
+      gateways: v.array(InterfaceAddressText),
+    }),
+  ),
 });
 
 /** What this host has promised to one sandbox. */
@@ -44,4 +54,28 @@ export type Exit = NonNullable<SandboxRecord['exit']>;
 /** @throws ParseError */
 export function parseSandboxRecord(json: unknown, place: string): SandboxRecord {
   return parseRecord(SandboxRecord, json, place);
+}
+
+export type Connected = Place & { readonly endpoint: Endpoint };
+
+export function connectedPlaces({ places }: Pick<SandboxRecord, 'places'>): readonly Connected[] {
+  return places.flatMap((place) =>
+    place.state === 'connected' && place.endpoint !== undefined ? [{ ...place, endpoint: place.endpoint }] : [],
+  );
+}
+
+export function leaving(place: Place): Place {
+  return { ...place, state: 'leaving' };
+}
+
+/** `ethN` with the lowest N that is free in a sandbox. */
+export function freeInterface(taken: readonly { readonly interface: string }[]): string {
+  let n = 0;
+  while (taken.some((place) => place.interface === `eth${n}`)) n += 1;
+  return `eth${n}`;
+}
+
+/** What people call it. */
+export function nameOf({ id, container }: Pick<SandboxRecord, 'id' | 'container'>): string {
+  return container?.name ?? `sandbox ${id}`;
 }

@@ -1,0 +1,148 @@
+import { randomBytes } from 'node:crypto';
+import type { Dataplane } from '../../dataplane/dataplane.ts';
+import { Refusal } from '../../lib/errors.ts';
+import type { Log } from '../../lib/log.ts';
+import { settle } from '../../lib/settle.ts';
+import type { Network } from '../../model/network.ts';
+import type { Networks } from '../networks/networks.ts';
+import type { ConnectRequest } from './endpoints.ts';
+import type { Exits } from './exits.ts';
+import type { Holdings } from './holdings.ts';
+import type { Leaving } from './leave.ts';
+import type { Overlays } from './overlays.ts';
+import { exitPiece, networkPiece, overlayOf, portPiece, sandboxPiece } from './pieces.ts';
+import { connectedPlaces, freeInterface, leaving, nameOf, type Place, type SandboxRecord } from './sandbox-record.ts';
+import type { Sandboxes } from './sandboxes.ts';
+
+export interface JoinNeeds {
+  readonly networks: Pick<Networks, 'find' | 'confirm'>;
+  readonly dataplane: Pick<Dataplane, 'change'>;
+  readonly sandboxes: Sandboxes;
+  readonly overlays: Overlays;
+  readonly exits: Exits;
+  readonly holdings: Holdings;
+  readonly leave: Leaving;
+  readonly log: Log;
+}
+
+export interface JoinOptions {
+  /** Also the way out. */
+  readonly exit: boolean;
+  /** The sandbox itself is new: it goes again when this fails. */
+  readonly fresh: boolean;
+}
+
+interface Reserved {
+  readonly place: Place;
+  readonly request: ConnectRequest;
+  readonly network: Network;
+}
+
+/**
+ * Gives a sandbox endpoints and, if asked, its way out: all of it or nothing. It is journalled before it is begun. The
+ * caller sees to it that nothing else happens to the sandbox meanwhile.
+ */
+export async function join(
+  before: SandboxRecord,
+  requests: readonly ConnectRequest[],
+  { exit: wantsExit, fresh }: JoinOptions,
+  needs: JoinNeeds,
+): Promise<void> {
+  const { dataplane, exits, holdings, networks, overlays, sandboxes } = needs;
+  let reserved: readonly Reserved[] = [];
+  try {
+    const gateway = wantsExit ? await exits.piece() : undefined;
+    reserved = reserve(before, requests, needs);
+    const places = [...before.places, ...reserved.map(({ place }) => place)];
+    const exit = gateway && exits.take(gateway, before.id, { interface: freeInterface(places) });
+    const begun: SandboxRecord = { ...before, places, ...(exit === undefined ? {} : { exit }) };
+    await sandboxes.save(begun);
+    const sandbox = { id: before.id, key: sandboxes.keyOf(before.id) };
+    const joined = await settle(
+      reserved.map(async ({ place, request, network }) => {
+        const at = { network, sandbox, container: before.container };
+        const [endpoint] = await settle([holdings.take(place, request, at), overlays.membership(network.id).ready]);
+        return { ...place, state: 'connected' as const, endpoint };
+      }),
+    );
+    const done: SandboxRecord = { ...begun, places: [...before.places, ...joined] };
+    sandboxes.add(done);
+    await settle([
+      dataplane.change({
+        put: [
+          ...(gateway === undefined ? [] : [gateway]),
+          ...reserved.map(({ network }) => networkPiece(network.id, overlayOf(network))),
+          ...(fresh ? [sandboxPiece(done)] : []),
+          ...joined.map((place) => portPiece(place.endpoint, place)),
+          ...(exit === undefined ? [] : [exitPiece(done.id, exit)]),
+        ],
+      }),
+      sandboxes.save(done),
+      ...joined.map(({ endpoint }) => holdings.publish(endpoint)),
+    ]);
+    await settle([
+      ...reserved.map(({ network }) => confirm(network, networks)),
+      ...reserved.map(({ network }) => overlays.membership(network.id).install()),
+    ]);
+  } catch (error) {
+    await undo(before, reserved, { fresh }, needs);
+    throw error;
+  }
+}
+
+/** Checks all, then takes names for all: a refusal leaves nothing. */
+function reserve(
+  record: SandboxRecord,
+  requests: readonly ConnectRequest[],
+  { networks, overlays }: JoinNeeds,
+): readonly Reserved[] {
+  const wanted = requests.map((request) => ({ request, network: networks.find(request.network) }));
+  const attached = new Set(record.places.map(({ network }) => network));
+  for (const { network } of wanted) {
+    if (network.removing !== undefined) throw new Refusal('conflict', `network ${network.name} is being removed`);
+    if (attached.has(network.id)) {
+      throw new Refusal('conflict', `${nameOf(record)} is already attached to network ${network.name}`);
+    }
+    attached.add(network.id);
+  }
+  const taken: { readonly interface: string }[] = [...record.places];
+  if (record.exit !== undefined) taken.push(record.exit);
+  return wanted.map(({ request, network }) => {
+    const id = randomBytes(32).toString('hex');
+    const place: Place = {
+      id,
+      network: network.id,
+      name: request.name,
+      interface: freeInterface(taken),
+      port: overlays.takePort(network.id, id),
+      state: 'connecting',
+      overlay: overlayOf(network),
+    };
+    taken.push(place);
+    return { place, request, network };
+  });
+}
+
+/** The endpoint was published: a removal that began before it could be seen wins, one that comes later is refused. */
+async function confirm({ id, name }: Network, networks: Pick<Networks, 'confirm'>): Promise<void> {
+  if ((await networks.confirm(id)) === undefined) throw new Refusal('conflict', `network ${name} is being removed`);
+}
+
+async function undo(
+  before: SandboxRecord,
+  reserved: readonly Reserved[],
+  { fresh }: { fresh: boolean },
+  { leave, log, sandboxes }: JoinNeeds,
+): Promise<void> {
+  const now = sandboxes.get(before.id) ?? before;
+  const reached = new Map(connectedPlaces(now).map(({ id, endpoint }) => [id, endpoint]));
+  const places = reserved.map(({ place }) => {
+    const endpoint = reached.get(place.id);
+    return leaving(endpoint === undefined ? place : { ...place, endpoint });
+  });
+  try {
+    await leave.letGo(now, places, { whole: fresh, unused: reached.size === connectedPlaces(before).length });
+  } catch (error) {
+    log.error('a failed connection was not undone; the next start does it', { sandbox: before.id, error });
+  }
+}

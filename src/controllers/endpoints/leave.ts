@@ -1,0 +1,98 @@
+import { type Dataplane, keyOf } from '../../dataplane/dataplane.ts';
+import { backoff } from '../../lib/backoff.ts';
+import type { Log } from '../../lib/log.ts';
+import type { Serial } from '../../lib/serial.ts';
+import { settle } from '../../lib/settle.ts';
+import type { Networks } from '../networks/networks.ts';
+import type { Exits } from './exits.ts';
+import type { Holdings } from './holdings.ts';
+import type { Overlays } from './overlays.ts';
+import { leaving, type Place, type SandboxRecord } from './sandbox-record.ts';
+import type { Sandboxes } from './sandboxes.ts';
+
+export interface LeaveNeeds {
+  readonly networks: Pick<Networks, 'list'>;
+  readonly dataplane: Pick<Dataplane, 'change'>;
+  readonly sandboxes: Sandboxes;
+  readonly overlays: Overlays;
+  readonly exits: Exits;
+  readonly holdings: Holdings;
+  /** Whatever is done to one sandbox is done here under its id. */
+  readonly serial: Serial;
+  readonly log: Log;
+  readonly signal: AbortSignal;
+}
+
+export interface LeaveOptions {
+  /** The sandbox goes too. */
+  readonly whole: boolean;
+  /** What is given back was never in use. */
+  readonly unused?: boolean;
+}
+
+/** Takes places back: out of the kernel first, then out of the cluster's state, so that an address is free only when nobody here can use it. */
+export class Leaving {
+  readonly #needs: LeaveNeeds;
+  readonly #retrying = new Set<Promise<void>>();
+
+  constructor(needs: LeaveNeeds) {
+    this.#needs = needs;
+  }
+
+  /**
+   * To be called within the sandbox's serial. Afterwards it is journalled that the places are left; what the kernel or the
+   * store refuses now is tried again in the background. @throws JournalError
+   */
+  async letGo(record: SandboxRecord, left: readonly Place[], options: LeaveOptions): Promise<void> {
+    const { log, sandboxes } = this.#needs;
+    const { exit, ...rest } = record;
+    const going = new Map(left.map((place) => [place.id, leaving(place)]));
+    const places = record.places.map((place) => going.get(place.id) ?? place);
+    await sandboxes.save({ ...(options.whole || exit === undefined ? rest : record), places });
+    const ids = new Set(going.keys());
+    try {
+      await this.#finish(record.id, ids, options);
+    } catch (error) {
+      log.warn('what an endpoint held is given back later', { sandbox: record.id, error });
+      const retrying = this.#retry(record.id, ids, options).finally(() => this.#retrying.delete(retrying));
+      this.#retrying.add(retrying);
+    }
+  }
+
+  /** Resolves when nothing is tried any more. */
+  async close(): Promise<void> {
+    await Promise.all(this.#retrying);
+  }
+
+  async #retry(sandbox: string, ids: ReadonlySet<string>, options: LeaveOptions): Promise<void> {
+    const { log, serial, signal } = this.#needs;
+    for await (const _ of backoff({ first: 500, most: 10_000, signal })) {
+      try {
+        await serial.run(sandbox, () => this.#finish(sandbox, ids, options));
+        return;
+      } catch (error) {
+        log.debug('an endpoint could not be given back', { sandbox, error });
+      }
+    }
+  }
+
+  /** Right as often as it is done. */
+  async #finish(sandbox: string, ids: ReadonlySet<string>, { whole, unused = false }: LeaveOptions): Promise<void> {
+    const { dataplane, exits, holdings, networks, overlays, sandboxes } = this.#needs;
+    const record = sandboxes.get(sandbox);
+    if (record === undefined) return;
+    const left = record.places.filter(({ id }) => ids.has(id));
+    const { keys, closing } = overlays.leave(left);
+    const rest = whole ? [keyOf({ kind: 'exit', sandbox }), keyOf({ kind: 'sandbox', id: sandbox })] : [];
+    await dataplane.change({ remove: [...keys, ...rest] });
+    await Promise.all(closing.map((membership) => membership.close()));
+    if (whole) {
+      exits.give(sandbox);
+      sandboxes.letGo(sandbox);
+    }
+    const known = new Map(networks.list().map((network) => [network.id, network]));
+    await settle(left.map((place) => holdings.release(place, known.get(place.network), { unused })));
+    if (whole) await sandboxes.remove(record);
+    else await sandboxes.save({ ...record, places: record.places.filter(({ id }) => !ids.has(id)) });
+  }
+}

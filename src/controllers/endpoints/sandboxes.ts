@@ -1,0 +1,103 @@
+import { randomBytes } from 'node:crypto';
+import { Refusal } from '../../lib/errors.ts';
+import type { Log } from '../../lib/log.ts';
+import type { Journal } from '../../state/journal.ts';
+import type { Sandbox } from './endpoints.ts';
+import { type Connected, connectedPlaces, parseSandboxRecord, type SandboxRecord } from './sandbox-record.ts';
+
+/** What this host has promised to its sandboxes: in memory, and in the journal. */
+export class Sandboxes {
+  readonly #records = new Map<string, SandboxRecord>();
+  readonly #starts = new Set<string>();
+  readonly #adopted = new Map<string, string>();
+  readonly #journal: Pick<Journal, 'load' | 'commit'>;
+  readonly #folder: string;
+
+  /** `folder`: where namespaces are pinned. */
+  constructor(journal: Pick<Journal, 'load' | 'commit'>, folder: string) {
+    this.#journal = journal;
+    this.#folder = folder;
+  }
+
+  /** Takes up what earlier lives left; what cannot be read is passed over. */
+  async load(log: Log): Promise<void> {
+    for (const { id, value } of await this.#journal.load('sandbox')) {
+      try {
+        this.add(parseSandboxRecord(value, `sandbox ${id} in the state directory`));
+      } catch (error) {
+        log.error('a sandbox of the state directory is passed over', { sandbox: id, error });
+      }
+    }
+  }
+
+  /** An id of which also the first 7 digits are used only once: the port on the gateway bridge is named by them. */
+  freshId(): string {
+    for (;;) {
+      const id = randomBytes(6).toString('hex');
+      if (!this.#starts.has(id.slice(0, 7))) return id;
+    }
+  }
+
+  /** In memory only. */
+  add(record: SandboxRecord): void {
+    this.#records.set(record.id, record);
+    this.#starts.add(record.id.slice(0, 7));
+    if (record.adopted !== undefined) this.#adopted.set(record.adopted.inode, record.id);
+  }
+
+  /** In memory at once, on disk when it resolves. */
+  async save(record: SandboxRecord): Promise<void> {
+    this.add(record);
+    await this.#journal.commit([{ kind: 'sandbox', id: record.id, put: record }]);
+  }
+
+  async remove({ id }: Pick<SandboxRecord, 'id'>): Promise<void> {
+    this.letGo(id);
+    this.#records.delete(id);
+    await this.#journal.commit([{ kind: 'sandbox', id, remove: true }]);
+  }
+
+  /** Its id and its namespace may be used by another from now on, though it still has something to give back. */
+  letGo(id: string): void {
+    const inode = this.#records.get(id)?.adopted?.inode;
+    this.#starts.delete(id.slice(0, 7));
+    if (inode !== undefined && this.#adopted.get(inode) === id) this.#adopted.delete(inode);
+  }
+
+  get(id: string): SandboxRecord | undefined {
+    return this.#records.get(id);
+  }
+
+  /** @throws Refusal 'not-found' */
+  find(id: string): SandboxRecord {
+    const record = this.#records.get(id);
+    if (record === undefined) throw new Refusal('not-found', `sandbox ${id} not found`);
+    return record;
+  }
+
+  list(): readonly SandboxRecord[] {
+    return [...this.#records.values()];
+  }
+
+  /** The sandbox that a namespace was adopted as. */
+  adoptedAs(inode: string): string | undefined {
+    return this.#adopted.get(inode);
+  }
+
+  /** Path under which the namespace is pinned. */
+  keyOf(id: string): string {
+    return `${this.#folder}/${id}`;
+  }
+
+  view(record: SandboxRecord): Sandbox {
+    const { id, container, exit } = record;
+    const places = connectedPlaces(record).map((place): [string, Connected] => [place.network, place]);
+    return {
+      id,
+      key: this.keyOf(id),
+      endpoints: new Map(places),
+      ...(container === undefined ? {} : { container }),
+      ...(exit === undefined ? {} : { exit }),
+    };
+  }
+}
