@@ -4,189 +4,34 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { type OpenedEndpoints, openEndpoints } from '../src/controllers/endpoints/open.ts';
-import { openHosts } from '../src/controllers/hosts/open.ts';
-import type { Networks } from '../src/controllers/networks/networks.ts';
-import { openNetworks } from '../src/controllers/networks/open.ts';
-import { type Change, type Dataplane, keyOf, type Piece, type PieceKey } from '../src/dataplane/dataplane.ts';
 import { findEtcd } from '../src/lab/etcd.ts';
 import { Refusal } from '../src/lib/errors.ts';
-import { silent } from '../src/lib/log.ts';
 import { Scope } from '../src/lib/scope.ts';
-import type { Host } from '../src/model/host.ts';
-import type { Journal } from '../src/state/journal.ts';
-import { startTestEtcd, type TestEtcd } from '../src/state/kv/harness.contract.ts';
-import { openJournal } from '../src/state/kv/local/journal.ts';
-import { openState, type State } from '../src/state/kv/open.ts';
-import { parseStoreUrl } from '../src/state/kv/url.ts';
-
-/** A kernel of pieces: refuses what has nothing to stand on, as the real one would. */
-class PieceKernel implements Pick<Dataplane, 'set' | 'change' | 'adopt' | 'look'> {
-  readonly pieces = new Map<PieceKey, Piece>();
-  readonly bootId: string;
-  /** Makes the next change fail. */
-  failure: Error | undefined;
-
-  constructor(bootId: string) {
-    this.bootId = bootId;
-  }
-
-  async set(pieces: readonly Piece[]) {
-    const before = JSON.stringify([...this.pieces.values()].map((piece) => JSON.stringify(piece)).sort());
-    this.pieces.clear();
-    for (const piece of pieces) this.pieces.set(keyOf(piece), piece);
-    this.#check();
-    const now = JSON.stringify([...this.pieces.values()].map((piece) => JSON.stringify(piece)).sort());
-    return { steps: before === now ? [] : ['changed'] };
-  }
-
-  async change({ put = [], remove = [] }: Change) {
-    if (this.failure !== undefined && put.some(({ kind }) => kind === 'port')) {
-      const { failure } = this;
-      this.failure = undefined;
-      throw failure;
-    }
-    for (const key of remove) this.pieces.delete(key);
-    for (const piece of put) this.pieces.set(keyOf(piece), piece);
-    this.#check();
-  }
-
-  async adopt(source: { readonly path: string } | { readonly pid: number }) {
-    return { bootId: this.bootId, inode: 'path' in source ? source.path : String(source.pid) };
-  }
-
-  async look() {
-    return { bootId: this.bootId, interfaces: [], routes: [] };
-  }
-
-  kinds(): Record<string, number> {
-    const kinds: Record<string, number> = {};
-    for (const { kind } of this.pieces.values()) kinds[kind] = (kinds[kind] ?? 0) + 1;
-    return kinds;
-  }
-
-  #check(): void {
-    for (const piece of this.pieces.values()) {
-      if ('network' in piece) {
-        assert.ok(this.pieces.has(keyOf({ kind: 'network', id: piece.network })), `${piece.kind} without its network`);
-      }
-      if (piece.kind === 'port' || piece.kind === 'exit') {
-        assert.ok(this.pieces.has(keyOf({ kind: 'sandbox', id: piece.sandbox })), `${piece.kind} without its sandbox`);
-      }
-    }
-  }
-}
-
-interface TestHost {
-  readonly name: string;
-  readonly kernel: PieceKernel;
-  state: State;
-  journal: Journal;
-  networks: Networks;
-  endpoints: OpenedEndpoints;
-  /** As SIGKILL would: nothing is given back, the journal stays. */
-  die(): Promise<void>;
-  start(): Promise<void>;
-}
-
-let folder: string;
-let etcd: TestEtcd | undefined;
-const scope = new Scope();
-
-async function openHost(name: string, data: string, storeUrl: string): Promise<TestHost> {
-  const id = randomBytes(16).toString('hex');
-  const kernel = new PieceKernel('boot-1');
-  const home = join(folder, `${name}-${id.slice(0, 6)}`);
-  let epoch = 0;
-  let life = new Scope();
-  const open = async () => {
-    epoch += 1;
-    life = new Scope();
-    const journal = await openJournal(`${home}.db`);
-    life.defer(() => journal.close());
-    const proposal = {
-      id: randomBytes(32).toString('hex'),
-      generation: 1,
-      featureLevel: 1,
-      created: new Date().toISOString(),
-      dataPort: 4789,
-      underlay: 4 as const,
-    };
-    const url = parseStoreUrl(storeUrl);
-    const state = await openState({
-      url,
-      defaultPath: `${home}-store.db`,
-      host: id,
-      epoch,
-      proposal,
-      place: home,
-      log: silent,
-    });
-    life.defer(() => state.close());
-    const self: Host = {
-      id,
-      name,
-      key: randomBytes(32).toString('base64'),
-      advertise: `${data}:2376`,
-      data,
-      mtu: 1500,
-      routes: [],
-      version: '0',
-      featureLevel: 1,
-      epoch,
-      bootId: kernel.bootId,
-      started: new Date().toISOString(),
-    };
-    const { registry, catalog, allocator, claims, cluster } = state;
-    const log = silent;
-    const hosts = await openHosts({ registry, log, now: Date.now }, { self, cluster });
-    life.defer(() => hosts.close());
-    const pools = [{ range: '10.0.0.0/8', size: 24 }];
-    const networks = await openNetworks({ catalog, allocator, claims, registry, journal, hosts, log }, { pools });
-    life.defer(() => networks.close());
-    const endpoints = await openEndpoints(
-      { registry, allocator, claims, hosts, networks, dataplane: kernel, journal, log, now: Date.now },
-      { namespaces: '/run/skein/netns', exits: { pools: ['172.18.0.0/16'], mtu: 1500 } },
-    );
-    life.defer(() => endpoints.close());
-    return { state, journal, networks, endpoints };
-  };
-  const host: TestHost = {
-    name,
-    kernel,
-    ...(await open()),
-    die: () => life.close(),
-    start: async () => {
-      Object.assign(host, await open());
-    },
-  };
-  scope.defer(() => life.close());
-  return host;
-}
-
-const request = (name: string) => ({ name, subnets: [], ipv6: false, labels: {} });
-const wish = (network: string, name: string) => ({ network, name, aliases: [] });
+import { startTestEtcd } from '../src/state/kv/harness.contract.ts';
+import { eventually, openHost, request, type TestHost, wish } from './piece-host.ts';
 
 describe('endpoints of two hosts on one etcd', {
   skip: findEtcd() === undefined ? 'etcd is not on this machine' : false,
 }, () => {
+  const scope = new Scope();
   let h1: TestHost;
   let h2: TestHost;
 
   before(async () => {
-    folder = await mkdtemp(join(tmpdir(), 'skein-endpoints-'));
-    etcd = await startTestEtcd();
-    h1 = await openHost('h1', '192.168.205.10', etcd.url.replace('http', 'etcd'));
-    h2 = await openHost('h2', '192.168.205.11', etcd.url.replace('http', 'etcd'));
+    const folder = await mkdtemp(join(tmpdir(), 'skein-endpoints-'));
+    scope.defer(() => rm(folder, { recursive: true, force: true }));
+    const etcd = await startTestEtcd();
+    scope.defer(() => etcd.close());
+    const url = etcd.url.replace('http', 'etcd');
+    h1 = await openHost({ name: 'h1', data: '192.168.205.10', url, folder });
+    scope.defer(() => h1.die());
+    h2 = await openHost({ name: 'h2', data: '192.168.205.11', url, folder });
+    scope.defer(() => h2.die());
     await h1.networks.create(request('demo'));
     await eventually(() => h2.networks.list().length === 1);
   });
 
-  after(async () => {
-    await scope.close();
-    await etcd?.close();
-    await rm(folder, { recursive: true, force: true });
-  });
+  after(() => scope.close());
 
   it('gives addresses in order over both hosts, and each kernel learns of the other', async () => {
     const one = await h1.endpoints.openSandbox({ exit: true, connect: [wish('demo', 'test1')] });
@@ -348,11 +193,3 @@ describe('endpoints of two hosts on one etcd', {
     assert.deepEqual(h1.kernel.kinds(), { underlay: 1, peer: 1, gateway: 1 });
   });
 });
-
-async function eventually(check: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + 5_000;
-  while (!(await check())) {
-    assert.ok(Date.now() < deadline, 'it did not happen within 5 s');
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-}

@@ -1,0 +1,181 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
+import { type OpenedEndpoints, openEndpoints } from '../src/controllers/endpoints/open.ts';
+import type { Hosts } from '../src/controllers/hosts/hosts.ts';
+import { openHosts } from '../src/controllers/hosts/open.ts';
+import type { Networks } from '../src/controllers/networks/networks.ts';
+import { openNetworks } from '../src/controllers/networks/open.ts';
+import { type Change, type Dataplane, keyOf, type Piece, type PieceKey } from '../src/dataplane/dataplane.ts';
+import { silent } from '../src/lib/log.ts';
+import { Scope } from '../src/lib/scope.ts';
+import type { Host } from '../src/model/host.ts';
+import type { Journal } from '../src/state/journal.ts';
+import { openJournal } from '../src/state/kv/local/journal.ts';
+import { openState, type State } from '../src/state/kv/open.ts';
+import { parseStoreUrl } from '../src/state/kv/url.ts';
+
+/** A host with all its controllers on a real store; only the kernel is one of pieces. */
+
+/** A kernel of pieces: refuses what has nothing to stand on, as the real one would. */
+class PieceKernel implements Pick<Dataplane, 'set' | 'change' | 'adopt' | 'look'> {
+  readonly pieces = new Map<PieceKey, Piece>();
+  readonly bootId: string;
+  /** Makes the next change fail. */
+  failure: Error | undefined;
+
+  constructor(bootId: string) {
+    this.bootId = bootId;
+  }
+
+  async set(pieces: readonly Piece[]) {
+    const before = JSON.stringify([...this.pieces.values()].map((piece) => JSON.stringify(piece)).sort());
+    this.pieces.clear();
+    for (const piece of pieces) this.pieces.set(keyOf(piece), piece);
+    this.#check();
+    const now = JSON.stringify([...this.pieces.values()].map((piece) => JSON.stringify(piece)).sort());
+    return { steps: before === now ? [] : ['changed'] };
+  }
+
+  async change({ put = [], remove = [] }: Change) {
+    if (this.failure !== undefined && put.some(({ kind }) => kind === 'port')) {
+      const { failure } = this;
+      this.failure = undefined;
+      throw failure;
+    }
+    for (const key of remove) this.pieces.delete(key);
+    for (const piece of put) this.pieces.set(keyOf(piece), piece);
+    this.#check();
+  }
+
+  async adopt(source: { readonly path: string } | { readonly pid: number }) {
+    return { bootId: this.bootId, inode: 'path' in source ? source.path : String(source.pid) };
+  }
+
+  async look() {
+    return { bootId: this.bootId, interfaces: [], routes: [] };
+  }
+
+  kinds(): Record<string, number> {
+    const kinds: Record<string, number> = {};
+    for (const { kind } of this.pieces.values()) kinds[kind] = (kinds[kind] ?? 0) + 1;
+    return kinds;
+  }
+
+  #check(): void {
+    for (const piece of this.pieces.values()) {
+      if ('network' in piece) {
+        assert.ok(this.pieces.has(keyOf({ kind: 'network', id: piece.network })), `${piece.kind} without its network`);
+      }
+      if (piece.kind === 'port' || piece.kind === 'exit') {
+        assert.ok(this.pieces.has(keyOf({ kind: 'sandbox', id: piece.sandbox })), `${piece.kind} without its sandbox`);
+      }
+    }
+  }
+}
+
+export interface TestHost {
+  readonly name: string;
+  readonly kernel: PieceKernel;
+  state: State;
+  journal: Journal;
+  hosts: Hosts;
+  networks: Networks;
+  endpoints: OpenedEndpoints;
+  /** As SIGKILL would: nothing is given back, the journal stays. */
+  die(): Promise<void>;
+  start(): Promise<void>;
+}
+
+export interface OpenHost {
+  readonly name: string;
+  readonly data: string;
+  /** Of the store. */
+  readonly url: string;
+  /** For what the host keeps. */
+  readonly folder: string;
+  readonly routes?: readonly string[];
+}
+
+export async function openHost({ name, data, url: storeUrl, folder, routes = [] }: OpenHost): Promise<TestHost> {
+  const id = randomBytes(16).toString('hex');
+  const kernel = new PieceKernel('boot-1');
+  const home = join(folder, `${name}-${id.slice(0, 6)}`);
+  let epoch = 0;
+  let life = new Scope();
+  const open = async () => {
+    epoch += 1;
+    life = new Scope();
+    const journal = await openJournal(`${home}.db`);
+    life.defer(() => journal.close());
+    const proposal = {
+      id: randomBytes(32).toString('hex'),
+      generation: 1,
+      featureLevel: 1,
+      created: new Date().toISOString(),
+      dataPort: 4789,
+      underlay: 4 as const,
+    };
+    const url = parseStoreUrl(storeUrl);
+    const state = await openState({
+      url,
+      defaultPath: `${home}-store.db`,
+      host: id,
+      epoch,
+      proposal,
+      place: home,
+      log: silent,
+    });
+    life.defer(() => state.close());
+    const self: Host = {
+      id,
+      name,
+      key: randomBytes(32).toString('base64'),
+      advertise: `${data}:2376`,
+      data,
+      mtu: 1500,
+      routes: [...routes],
+      version: '0',
+      featureLevel: 1,
+      epoch,
+      bootId: kernel.bootId,
+      started: new Date().toISOString(),
+    };
+    const { registry, catalog, allocator, claims, cluster } = state;
+    const log = silent;
+    const hosts = await openHosts({ registry, log, now: Date.now }, { self, cluster });
+    life.defer(() => hosts.close());
+    const pools = [{ range: '10.0.0.0/8', size: 24 }];
+    const networks = await openNetworks({ catalog, allocator, claims, registry, journal, hosts, log }, { pools });
+    life.defer(() => networks.close());
+    const endpoints = await openEndpoints(
+      { registry, allocator, claims, hosts, networks, dataplane: kernel, journal, log, now: Date.now },
+      { namespaces: '/run/skein/netns', exits: { pools: ['172.18.0.0/16'], mtu: 1500 } },
+    );
+    life.defer(() => endpoints.close());
+    return { state, journal, hosts, networks, endpoints };
+  };
+  const host: TestHost = {
+    name,
+    kernel,
+    ...(await open()),
+    die: () => life.close(),
+    start: async () => {
+      Object.assign(host, await open());
+    },
+  };
+  return host;
+}
+
+export async function eventually(check: () => boolean | Promise<boolean>): Promise<void> {
+  const deadline = Date.now() + 15_000;
+  while (!(await check())) {
+    assert.ok(Date.now() < deadline, 'it did not happen within 15 s');
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
+
+/** As `skein network create NAME` asks. */
+export const request = (name: string) => ({ name, subnets: [], ipv6: false, labels: {} });
+
+export const wish = (network: string, name: string) => ({ network, name, aliases: [] });
