@@ -70,7 +70,7 @@ export async function openDaemon({ settings, log, sockets, stop }: DaemonInit): 
         defaultPath: join(stateDir, 'store.db'),
         host: identity.id,
         epoch: identity.epoch,
-        proposal: propose(chooseUnderlay(view, wishes).family, settings.dataPort),
+        proposal: propose(chooseUnderlay(view, { ...wishes, family: known?.underlay }).family, settings.dataPort),
         known,
         place: await placeOf(view.bootId, stateDir),
         log,

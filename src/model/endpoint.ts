@@ -1,6 +1,19 @@
 import * as v from 'valibot';
+import { networkOf, overlaps, parseInterfaceAddress } from '../lib/prefix.ts';
 import { parseRecord } from './record.ts';
-import { HexId, HostId, InterfaceAddressText, Mac, most, Name, SandboxId, Signature, Text, Time } from './text.ts';
+import {
+  HexId,
+  HostId,
+  InterfaceAddressText,
+  isUnicast,
+  Mac,
+  most,
+  Name,
+  SandboxId,
+  Signature,
+  Text,
+  Time,
+} from './text.ts';
 
 /** One container's place on one network. */
 export const Endpoint = v.looseObject({
@@ -10,7 +23,17 @@ export const Endpoint = v.looseObject({
   aliases: v.pipe(v.array(Name), v.maxLength(most.aliases)),
   mac: Mac,
   /** `10.0.0.2/24`: at most one a subnet. */
-  addresses: v.pipe(v.array(InterfaceAddressText), v.minLength(1), v.maxLength(most.addresses)),
+  addresses: v.pipe(
+    v.array(
+      v.pipe(
+        InterfaceAddressText,
+        v.check((text) => isUnicast(parseInterfaceAddress(text).address), 'is not an address of a container'),
+      ),
+    ),
+    v.minLength(1),
+    v.maxLength(most.addresses),
+    v.check((list) => areApart(list), 'are several in one subnet'),
+  ),
   /** The owner. */
   host: HostId,
   /** The owner's epoch when it was published. */
@@ -22,6 +45,11 @@ export const Endpoint = v.looseObject({
   signature: Signature,
 });
 export type Endpoint = v.InferOutput<typeof Endpoint>;
+
+function areApart(addresses: readonly string[]): boolean {
+  const networks = addresses.map((text) => networkOf(parseInterfaceAddress(text)));
+  return networks.every((one, i) => !networks.slice(i + 1).some((other) => overlaps(one, other)));
+}
 
 /** @throws ParseError */
 export function parseEndpoint(json: unknown, place: string): Endpoint {

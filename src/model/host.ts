@@ -1,6 +1,18 @@
 import * as v from 'valibot';
+import { contains, parseAddress, parsePrefix } from '../lib/prefix.ts';
 import { parseRecord } from './record.ts';
-import { AddressText, HostId, Mtu, most, Name, PrefixText, Signature, Text, Time } from './text.ts';
+import { AddressText, HostId, isUnicast, Mtu, most, Name, PrefixText, Signature, Text, Time } from './text.ts';
+
+const linkLocal = parsePrefix('fe80::/10');
+
+/** Where VXLAN packets can be sent from any other host: an IPv6 link-local address would need an interface with it. */
+export const DataAddress = v.pipe(
+  AddressText,
+  v.check((text) => {
+    const address = parseAddress(text);
+    return isUnicast(address) && !contains(linkLocal, address);
+  }, 'is not an address that other hosts can reach'),
+);
 
 /** One machine that runs the daemon. Its identity is its id and key; names and addresses are attributes. */
 export const Host = v.looseObject({
@@ -11,7 +23,7 @@ export const Host = v.looseObject({
   /** `address:port` for other hosts. */
   advertise: Text,
   /** Where VXLAN packets for this host go. */
-  data: AddressText,
+  data: DataAddress,
   /** MTU of the way to the other hosts, in bytes, before encapsulation. */
   mtu: Mtu,
   /** Networks that this host routes: not chosen for overlays. */

@@ -1,38 +1,84 @@
 import * as v from 'valibot';
+import { contains, covers, overlaps, parseAddress, parsePrefix } from '../lib/prefix.ts';
 import { parseRecord } from './record.ts';
-import { AddressText, HexId, HostId, Labels, Mtu, most, Name, PrefixText, Signature, Text, Time } from './text.ts';
+import {
+  AddressText,
+  HexId,
+  HostId,
+  isUnicast,
+  Labels,
+  Mtu,
+  most,
+  Name,
+  PrefixText,
+  Signature,
+  Text,
+  Time,
+} from './text.ts';
 
-export const Subnet = v.looseObject({
-  subnet: PrefixText,
-  gateway: AddressText,
-  ipRange: v.optional(PrefixText),
-  auxAddresses: v.optional(v.record(Text, AddressText)),
-});
+export const Subnet = v.pipe(
+  v.looseObject({
+    subnet: PrefixText,
+    gateway: AddressText,
+    ipRange: v.optional(PrefixText),
+    auxAddresses: v.optional(v.record(Text, AddressText)),
+  }),
+  v.check(({ subnet, gateway }) => isIn(subnet, gateway), 'has a gateway that is not in it'),
+  v.check(({ gateway }) => isUnicast(parseAddress(gateway)), 'has a gateway that no machine can have'),
+  v.check(
+    ({ subnet, ipRange = subnet }) => covers(parsePrefix(subnet), parsePrefix(ipRange)),
+    'has a range that is not in it',
+  ),
+  v.check(
+    ({ subnet, auxAddresses = {} }) => Object.values(auxAddresses).every((address) => isIn(subnet, address)),
+    'has an auxiliary address that is not in it',
+  ),
+);
 export type Subnet = v.InferOutput<typeof Subnet>;
 
 export const vniRange = { first: 256, last: 2 ** 24 - 1 } as const;
 
+function isIn(subnet: string, address: string): boolean {
+  return contains(parsePrefix(subnet), parseAddress(address));
+}
+
+function areApart(subnets: readonly Subnet[]): boolean {
+  const prefixes = subnets.map(({ subnet }) => parsePrefix(subnet));
+  return prefixes.every((one, i) => !prefixes.slice(i + 1).some((other) => overlaps(one, other)));
+}
+
 /** An overlay: subnets, one VNI, one MTU. */
-export const Network = v.looseObject({
-  id: HexId,
-  name: Name,
-  created: Time,
-  driver: v.literal('overlay'),
-  subnets: v.pipe(v.array(Subnet), v.minLength(1), v.maxLength(most.subnets)),
-  vni: v.pipe(v.number(), v.integer(), v.minValue(vniRange.first), v.maxValue(vniRange.last)),
-  /** Of the containers' interfaces, in bytes; one figure for all hosts. */
-  mtu: Mtu,
-  ipv6: v.boolean(),
-  internal: v.boolean(),
-  attachable: v.boolean(),
-  options: Labels,
-  labels: Labels,
-  /** The host that made it. */
-  owner: HostId,
-  /** Set first when it is being removed; an endpoint made meanwhile wins. */
-  removing: v.optional(v.looseObject({ host: HostId, since: Time, mark: Text })),
-  signature: Signature,
-});
+export const Network = v.pipe(
+  v.looseObject({
+    id: HexId,
+    name: Name,
+    created: Time,
+    driver: v.literal('overlay'),
+    subnets: v.pipe(
+      v.array(Subnet),
+      v.minLength(1),
+      v.maxLength(most.subnets),
+      v.check((list) => areApart(list), 'overlap each other'),
+    ),
+    vni: v.pipe(v.number(), v.integer(), v.minValue(vniRange.first), v.maxValue(vniRange.last)),
+    /** Of the containers' interfaces, in bytes; one figure for all hosts. */
+    mtu: Mtu,
+    ipv6: v.boolean(),
+    internal: v.boolean(),
+    attachable: v.boolean(),
+    options: Labels,
+    labels: Labels,
+    /** The host that made it. */
+    owner: HostId,
+    /** Set first when it is being removed; an endpoint made meanwhile wins. */
+    removing: v.optional(v.looseObject({ host: HostId, since: Time, mark: Text })),
+    signature: Signature,
+  }),
+  v.check(
+    ({ subnets, mtu }) => mtu >= 1280 || subnets.every(({ subnet }) => !subnet.includes(':')),
+    'has IPv6 and an MTU of less than 1280',
+  ),
+);
 export type Network = v.InferOutput<typeof Network>;
 
 /** @throws ParseError */

@@ -1,5 +1,13 @@
 import * as v from 'valibot';
-import { parseAddress, parseInterfaceAddress, parsePrefix } from '../lib/prefix.ts';
+import {
+  type Address,
+  contains,
+  formatAddress,
+  formatPrefix,
+  parseAddress,
+  parseInterfaceAddress,
+  parsePrefix,
+} from '../lib/prefix.ts';
 
 /**
  * The texts that our records are made of. Every length is capped here, once: what passed is safe to store, to show and
@@ -16,15 +24,6 @@ export const most = {
   routes: 256,
 } as const;
 
-const strict = (check: (text: string) => unknown) => (text: string) => {
-  try {
-    check(text);
-    return true;
-  } catch {
-    return false;
-  }
-};
-
 export const HexId = v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/, 'is not an id of 64 hexadecimal digits'));
 export const HostId = v.pipe(v.string(), v.regex(/^[0-9a-f]{32}$/, 'is not a host id of 32 hexadecimal digits'));
 export const SandboxId = v.pipe(v.string(), v.regex(/^[0-9a-f]{12}$/, 'is not a sandbox id of 12 hexadecimal digits'));
@@ -37,17 +36,67 @@ export const Name = v.pipe(
     'is not a name: letters, digits, _ . and - are allowed, the first a letter or digit',
   ),
 );
-export const AddressText = v.pipe(v.string(), v.check(strict(parseAddress), 'is not an IP address'));
-export const PrefixText = v.pipe(v.string(), v.check(strict(parsePrefix), 'is not a network such as 10.0.0.0/24'));
-export const InterfaceAddressText = v.pipe(
-  v.string(),
-  v.check(strict(parseInterfaceAddress), 'is not an address with a prefix length, such as 10.0.0.2/24'),
-);
+
+const text = {
+  address: (input: string) => formatAddress(parseAddress(input)),
+  prefix: (input: string) => formatPrefix(parsePrefix(input)),
+  interfaceAddress: (input: string) => formatPrefix(parseInterfaceAddress(input)),
+} as const;
+
+/** The one text of it, or undefined when it is none. */
+function formatted(kind: keyof typeof text, input: string): string | undefined {
+  try {
+    return text[kind](input);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Records are compared by their text, with each other and with what the kernel says: equal addresses must have equal text. */
+const canonical = (kind: keyof typeof text, what: string) =>
+  v.pipe(
+    v.string(),
+    v.check(
+      (input) => formatted(kind, input) === input,
+      ({ input }) => {
+        const right = formatted(kind, input);
+        return right === undefined ? `is not ${what}` : `is not how ${right} is written`;
+      },
+    ),
+  );
+/** As people write it; it comes out as records have it. */
+const written = (kind: keyof typeof text, what: string) =>
+  v.pipe(
+    v.string(),
+    v.check((input) => formatted(kind, input) !== undefined, `is not ${what}`),
+    v.transform(text[kind]),
+  );
+
+const what = {
+  address: 'an IP address',
+  prefix: 'a network such as 10.0.0.0/24',
+  interfaceAddress: 'an address with a prefix length, such as 10.0.0.2/24',
+} as const;
+export const AddressText = canonical('address', what.address);
+export const PrefixText = canonical('prefix', what.prefix);
+export const InterfaceAddressText = canonical('interfaceAddress', what.interfaceAddress);
+export const AddressInput = written('address', what.address);
+export const PrefixInput = written('prefix', what.prefix);
+
+const special = ['0.0.0.0/8', '127.0.0.0/8', '224.0.0.0/4', '255.255.255.255/32', '::/8', 'ff00::/8'].map(parsePrefix);
+
+/** Whether a machine can have the address beside its loopback: not unspecified, loopback, multicast or broadcast. */
+export function isUnicast(address: Address): boolean {
+  return !special.some((prefix) => contains(prefix, address));
+}
+
 export const Mac = v.pipe(
   v.string(),
   v.regex(/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/, 'is not a MAC address in lower case such as 02:42:0a:00:00:02'),
   v.check((text) => (Number.parseInt(text.slice(0, 2), 16) & 1) === 0, 'is a multicast MAC address'),
+  v.check((text) => text !== '00:00:00:00:00:00', 'is the MAC address of nobody'),
 );
+export const MacInput = v.pipe(v.string(), v.toLowerCase(), Mac);
 export const Port = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65535));
 export const Mtu = v.pipe(v.number(), v.integer(), v.minValue(576, 'is smaller than 576'), v.maxValue(65535));
 export const Time = v.pipe(v.string(), v.isoTimestamp());

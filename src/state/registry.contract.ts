@@ -82,6 +82,29 @@ export function registryContract({ name, skip, start }: StateKind): void {
       await fresh.close();
     });
 
+    test('a record that others could not use is passed over and told', async () => {
+      const wrong = [
+        { ...hostRecord('wrong'), data: '127.0.0.1' },
+        { ...hostRecord('wrong'), data: 'fd00::1' },
+        { ...hostRecord('wrong'), routes: ['FD00::/64'] },
+      ];
+      for (const host of wrong) {
+        await one.registry.publish({ kind: 'host', host });
+        const ids = (await one.registry.list({ kind: 'hosts' })).flatMap(({ record }) =>
+          record.kind === 'host' ? [record.host.id] : [],
+        );
+        assert.ok(!ids.includes(host.id), JSON.stringify(host));
+        assert.ok(one.skipped().some(({ key }) => key.endsWith(host.id)));
+      }
+      const network = hexId('wrong');
+      const endpoint = { ...endpointRecord(one.host, network, 'wrong'), addresses: ['FD00:0::1/64'] };
+      await one.registry.publish({ kind: 'endpoint', endpoint });
+      assert.deepEqual(await one.registry.list({ kind: 'endpoints', network }), []);
+      assert.ok(one.skipped().some(({ reason }) => reason.endsWith('addresses.0 is not how fd00::1/64 is written')));
+      await one.registry.withdraw({ kind: 'hosts' }, hostIdOf('wrong'));
+      await one.registry.withdraw({ kind: 'endpoints', network }, endpoint.id);
+    });
+
     test('a watch ends when it is aborted', async () => {
       const abort = new AbortController();
       const events = one.registry.watch({ kind: 'hosts' }, { signal: abort.signal })[Symbol.asyncIterator]();

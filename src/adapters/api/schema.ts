@@ -1,5 +1,16 @@
 import * as v from 'valibot';
-import { AddressText, HexId, HostId, Labels, Mac, most, Name, PrefixText, SandboxId, Text } from '../../model/text.ts';
+import {
+  AddressInput,
+  HexId,
+  HostId,
+  Labels,
+  MacInput,
+  most,
+  Name,
+  PrefixInput,
+  SandboxId,
+  Text,
+} from '../../model/text.ts';
 
 /**
  * What goes over the API. Requests are strict: an unknown field is refused, so that nothing asked for is silently left
@@ -51,7 +62,7 @@ export const CreateNetworkBody = v.strictObject({
   driver: v.exactOptional(Text),
   subnets: v.optional(
     v.pipe(
-      v.array(v.strictObject({ subnet: PrefixText, gateway: v.exactOptional(AddressText) })),
+      v.array(v.strictObject({ subnet: PrefixInput, gateway: v.exactOptional(AddressInput) })),
       v.maxLength(most.subnets, `are more than ${most.subnets}`),
     ),
     [],
@@ -60,7 +71,11 @@ export const CreateNetworkBody = v.strictObject({
   labels: v.optional(Labels, {}),
 });
 
-const Wishes = { ip: v.exactOptional(AddressText), ip6: v.exactOptional(AddressText), mac: v.exactOptional(Mac) };
+const Wishes = {
+  ip: v.exactOptional(AddressInput),
+  ip6: v.exactOptional(AddressInput),
+  mac: v.exactOptional(MacInput),
+};
 
 export const ConnectBody = v.strictObject({ container: Reference, aliases: v.optional(Aliases, []), ...Wishes });
 export const DisconnectBody = v.strictObject({ container: Reference });

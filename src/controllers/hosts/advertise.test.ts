@@ -36,6 +36,7 @@ test('an interface or an address, with or without a port, says where others reac
   assert.equal(chooseUnderlay(two, { advertise: 'eth1' }).mtu, 9000);
   assert.equal(chooseUnderlay(two, { advertise: '192.168.205.10:1' }).advertise, '192.168.205.10:1');
   assert.equal(chooseUnderlay(two, { advertise: '[fd00:205::10]:2376' }).advertise, '[fd00:205::10]:2376');
+  assert.equal(chooseUnderlay(two, { advertise: '[FD00:205:0::10]:1' }).advertise, '[fd00:205::10]:1');
   assert.equal(chooseUnderlay(two, { advertise: 'fd00:205::10' }).data, 'fd00:205::10');
   assert.equal(chooseUnderlay(two, { advertise: 'eth0', family: 6 }).data, 'fd00:205::10');
 });
@@ -55,6 +56,7 @@ test('what does not fit this host is refused with what it has', () => {
     [two, {}, /several addresses \(192\.168\.205\.10, fd00:205::10, 10\.1\.0\.1\)/],
     [view, { advertise: 'eth7' }, /no such interface \(eth0: 192\.168\.205\.10/],
     [view, { advertise: '192.168.205.99:2376' }, /belongs to no interface/],
+    [view, { data: '127.0.0.1' }, /data address 127\.0\.0\.1 cannot be reached by other hosts/],
     [view, { data: '192.168.205.99' }, /data address 192\.168\.205\.99 belongs to no interface/],
     [view, { advertise: 'eth0:99999' }, /cannot advertise/],
     [view, { advertise: 'a:b:c' }, /cannot advertise/],

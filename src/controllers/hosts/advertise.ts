@@ -1,15 +1,18 @@
 import { isIP } from 'node:net';
+import * as v from 'valibot';
 import type { HostView } from '../../dataplane/dataplane.ts';
 import { Refusal } from '../../lib/errors.ts';
 import {
   contains,
   type Family,
+  formatAddress,
   formatPrefix,
   networkOf,
   parseAddress,
   parseInterfaceAddress,
   parsePrefix,
 } from '../../lib/prefix.ts';
+import { DataAddress } from '../../model/host.ts';
 
 /** Where other hosts reach this one. */
 export interface Underlay {
@@ -41,6 +44,9 @@ export function chooseUnderlay(
   const { host, port } = splitAdvertise(wishes.advertise);
   const advertised = addressOf(view, { host, family: wishes.family });
   const data = wishes.data ?? advertised;
+  if (!v.is(DataAddress, data)) {
+    throw new Refusal('invalid', `data address ${data} cannot be reached by other hosts; give another one`);
+  }
   const device = view.interfaces.find(({ addresses }) => addresses.some((text) => bare(text) === data));
   if (device === undefined) {
     throw new Refusal('invalid', `data address ${data} belongs to no interface of this host (${interfaces(view)})`);
@@ -78,8 +84,9 @@ function addressOf(
       .map(bare)
       .filter((text) => !isLocalOnly(text) && (family === undefined || parseAddress(text).family === family));
   if (host !== undefined && isIP(host) !== 0) {
-    const known = view.interfaces.some(({ addresses }) => addresses.some((text) => bare(text) === host));
-    if (known) return host;
+    const address = formatAddress(parseAddress(host));
+    const known = view.interfaces.some(({ addresses }) => addresses.some((text) => bare(text) === address));
+    if (known) return address;
     throw new Refusal(
       'invalid',
       `cannot advertise ${host}: it belongs to no interface of this host (${interfaces(view)})`,

@@ -101,7 +101,7 @@ export async function openStateIn(raw: Store, options: OpenStateIn): Promise<Sta
     return {
       cluster,
       keys,
-      registry: openRegistry({ ...shared, alive }),
+      registry: openRegistry({ ...shared, alive, underlay: cluster.underlay }),
       catalog: openCatalog(shared),
       allocator,
       claims: openClaims({ ...shared, alive }),

@@ -1,4 +1,5 @@
 import { ParseError } from '../../lib/errors.ts';
+import { type Family, parseAddress } from '../../lib/prefix.ts';
 import { parseEndpoint } from '../../model/endpoint.ts';
 import { parseHost } from '../../model/host.ts';
 import type { Keys } from '../../model/keys.ts';
@@ -15,13 +16,15 @@ export interface OpenRegistry {
   readonly keys: Keys;
   readonly alive: Alive;
   readonly skipped: Skipped;
+  /** The address family underneath: a host of the other one cannot be reached. */
+  readonly underlay: Family;
 }
 
 /** Records at `hosts/<id>` and `endpoints/<network>/<id>`. */
-export function openRegistry({ store, keys, alive, skipped }: OpenRegistry): Registry {
+export function openRegistry({ store, keys, alive, skipped, underlay }: OpenRegistry): Registry {
   const prefixOf = (scope: Scope) => (scope.kind === 'hosts' ? keys.hosts : keys.endpoints(scope.network));
   const entryOf = (scope: Scope, item: Item): Entry | undefined => {
-    const record = readItem(item, (json, key) => parseOwned(scope, json, key), skipped);
+    const record = readItem(item, (json, key) => parseOwned(scope, json, { key, underlay }), skipped);
     return record && { record, lost: alive.isLost(hostOf(record)) };
   };
   return {
@@ -109,11 +112,14 @@ export function openRegistry({ store, keys, alive, skipped }: OpenRegistry): Reg
 }
 
 /** A record must stand where its own fields say. @throws ParseError */
-function parseOwned(scope: Scope, json: unknown, key: string): Owned {
+function parseOwned(scope: Scope, json: unknown, { key, underlay }: { key: string; underlay: Family }): Owned {
   const id = lastOfKey(key);
   if (scope.kind === 'hosts') {
     const host = parseHost(json, key);
     if (host.id !== id) throw new ParseError(`${key}: holds the host ${host.id}`);
+    if (parseAddress(host.data).family !== underlay) {
+      throw new ParseError(`${key}: data is ${host.data}, and the hosts of this cluster talk IPv${underlay}`);
+    }
     return { kind: 'host', host };
   }
   const endpoint = parseEndpoint(json, key);
