@@ -50,6 +50,10 @@ const commands: readonly (readonly [command: string, type: number])[] = [
   ['ip neighbour delete 10.0.0.9 dev br0', 29],
   ['bridge fdb delete 02:00:00:00:00:07 dev vxlan1 dst fd00::7 self', 29],
   ['ip route delete 10.7.0.0/16 dev br0', 25],
+  [
+    'ip link add veth1 numtxqueues 1 numrxqueues 1 type veth peer name eth1 netns captured numtxqueues 1 numrxqueues 1',
+    16,
+  ],
   ['ip link delete dev br0', 17],
 ];
 const isShow = (type: number) => type % 4 === 2;

@@ -65,6 +65,14 @@ const ours: readonly (readonly [command: string, request: Request | undefined])[
     }),
   ],
   [
+    'ip link add veth1 numtxqueues 1 numrxqueues 1 type veth peer name eth1 netns captured numtxqueues 1 numrxqueues 1',
+    links.addMessage({
+      name: 'veth1',
+      queues: 1,
+      info: { kind: 'veth', peer: { name: 'eth1', netnsFd, queues: 1 } },
+    }),
+  ],
+  [
     vxlan0,
     links.addMessage({
       name: 'vxlan0',

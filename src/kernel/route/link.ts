@@ -75,6 +75,8 @@ export interface NewLink {
   /** The bridge to be a port of: in the namespace that the link is made in. */
   readonly master?: number;
   readonly up?: boolean;
+  /** Queues to send and to receive by. A veth has by default one of each a CPU, of which it uses one. */
+  readonly queues?: number;
   /** The namespace that it appears in. What a vxlan device sends and receives stays in the caller's. */
   readonly netnsFd?: NamespaceFd;
 }
@@ -114,6 +116,8 @@ export const IFLA = {
   GROUP: 27,
   NET_NS_FD: 28,
   EXT_MASK: 29,
+  NUM_TX_QUEUES: 31,
+  NUM_RX_QUEUES: 32,
   LINK_NETNSID: 37,
 } as const;
 
@@ -220,8 +224,14 @@ function writeCommon(attributes: AttributeWriter, link: Omit<LinkChanges, 'bridg
   attributes.u32(IFLA.GROUP, link.group).u32(IFLA.MASTER, link.master).u32(IFLA.NET_NS_FD, link.netnsFd);
 }
 
-function writeNew(attributes: AttributeWriter, link: NewLink): void {
+/** What is said of a link only when it is made. */
+function writeMade(attributes: AttributeWriter, link: Omit<NewLink, 'info'>): void {
   writeCommon(attributes, link);
+  attributes.u32(IFLA.NUM_TX_QUEUES, link.queues).u32(IFLA.NUM_RX_QUEUES, link.queues);
+}
+
+function writeNew(attributes: AttributeWriter, link: NewLink): void {
+  writeMade(attributes, link);
   const { info } = link;
   writeInfo(attributes, info.kind, (data) => {
     switch (info.kind) {
@@ -232,7 +242,7 @@ function writeNew(attributes: AttributeWriter, link: NewLink): void {
       case 'veth':
         return data.nested(VETH_INFO_PEER, (peer, writer) => {
           writeHeader(writer, {});
-          writeCommon(peer, info.peer);
+          writeMade(peer, info.peer);
         });
     }
   });
