@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { parseEnvironmentFile } from './environment.ts';
+import { formatCommand } from './ps.ts';
 import { parseTarget } from './session.ts';
 import { formatStatus } from './status.ts';
 import { formatDuration, formatTable, printable } from './table.ts';
@@ -25,7 +26,7 @@ after(async () => {
 });
 
 async function startDaemon(): Promise<void> {
-  const started = spawn(process.execPath, [place('../adapters/api/memory-daemon.ts'), socket], {
+  const started = spawn(process.execPath, [place('../adapters/api/memory-daemon.testing.ts'), socket], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   daemon = started;
@@ -161,7 +162,7 @@ test('ps has the columns of Docker, and its fields', async () => {
   const id = stdout.trim();
   const table = (await skein('ps')).stdout.split('\n');
   assert.match(table[0] ?? '', /^CONTAINER ID {3}IMAGE {5}COMMAND +CREATED +STATUS +PORTS {5}NAMES$/);
-  assert.match(table[1] ?? '', new RegExp(`^${id.slice(0, 12)}   - {9}"sh -c while true; d…" +.* ago +Up .* sleeper$`));
+  assert.match(table[1] ?? '', new RegExp(`^${id.slice(0, 12)}   - {9}"sh -c 'while true; …" +.* ago +Up .* sleeper$`));
   assert.equal(
     (await skein('ps', '--format', '{{.Names}} {{.State}} {{.Networks}}')).stdout,
     'sleeper running skein_gwbridge\n',
@@ -250,6 +251,21 @@ test('durations are in Docker’s words', () => {
     [730 * 86_400_000, '2 years'],
   ];
   for (const [ms, text] of table) assert.equal(formatDuration(ms), text);
+});
+
+test('commands are quoted and cut as Docker does it', () => {
+  const table: [string[], string, string][] = [
+    [['sleep', 'infinity'], '"sleep infinity"', '"sleep infinity"'],
+    [['sh', '-c', 'while true; do x'], `"sh -c 'while true; …"`, `"sh -c 'while true; do x'"`],
+    [['a b', 'c'], '"a b c"', '"a b c"'],
+    [['12345678901234567890'], '"12345678901234567890"', '"12345678901234567890"'],
+    [['😀'.repeat(21)], `"${'😀'.repeat(19)}…"`, `"${'😀'.repeat(21)}"`],
+    [['echo', '"\\\n\u001b'], '"echo \\"\\\\\\n\\x1b"', '"echo \\"\\\\\\n\\x1b"'],
+  ];
+  for (const [command, short, whole] of table) {
+    assert.equal(formatCommand(command, true), short);
+    assert.equal(formatCommand(command, false), whole);
+  }
 });
 
 test('templates are the part of Go’s that people use', () => {

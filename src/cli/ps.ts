@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import type { ContainerView } from '../adapters/api/client.ts';
 import { clientOf, printListing, refuseNotYet } from './session.ts';
-import { formatDuration } from './table.ts';
+import { formatDuration, printable } from './table.ts';
 
 interface Options {
   readonly all?: boolean;
@@ -38,12 +38,11 @@ export function addPs(program: Command): void {
 }
 
 function fieldsOf({ Id, Name, Created, State, Config, NetworkSettings }: ContainerView, short: boolean) {
-  const words = Config.Cmd.join(' ');
   const { Rootfs } = Config;
   return {
     ID: short ? Id.slice(0, 12) : Id,
     Image: typeof Rootfs === 'string' && Rootfs !== '' ? Rootfs : '-',
-    Command: `"${short && words.length > 20 ? `${words.slice(0, 19)}…` : words}"`,
+    Command: formatCommand(Config.Cmd, short),
     CreatedAt: Created,
     RunningFor: `${formatDuration(Date.now() - Date.parse(Created))} ago`,
     State: State.Status,
@@ -52,6 +51,21 @@ function fieldsOf({ Id, Name, Created, State, Config, NetworkSettings }: Contain
     Names: Name.replace(/^\//, ''),
     Networks: Object.keys(NetworkSettings.Networks).join(','),
   };
+}
+
+/** As Docker shows it: arguments with a space in single quotes, cut to 20 characters, and the whole as Go quotes it. */
+export function formatCommand([program = '', ...args]: readonly string[], short: boolean): string {
+  const all = [program, ...args.map((arg) => (arg.includes(' ') ? `'${arg}'` : arg))].join(' ');
+  const characters = Array.from(all);
+  const shown = short && characters.length > 20 ? `${characters.slice(0, 19).join('')}…` : all;
+  return `"${shown.replace(/["\\\p{Cc}]/gu, quoted)}"`;
+}
+
+const named: Readonly<Record<string, string>> = { '\n': 'n', '\r': 'r', '\t': 't', '"': '"', '\\': '\\' };
+
+function quoted(character: string): string {
+  const letter = named[character];
+  return letter === undefined ? printable(character) : `\\${letter}`;
 }
 
 function statusOf({ Status, ExitCode, StartedAt, FinishedAt }: ContainerView['State']): string {
