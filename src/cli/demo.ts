@@ -1,9 +1,10 @@
 import { styleText } from 'node:util';
 import type { Command } from 'commander';
+import { self } from '../lab/home.ts';
 import { openLab } from '../lab/lab.ts';
 import { firstPage, readPage, walk } from '../lab/walk.ts';
 import type { Part } from '../lab/walkthrough.ts';
-import { interruptible, self } from './lab.ts';
+import { interruptible } from './lab.ts';
 
 export function addDemo(program: Command): void {
   program

@@ -1,12 +1,11 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { self } from '../lab/home.ts';
 import { closeLab, findLab, type LabState, listLabs, openLab } from '../lab/lab.ts';
 import { Refusal } from '../lib/errors.ts';
 import { print } from './session.ts';
 import { formatTable } from './table.ts';
 
 const defaultName = 'default';
-/** What people type to get here: from a clone nothing is installed. */
-export const self = import.meta.filename.endsWith('.ts') ? './skein' : 'skein';
 
 export function addLab(program: Command): void {
   const lab = program.command('lab').description('A cluster on this machine: hosts, an underlay, an etcd');
@@ -19,7 +18,7 @@ export function addLab(program: Command): void {
 function addUp(lab: Command): void {
   lab
     .command('up')
-    .description('Start a lab; its hosts are h1, h2, …')
+    .description('Start a lab, whose hosts are h1, h2 and so on')
     .addOption(nameOption())
     .option('--hosts <count>', 'how many hosts', parseCount, 3)
     .option('--store <url>', "what the hosts take as --cluster-store (default: an etcd of the lab's own)")

@@ -1,14 +1,14 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, openSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { extname, join } from 'node:path';
 import { type Command, Option } from 'commander';
 import { messageOf, Refusal } from '../lib/errors.ts';
 import { namesOf, parseSettings, type Settings, settingKeys, settings, settingsFile } from '../model/settings.ts';
 import { collect, complain, print } from './session.ts';
 
-const daemon = fileURLToPath(import.meta.resolve('../daemon/main.ts'));
+/** Beside us as source in a clone, as JavaScript in the package. */
+const daemon = join(import.meta.dirname, `../daemon/main${extname(import.meta.filename)}`);
 
 /** Executes the daemon, with the same Node and the same settings. */
 export function addLaunch(program: Command): void {

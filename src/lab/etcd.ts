@@ -2,8 +2,8 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
-import { messageOf } from '../lib/errors.ts';
+import { messageOf, Refusal } from '../lib/errors.ts';
+import { howToGetEtcd, unpackedEtcd } from './home.ts';
 
 /** A real etcd for the lab, the tests and the benches: one member, cleartext, in a directory of the caller's. */
 export interface RunningEtcd {
@@ -20,11 +20,9 @@ export interface StartEtcd {
   readonly listen: string;
 }
 
-const here = fileURLToPath(new URL('../..', import.meta.url));
-
 /** The program: in PATH, else where `npm test` and the demo unpack Debian's package. */
 export function findEtcd(): string | undefined {
-  const folders = [...(process.env['PATH'] ?? '').split(delimiter), join(here, '.cache/etcd/usr/bin')];
+  const folders = [...(process.env['PATH'] ?? '').split(delimiter), unpackedEtcd];
   return folders
     .filter((folder) => folder !== '')
     .map((folder) => join(folder, 'etcd'))
@@ -40,11 +38,10 @@ function isProgram(path: string): boolean {
   }
 }
 
-/** @throws Error when there is no etcd on this machine */
+/** @throws Refusal 'unavailable' when there is no etcd on this machine */
 export function etcdCommand({ dataDir, listen }: StartEtcd): readonly [string, ...string[]] {
   const program = findEtcd();
-  if (program === undefined)
-    throw new Error('start etcd: it is neither in PATH nor in .cache/etcd; run npm run demo once');
+  if (program === undefined) throw new Refusal('unavailable', `start etcd: there is none in PATH; ${howToGetEtcd}`);
   const client = `http://${listen}`;
   // One member speaks to no peer: any port does.
   const peer = `http://${listen.slice(0, listen.lastIndexOf(':'))}:0`;

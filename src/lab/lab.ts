@@ -15,6 +15,7 @@ import { Refusal } from '../lib/errors.ts';
 import { Scope } from '../lib/scope.ts';
 import { parseJson, parseRecord } from '../model/record.ts';
 import { etcdCommand } from './etcd.ts';
+import { self } from './home.ts';
 import { closePlace, findPlace, isRunning, lastWords, openPlace, type Place } from './place.ts';
 import {
   bracketed,
@@ -179,7 +180,8 @@ function claim(name: string): string {
     // The last lab's end took the folder above away.
     if (codeOf(cause) === 'ENOENT') return claim(name);
     if (codeOf(cause) !== 'EEXIST') throw cause;
-    throw new Refusal('conflict', `a lab named ${name} is up; end it with: skein lab down --name ${name}`, { cause });
+    const choice = `end it, if it is yours, with: ${self} lab down --name ${name}; or call this one otherwise with --name`;
+    throw new Refusal('conflict', `a lab named ${name} is up on this machine; ${choice}`, { cause });
   }
   return folder;
 }
@@ -247,7 +249,7 @@ export function findLab(name: string): Lab {
   checkName(name);
   const found = listLabs().find((lab) => lab.name === name);
   if (!found?.description)
-    throw new Refusal('not-found', `there is no lab named ${name}; skein lab ls shows those that are up`);
+    throw new Refusal('not-found', `there is no lab named ${name}; ${self} lab ls shows those that are up`);
   return { ...labOf(name, found.description), close: () => closeLab(name) };
 }
 
@@ -258,7 +260,7 @@ function labOf(name: string, { hosts: count, underlay, mtu, store }: Description
     if (!found)
       throw new Refusal(
         'not-found',
-        `${at} of the lab ${name} has ended; clear up with: skein lab down --name ${name}`,
+        `${at} of the lab ${name} has ended; clear up with: ${self} lab down --name ${name}`,
       );
     return found;
   };

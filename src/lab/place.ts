@@ -2,7 +2,7 @@ import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process'
 import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
+import { home, unpackedEtcd } from './home.ts';
 import { attempt, type Output, type RunOptions, run } from './run.ts';
 
 /**
@@ -31,8 +31,6 @@ export interface OpenPlace {
   /** Ends with the process that opened it. */
   readonly tied: boolean;
 }
-
-const clone = fileURLToPath(new URL('../..', import.meta.url));
 
 /**
  * Notes who it is before it makes anything: whoever finds the folder can end it, and once the folder is gone nothing can
@@ -134,15 +132,7 @@ export function findPlace(name: string, folder: string): Place | undefined {
 /** As outside, with our command and etcd's in PATH, and without settings that were meant for a daemon outside. */
 function environment(): NodeJS.ProcessEnv {
   const kept = Object.entries(process.env).filter(([name]) => !name.startsWith('SKEIN_'));
-  const path = [
-    clone,
-    join(clone, '.cache/etcd/usr/bin'),
-    process.env['PATH'],
-    '/usr/sbin',
-    '/sbin',
-    '/usr/bin',
-    '/bin',
-  ];
+  const path = [home, unpackedEtcd, process.env['PATH'], '/usr/sbin', '/sbin', '/usr/bin', '/bin'];
   const found = path.filter((folder) => folder !== undefined).map((folder) => folder.replace(/\/$/, ''));
   return { ...Object.fromEntries(kept), PATH: found.join(delimiter), ETCDCTL_API: '3' };
 }

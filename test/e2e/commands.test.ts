@@ -20,7 +20,10 @@ test('skein lab: up, ls, exec, down', { skip }, async (t) => {
   const again = await lab('up');
   assert.deepEqual(
     { code: again.code, stderr: again.stderr },
-    { code: 1, stderr: `skein: a lab named ${name} is up; end it with: skein lab down --name ${name}\n` },
+    {
+      code: 1,
+      stderr: `skein: a lab named ${name} is up on this machine; end it, if it is yours, with: ./skein lab down --name ${name}; or call this one otherwise with --name\n`,
+    },
   );
 
   assert.deepEqual(await lab('exec', 'h1', '--', 'sh', '-c', 'hostname; echo no >&2; exit 7'), {

@@ -1,0 +1,67 @@
+import { Command } from 'commander';
+
+/**
+ * The command line. Each command is a file that is read only when it is used, so that a short one answers quickly.
+ * `failure` is the exit code of what goes wrong before the container's own, 1 where nothing else is said, as Docker's.
+ */
+interface Entry {
+  readonly sentence: string;
+  readonly load: () => Promise<(program: Command) => void>;
+  readonly failure?: number;
+}
+
+export const commands: Readonly<Record<string, Entry>> = {
+  launch: { sentence: 'Start the daemon on this host', load: async () => (await import('./launch.ts')).addLaunch },
+  stop: { sentence: 'End the daemon', load: async () => (await import('./stop.ts')).addStop },
+  status: {
+    sentence: 'Show how this host and its cluster do',
+    load: async () => (await import('./status.ts')).addStatus,
+  },
+  version: { sentence: 'Show versions', load: async () => (await import('./version.ts')).addVersion },
+  host: { sentence: 'Hosts of the cluster', load: async () => (await import('./host.ts')).addHost },
+  network: { sentence: 'Networks of the cluster', load: async () => (await import('./network/network.ts')).addNetwork },
+  inspect: {
+    sentence: 'Show containers and networks as JSON',
+    load: async () => (await import('./inspect.ts')).addInspect,
+  },
+  run: {
+    sentence: 'Run a command in a container of its own',
+    load: async () => (await import('./run.ts')).addRun,
+    failure: 125,
+  },
+  ps: { sentence: 'List containers of this host', load: async () => (await import('./ps.ts')).addPs },
+  exec: { sentence: 'Run a further command in a container', load: async () => (await import('./exec.ts')).addExec },
+  logs: { sentence: 'Show what a container wrote', load: async () => (await import('./logs.ts')).addLogs },
+  kill: { sentence: 'Send a signal to containers', load: async () => (await import('./kill.ts')).addKill },
+  rm: { sentence: 'Remove containers', load: async () => (await import('./rm.ts')).addRm },
+  lab: { sentence: 'A cluster on this machine', load: async () => (await import('./lab.ts')).addLab },
+  demo: { sentence: 'See two hosts and one network at work', load: async () => (await import('./demo.ts')).addDemo },
+};
+
+/** The command line, whole for the commands that `isUsed` names; of the others the sentences. */
+export async function openProgram(isUsed: (name: string) => boolean): Promise<Command> {
+  const program = new Command('skein')
+    .description('Joins containers on many hosts into shared networks')
+    .option(
+      '-H, --host <socket>',
+      "daemon to speak to: unix:///PATH or a lab's host (SKEIN_HOST, unix:///run/skein/skein.sock)",
+    )
+    .helpOption('--help', 'show this help')
+    .helpCommand(false)
+    .enablePositionalOptions()
+    .exitOverride()
+    .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'skein: ')) });
+  for (const [name, { sentence, load }] of Object.entries(commands)) {
+    if (isUsed(name)) (await load())(program);
+    else program.command(name).description(sentence);
+  }
+  settle(program);
+  return program;
+}
+
+function settle(command: Command): void {
+  for (const inner of command.commands) {
+    inner.copyInheritedSettings(command).helpOption('--help', 'show this help').helpCommand(false);
+    settle(inner);
+  }
+}
