@@ -1,0 +1,56 @@
+import type { Command, Option } from 'commander';
+import { openProgram } from '../src/cli/commands.ts';
+
+/** `docs/cli.md`, made from the commands' definitions. */
+export async function formatCliPage(): Promise<string> {
+  const program = await openProgram(() => true);
+  return `# The command line
+
+Made from the definitions in \`src/cli/\` by \`node scripts/write-docs.ts\`; a test compares. Names of flags, columns and exit
+codes are Docker's, where Docker has them; Docker's flags that do not work yet are refused by name.
+
+${[program, ...leavesOf(program)].map(formatCommand).join('\n')}`;
+}
+
+function leavesOf(command: Command): readonly Command[] {
+  return command.commands.flatMap((inner) => (inner.commands.length === 0 ? [inner] : leavesOf(inner)));
+}
+
+function formatCommand(command: Command): string {
+  const shown = command.createHelp().visibleOptions(command).filter(isOwn);
+  const refused = command.options.filter(({ hidden }) => hidden).map((option) => `\`${option.long ?? option.short}\``);
+  const operands = command.registeredArguments.filter(({ description }) => description !== '');
+  const aliases = command.aliases().map((alias) => `\`${alias}\``);
+  return `## ${nameOf(command)}
+
+${command.description()}.${aliases.length === 0 ? '' : ` Also called ${aliases.join(' and ')}.`}
+
+\`\`\`
+${nameOf(command)} ${command.usage()}
+\`\`\`
+${table('argument', [
+  ...operands.map((operand) => [operand.name(), operand.description] as const),
+])}${table('flag', [...shown.map((option) => [option.flags, meaningOf(option)] as const)])}${
+  refused.length === 0 ? '' : `\nRefused as yet: ${refused.join(' ')}\n`
+}`;
+}
+
+function isOwn({ long }: Option): boolean {
+  return long !== '--help';
+}
+
+function nameOf(command: Command): string {
+  return command.parent === null ? command.name() : `${nameOf(command.parent)} ${command.name()}`;
+}
+
+function meaningOf({ description, defaultValue, argChoices }: Option): string {
+  const plain = typeof defaultValue === 'string' || typeof defaultValue === 'number';
+  const choices = argChoices === undefined ? '' : `: ${argChoices.join(' or ')}`;
+  return `${description}${choices}${plain ? ` (${defaultValue})` : ''}`;
+}
+
+function table(head: string, rows: readonly (readonly [string, string])[]): string {
+  if (rows.length === 0) return '';
+  const lines = rows.map(([name, meaning]) => `| \`${name}\` | ${meaning.replaceAll('|', '\\|')} |`);
+  return `\n| ${head} | what it says |\n| --- | --- |\n${lines.join('\n')}\n`;
+}

@@ -1,0 +1,80 @@
+import assert from 'node:assert/strict';
+import { existsSync, globSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { test } from 'node:test';
+import { formatCliPage } from '../scripts/cli-page.ts';
+import { commands, openProgram } from '../src/cli/commands.ts';
+import { namesOf, settingKeys } from '../src/model/settings.ts';
+
+const root = join(import.meta.dirname, '..');
+const read = (page: string) => readFileSync(join(root, page), 'utf8');
+const pages = globSync(['*.md', 'docs/**/*.md'], { cwd: root });
+
+/** `[text](target)` outside of code. */
+function linksOf(page: string): readonly string[] {
+  const prose = read(page)
+    .replaceAll(/^```[\s\S]*?^```$/gm, '')
+    .replaceAll(/`[^`]*`/g, '');
+  return [...prose.matchAll(/\]\(([^)\s]+)\)/g)].map(([, target = '']) => target);
+}
+
+/** As GitHub makes them of headings. */
+function anchorsOf(page: string): readonly string[] {
+  return [...read(page).matchAll(/^#+ (.+)$/gm)].map(([, heading = '']) =>
+    heading
+      .toLowerCase()
+      .replaceAll(/[^\p{L}\p{N} _-]/gu, '')
+      .replaceAll(' ', '-'),
+  );
+}
+
+test('docs/cli.md is what the commands are', async () => {
+  assert.equal(read('docs/cli.md'), await formatCliPage(), 'run: node scripts/write-docs.ts');
+});
+
+test('every command that help shows, and every setting, is on a page that the README points to', async () => {
+  const linked = linksOf('README.md')
+    .filter((target) => target.startsWith('docs/'))
+    .map(read)
+    .join('\n');
+  const program = await openProgram(() => false);
+  const help = program.helpInformation();
+  for (const name of Object.keys(commands)) {
+    assert.match(help, new RegExp(`^  ${name} `, 'm'));
+    assert.match(linked, new RegExp(`^## skein ${name}\\b`, 'm'));
+  }
+  for (const key of settingKeys) {
+    const { flag, variable, fileKey } = namesOf(key);
+    for (const name of [`--${flag} `, `\`${variable}\``, `\`${fileKey}\``]) assert.ok(linked.includes(name), name);
+  }
+});
+
+test('links lead somewhere', () => {
+  const broken = pages.flatMap((page) =>
+    linksOf(page)
+      .filter((target) => !/^[a-z]+:/.test(target))
+      .filter((target) => {
+        const [file = '', anchor] = target.split('#');
+        const path = file === '' ? page : join(dirname(page), file);
+        return !existsSync(join(root, path)) || (anchor !== undefined && !anchorsOf(path).includes(anchor));
+      })
+      .map((target) => `${page}: ${target}`),
+  );
+  assert.deepEqual(broken, []);
+});
+
+test('behaviours have one row each, in order', () => {
+  const ids = [...read('docs/behaviours.md').matchAll(/^\| ([A-Z])(\d+) \|/gm)].map(([, letter = '', number]) => ({
+    letter,
+    number: Number(number),
+  }));
+  assert.ok(ids.length > 10);
+  assert.deepEqual(
+    ids.filter(
+      ({ letter, number }, i) => i > 0 && letter === ids[i - 1]?.letter && number <= (ids[i - 1]?.number ?? 0),
+    ),
+    [],
+  );
+  const letters = ids.map(({ letter }) => letter).filter((letter, i) => letter !== ids[i - 1]?.letter);
+  assert.equal(new Set(letters).size, letters.length);
+});
