@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname, join, matchesGlob } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
@@ -44,8 +44,9 @@ function floorOf(file: string): string {
   return file.split('/', 1)[0] ?? '';
 }
 
+/** Tests, suites of contracts, and what tests are made of. */
 function isTest(file: string): boolean {
-  return /\.(test|contract)\.ts$/.test(file);
+  return /\.(test|contract|testing)\.ts$/.test(file) || /^dataplane\/(testbed[\w-]*|sample)\.ts$/.test(file);
 }
 
 test('every file stands on a floor', () => {
@@ -69,6 +70,14 @@ test('code that ships imports no test code', () => {
   assert.deepEqual(
     edges.filter(({ from, to }) => !isTest(from) && testing(to)),
     [],
+  );
+});
+
+test('the build leaves out test code, and nothing else', () => {
+  const { exclude }: { exclude: string[] } = JSON.parse(readFileSync(join(root, 'tsconfig.build.json'), 'utf8'));
+  assert.deepEqual(
+    files.filter((file) => exclude.some((pattern) => matchesGlob(`src/${file}`, pattern))),
+    files.filter(isTest),
   );
 });
 

@@ -12,7 +12,7 @@ import { Scope } from '../../lib/scope.ts';
 import { type Client, NotExecuted, openClient } from './client.ts';
 import { describeApi, describePath } from './description.ts';
 import type { ApiNeeds } from './handlers.ts';
-import { memoryControllers } from './memory.ts';
+import { memoryControllers } from './memory.testing.ts';
 import { type Route, routes } from './routes.ts';
 import { openApi } from './server.ts';
 

@@ -1,6 +1,6 @@
-/** `node memory-daemon.ts SOCKET`: the API over the controllers in memory, for tests that need a daemon of their own. */
+/** `node memory-daemon.testing.ts SOCKET`: the API over the controllers in memory, for tests that need a daemon of their own. */
 import { silent } from '../../lib/log.ts';
-import { memoryControllers } from './memory.ts';
+import { memoryControllers } from './memory.testing.ts';
 import { openApi } from './server.ts';
 
 const [, , socket = ''] = process.argv;

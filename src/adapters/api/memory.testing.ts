@@ -8,7 +8,7 @@ import {
   type ExecSpec,
   type OutputOptions,
 } from '../../controllers/containers/containers.ts';
-import type { Connect, LocalEndpoint, OpenSandbox, Sandbox } from '../../controllers/endpoints/endpoints.ts';
+import type { Connect, Endpoints, LocalEndpoint, OpenSandbox, Sandbox } from '../../controllers/endpoints/endpoints.ts';
 import type { HostState } from '../../controllers/hosts/hosts.ts';
 import { messageOf, Refusal } from '../../lib/errors.ts';
 import type { Container } from '../../model/container.ts';
@@ -119,7 +119,9 @@ function memoryNetworks(host: string): ApiNeeds['networks'] {
   };
 }
 
-function memoryEndpoints(host: string, networks: ApiNeeds['networks']): ApiNeeds['endpoints'] {
+type MemoryEndpoints = ApiNeeds['endpoints'] & Pick<Endpoints, 'closeSandbox'>;
+
+function memoryEndpoints(host: string, networks: ApiNeeds['networks']): MemoryEndpoints {
   const sandboxes = new Map<
     string,
     Sandbox & { readonly endpoints: Map<string, LocalEndpoint>; readonly from?: string }
@@ -183,9 +185,15 @@ function memoryEndpoints(host: string, networks: ApiNeeds['networks']): ApiNeeds
     disconnect: async (id, network) => {
       if (!found(id).endpoints.delete(network)) throw new Refusal('not-found', `sandbox ${id} is not on that network`);
     },
+    detach: async (source, network) => {
+      const sandbox = [...sandboxes.values()].find(({ from }) => from === JSON.stringify(source));
+      if (!sandbox?.endpoints.delete(network)) throw new Refusal('not-found', 'the namespace is not attached');
+      if (sandbox.endpoints.size === 0) sandboxes.delete(sandbox.id);
+    },
     closeSandbox: async (id) => {
       sandboxes.delete(id);
     },
+    sandbox: (id) => sandboxes.get(id),
     sandboxes: () => [...sandboxes.values()],
     list: async (network) =>
       [...sandboxes.values()].flatMap(({ endpoints }) => {
@@ -276,7 +284,7 @@ function lastLines(frames: readonly Uint8Array[], count: number): number {
   return count === 0 ? 0 : frames.slice(-count).reduce((sum, bytes) => sum + bytes.length, 0);
 }
 
-function memoryContainers(endpoints: ApiNeeds['endpoints']): Containers {
+function memoryContainers(endpoints: MemoryEndpoints): Containers {
   const all = new Map<string, Container>();
   const streams = new Map<string, Recorded>();
   const found = (nameOrId: string) => findIn('container', nameOrId, [...all.values()]);
