@@ -87,6 +87,7 @@ export function openAllocator(options: OpenAllocator): ClosableAllocator {
     try {
       return await persist(store, `take one of ${poolName(pool)}`, async (signal) => {
         const shelf = await shelves.get(pool, signal).catch((cause: unknown) => {
+          if (!signal.aborted) throw cause;
           throw new StoreError('its records could not be read in time', { cause, retry: true });
         });
         for (;;) {

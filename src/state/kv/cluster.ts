@@ -18,13 +18,46 @@ export async function joinCluster(
   for (;;) {
     const [item] = (await store.list(keys.cluster, waiting)).items;
     if (item) return admissible(read(item.key, item.value), store.status().url, known);
-    if (known) {
-      const what = `the store ${store.status().url} is empty, and this host belongs to cluster ${known.id.slice(0, 12)}`;
-      throw new Refusal('conflict', `${what}: name the store that it was in, or reset the host to leave that cluster`);
-    }
+    if (known) throw isEmpty(store, known);
     const put = { kind: 'put', key: keys.cluster, value: JSON.stringify(proposal) } as const;
     await store.commit([{ key: keys.cluster, revision: undefined }], [put], waiting);
   }
+}
+
+/** What was seen of a store. */
+export interface Seen {
+  readonly cluster: Cluster;
+  /** The largest; see `Listing`. */
+  readonly position: number;
+}
+
+/**
+ * Makes sure that what answers now is the store that was seen before: the same cluster, not put back to an older state. Who
+ * restores a backup and means it says so with a larger generation.
+ * @returns what is seen now
+ * @throws Refusal 'conflict' | 'unsupported', StoreError
+ */
+export async function confirmCluster(
+  store: Store,
+  keys: Keys,
+  { seen, signal }: { seen: Seen; signal?: AbortSignal | undefined },
+): Promise<Seen> {
+  const { items, position } = await store.list(keys.cluster, { ...(signal && { signal }) });
+  const [item] = items;
+  if (!item) throw isEmpty(store, seen.cluster);
+  const { url } = store.status();
+  const cluster = admissible(read(item.key, item.value), url, seen.cluster);
+  if (cluster.generation > seen.cluster.generation) return { cluster, position };
+  if (position >= seen.position) return { cluster, position };
+  throw new Refusal(
+    'conflict',
+    `cluster ${cluster.id.slice(0, 12)} in ${url} was restored from an older backup: its history ends at ${position} and this host has seen ${seen.position}; to go on with it raise the generation in ${item.key} to ${cluster.generation + 1}`,
+  );
+}
+
+function isEmpty(store: Store, known: Cluster): Refusal {
+  const what = `the store ${store.status().url} is empty, and this host belongs to cluster ${known.id.slice(0, 12)}`;
+  return new Refusal('conflict', `${what}: name the store that it was in, or reset the host to leave that cluster`);
 }
 
 function read(key: string, value: string): Cluster {

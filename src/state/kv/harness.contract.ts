@@ -56,6 +56,8 @@ export interface TestEtcd {
   readonly address: string;
   readonly url: string;
   readonly pid: () => number;
+  /** May be replaced while it is stopped. */
+  readonly dataDir: string;
   stop(): Promise<void>;
   /** On the same port, with the data that it had. */
   start(): Promise<void>;
@@ -68,6 +70,7 @@ export async function startTestEtcd(): Promise<TestEtcd> {
   let running: RunningEtcd = await startEtcd({ dataDir, listen: address });
   return {
     address,
+    dataDir,
     url: running.url,
     pid: () => running.pid,
     stop: () => running.stop(),

@@ -60,7 +60,7 @@ interface OpenStateIn {
 }
 
 /**
- * Without `known` the store must answer within 5 s. With it a store that is away is waited out: what needs it fails with
+ * Without `known` the store must answer within 5 s. With it a store that is away is waited for for 2 s, then waited out: what needs it fails with
  * 'unavailable', watches begin when it is back, and nothing is read or written before it proved to be the known cluster's.
  * @throws Refusal 'unavailable', 'conflict' (another cluster, an older generation, moved, unreadable, or this identity is
  *   alive elsewhere), 'unsupported' (feature level); StoreError for a local file that cannot be used
@@ -77,14 +77,13 @@ export async function openStateIn(raw: Store, options: OpenStateIn): Promise<Sta
   scope.defer(() => raw.close());
   try {
     const join = (signal: AbortSignal) => joinCluster(raw, keys, { proposal, known, signal });
-    const found = await persist(raw, 'read the cluster', join).catch((error: unknown) => {
+    const patience = known && 2_000;
+    const found = await persist(raw, 'read the cluster', join, patience).catch((error: unknown) => {
       if (known && error instanceof Refusal && error.kind === 'unavailable') return undefined;
       throw error;
     });
     const cluster = found ?? known ?? proposal;
-    const store = gated(raw, async (signal) => {
-      await joinCluster(raw, keys, { proposal, known: cluster, signal });
-    });
+    const store = gated(raw, keys, { cluster, position: 0 });
     const skipped = new Skipped();
     const shared = { store, keys, skipped };
     const wait = found ? {} : { wait: 0 };

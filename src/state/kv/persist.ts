@@ -3,14 +3,19 @@ import { Refusal } from '../../lib/errors.ts';
 import { type Store, StoreError } from './store.ts';
 
 /** How long one operation may take over all its repetitions, in milliseconds. */
-const patience = 4_500;
+const longest = 4_500;
 
 /**
  * Does one thing to the store, repeating it while the store may yet answer. `task` must be right when repeated: what it
  * did the last time may have happened, or may happen still.
  * @throws Refusal 'unavailable' within 5 s, naming the store and since when it fails; and what `task` throws besides StoreError
  */
-export async function persist<T>(store: Store, what: string, task: (signal: AbortSignal) => Promise<T>): Promise<T> {
+export async function persist<T>(
+  store: Store,
+  what: string,
+  task: (signal: AbortSignal) => Promise<T>,
+  patience = longest,
+): Promise<T> {
   const signal = AbortSignal.timeout(patience);
   let failure: unknown;
   for await (const _ of backoff({ first: 40, most: 500, signal })) {

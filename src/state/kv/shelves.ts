@@ -39,6 +39,7 @@ interface Use {
   readonly shelf: Shelf;
   readonly pool: Pool;
   readonly ready: Promise<void>;
+  readonly isReady: () => boolean;
   readonly given: Set<string>;
   readonly over: AbortController;
   readonly watching: Promise<void>;
@@ -69,6 +70,7 @@ export function openShelves({ store, keys, skipped, now, rest }: OpenShelves): S
     }
     const shelf = new Shelf(rest);
     const ready = Promise.withResolvers<void>();
+    let there = false;
     const over = new AbortController();
     const watch = async () => {
       for await (const event of store.watch(prefix, { signal: over.signal })) {
@@ -81,6 +83,7 @@ export function openShelves({ store, keys, skipped, now, rest }: OpenShelves): S
             }),
             now(),
           );
+          there = true;
           ready.resolve();
         } else if (event.kind === 'put') {
           const one = read(pool, event.item);
@@ -100,6 +103,7 @@ export function openShelves({ store, keys, skipped, now, rest }: OpenShelves): S
       shelf,
       pool,
       ready: ready.promise,
+      isReady: () => there,
       given: new Set<string>(),
       over,
       watching: watch(),
@@ -134,11 +138,14 @@ export function openShelves({ store, keys, skipped, now, rest }: OpenShelves): S
 
   return {
     async get(pool, signal) {
-      const { shelf, ready } = use(pool);
+      const { shelf, ready, isReady } = use(pool);
+      if (isReady()) return shelf;
       const late = Promise.withResolvers<never>();
       const abort = () => late.reject(signal.reason);
       signal.addEventListener('abort', abort, { once: true });
       if (signal.aborted) abort();
+      // A watch waits for whatever time; a reading says why there is nothing.
+      store.list(prefixOf(keys, pool).slice(0, -1), { signal }).catch(late.reject);
       try {
         await Promise.race([ready, late.promise]);
       } finally {

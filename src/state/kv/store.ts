@@ -34,6 +34,8 @@ export interface Item {
 
 export interface Listing {
   readonly items: readonly Item[];
+  /** Where the store's history was: a later reading has a smaller one only when the store was put back to an older state. */
+  readonly position: number;
 }
 
 /** `revision` undefined: the key must not be there. */
@@ -69,6 +71,10 @@ export interface StoreStatus {
   readonly lastAnswer?: string;
   readonly failingSince?: string;
   readonly lastError?: string;
+  /** How often contact was lost: what answers afterwards may be another store, or an older state of this one. */
+  readonly outages: number;
+  /** By the newest answer; see `Listing`. */
+  readonly position?: number;
 }
 
 /** The store did not answer, or answered what it should not. `retry`: whether the same call may go through later. */

@@ -10,11 +10,12 @@ export function openEtcd(options: GatewayOptions): Store {
   const closed = new AbortController();
   return {
     async list(prefix: string, waiting: Waiting = {}) {
-      const { items } = await readAll(gateway, prefix, waiting);
-      return { items };
+      const { items, revision } = await readAll(gateway, prefix, waiting);
+      return { items, position: Number(revision) };
     },
     async commit(conditions: readonly Condition[], writes: readonly Write[], { signal }: Waiting = {}) {
       const answer = parseTxn(await gateway.call('/v3/kv/txn', txnOf(conditions, writes), { signal }));
+      gateway.told(answer.revision);
       return answer.succeeded ? { done: true } : ({ done: false, items: answer.items } satisfies Committed);
     },
     watch: (prefix, { signal }) => watchKeys(gateway, prefix, { signal: AbortSignal.any([signal, closed.signal]) }),

@@ -64,6 +64,8 @@ export class Gateway {
   #lastAnswer: string | undefined;
   #failingSince: string | undefined;
   #lastError: string | undefined;
+  #outages = 0;
+  #position: number | undefined;
 
   constructor({ members, url, timeout = 4_000 }: GatewayOptions) {
     this.#url = url;
@@ -86,7 +88,10 @@ export class Gateway {
         return answer;
       } catch (error) {
         failure = error;
-        if (signal?.aborted) break;
+        if (signal?.aborted) {
+          this.#outages += 1;
+          break;
+        }
         if (error instanceof EtcdError && !error.retry) {
           this.#answered(member);
           break;
@@ -134,7 +139,14 @@ export class Gateway {
     } finally {
       clearInterval(heart);
       dead.abort();
+      // However it ended: who listens where it went on is not asked by the stream.
+      if (!signal.aborted) this.#outages += 1;
     }
+  }
+
+  /** A revision that an answer or an event told of. */
+  told(revision: bigint): void {
+    this.#position = Number(revision);
   }
 
   /** A reading that needs the member's quorum; streams of one member share it. */
@@ -154,6 +166,8 @@ export class Gateway {
       ...(this.#lastAnswer !== undefined && { lastAnswer: this.#lastAnswer }),
       ...(this.#failingSince !== undefined && { failingSince: this.#failingSince }),
       ...(this.#lastError !== undefined && { lastError: this.#lastError }),
+      outages: this.#outages,
+      ...(this.#position !== undefined && { position: this.#position }),
     };
   }
 
@@ -176,6 +190,7 @@ export class Gateway {
 
   #failed(member: Member, error: unknown): void {
     member.healthy = false;
+    this.#outages += 1;
     if (this.#at(this.#current) === member) this.#current = (this.#current + 1) % this.#members.length;
     this.#failingSince ??= new Date().toISOString();
     this.#lastError = `${member.origin}: ${reasonOf(error)}`;

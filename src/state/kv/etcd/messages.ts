@@ -43,10 +43,20 @@ const Txn = v.object({
   ),
 });
 
+export interface TxnAnswer {
+  readonly succeeded: boolean;
+  readonly revision: bigint;
+  readonly items: readonly Item[];
+}
+
 /** @throws StoreError */
-export function parseTxn(json: unknown): { readonly succeeded: boolean; readonly items: readonly Item[] } {
-  const { succeeded, responses } = parse(Txn, json, 'txn');
-  return { succeeded, items: responses.flatMap(({ response_range }) => response_range?.kvs.map(itemOf) ?? []) };
+export function parseTxn(json: unknown): TxnAnswer {
+  const { header, succeeded, responses } = parse(Txn, json, 'txn');
+  return {
+    succeeded,
+    revision: BigInt(header.revision),
+    items: responses.flatMap(({ response_range }) => response_range?.kvs.map(itemOf) ?? []),
+  };
 }
 
 const Grant = v.object({ ID: Int64 });

@@ -40,6 +40,7 @@ export async function* watchKeys(
         for (const { deleted, item, revision } of message.events) {
           if (revision < handed) continue;
           handed = revision;
+          gateway.told(revision);
           if (signal.aborted) return;
           yield deleted ? { kind: 'delete', key: item.key } : { kind: 'put', item };
         }
@@ -71,6 +72,7 @@ export async function readAll(
       ),
     );
   const { items, revision, more: first } = await read({});
+  gateway.told(revision);
   const all = [...items];
   for (let more = first; more; ) {
     const after = encode(`${all.at(-1)?.key ?? prefix}\0`);

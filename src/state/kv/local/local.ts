@@ -56,7 +56,10 @@ export async function openLocal(path: string): Promise<Store> {
   };
 
   return {
-    list: async (prefix, { signal } = {}) => ({ items: (await list(prefix, signal)).items }),
+    async list(prefix, { signal } = {}) {
+      const { items, revision } = await list(prefix, signal);
+      return { items, position: revision };
+    },
     async commit(conditions, writes, { signal } = {}): Promise<Committed> {
       const answer = await ask(
         {
@@ -100,6 +103,8 @@ export async function openLocal(path: string): Promise<Store> {
       members: [{ url: path, healthy: failure === undefined }],
       ...(lastAnswer !== undefined && { lastAnswer }),
       ...(failure && { failingSince: failure.since, lastError: failure.error }),
+      // The file is this process's alone.
+      outages: 0,
     }),
     async close() {
       closed.abort();
