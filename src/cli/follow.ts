@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import type { Writable } from 'node:stream';
 import type { Client, Frame } from '../adapters/api/client.ts';
 import { messageOf, Refusal } from '../lib/errors.ts';
@@ -22,7 +23,7 @@ export async function follow(client: Client, id: string, { interactive, tty, kil
   const waiting = { signal, onLost: complain };
   const raw = tty && interactive && process.stdin.isTTY;
   const letGo = [...(tty ? [watchSize(client, id)] : []), ...(kill !== undefined && !raw ? [passSignals(kill)] : [])];
-  if (raw) process.stdin.setRawMode(true);
+  if (raw) beginRaw();
   try {
     if (interactive) {
       client.input(id, process.stdin, { signal }).catch((error: unknown) => complain(`input: ${messageOf(error)}`));
@@ -48,6 +49,12 @@ async function write(stream: Writable, bytes: Uint8Array): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   stream.write(bytes, (error) => (error ? reject(error) : resolve()));
   await promise;
+}
+
+/** Nothing is changed on its way, as the other terminal does that: Node's raw mode would still put a return before a newline. */
+function beginRaw(): void {
+  process.stdin.setRawMode(true);
+  spawnSync('stty', ['-opost'], { stdio: ['inherit', 'ignore', 'ignore'] });
 }
 
 /** The terminal's size goes to the container's, now and whenever it changes. */
