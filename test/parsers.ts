@@ -9,6 +9,7 @@ import { parseSignal } from '../src/controllers/containers/signal.ts';
 import { parseGateway } from '../src/controllers/endpoints/exits.ts';
 import { parseSandboxRecord } from '../src/controllers/endpoints/sandbox-record.ts';
 import { parseIdentity } from '../src/controllers/hosts/identity.ts';
+import { parseIntent } from '../src/controllers/networks/intents.ts';
 import { decodeAttributes } from '../src/kernel/netlink/attribute.ts';
 import { NLMSG, nlmsg, nlmsgerr } from '../src/kernel/netlink/message.ts';
 import { NFT_MSG, nftChain, nftRule } from '../src/kernel/nftables/message.ts';
@@ -211,6 +212,11 @@ export const parsers: Readonly<Record<string, Parser>> = {
     kind: 'json',
     samples: [{ id: host, privateKey: 'pem', epoch: 1 }],
     parse: (json) => parseIdentity(json, 'identity'),
+  },
+  'controllers/networks/intents.ts parseIntent': {
+    kind: 'json',
+    samples: [{ network: 'demo' }, { network: 'demo', later: 1 }],
+    parse: (json) => parseIntent(json, 'intent'),
   },
   'kernel/netlink/attribute.ts decodeAttributes': {
     kind: 'bytes',

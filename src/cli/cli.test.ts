@@ -48,7 +48,12 @@ interface Ended {
 
 function start(args: readonly string[], env: Record<string, string> = {}) {
   const child = spawn(process.execPath, ['--', place('./main.ts'), ...args], {
-    env: { PATH: process.env['PATH'], SKEIN_HOST: `unix://${socket}`, ...env },
+    env: {
+      PATH: process.env['PATH'],
+      NODE_COMPILE_CACHE: join(directory, 'compiled'),
+      SKEIN_HOST: `unix://${socket}`,
+      ...env,
+    },
   });
   const read = async (): Promise<Ended> => {
     const [stdout, stderr] = await Promise.all([child.stdout.toArray(), child.stderr.toArray(), once(child, 'close')]);
