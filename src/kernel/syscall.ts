@@ -18,6 +18,8 @@ export interface Syscalls {
   recvfrom(fd: number, into: Uint8Array, flags: number, from: Uint8Array): number | undefined;
   /** @returns a bit set of what happened for each descriptor (POLLIN, POLLERR, POLLHUP, POLLNVAL); all zero after the time. */
   poll(fds: readonly number[], timeoutMs: number): readonly number[];
+  /** Of those that take a struct ifreq: `device` is its name, `data` what it points to, for the kernel to read and to write. */
+  ioctl(fd: number, request: number, device: string, data: Uint8Array): void;
   eventfd(initial: number, flags: number): number;
   open(path: string, flags: number, mode?: number): number;
   close(fd: number): void;
@@ -45,6 +47,10 @@ export interface NftContext {
 /** nftables/libnftables.h */
 export const NFT_CTX_OUTPUT_JSON = 1 << 4;
 
+/** linux/if.h: a name, and a union of which the pointer is one of the smaller. */
+const IFNAMSIZ = 16;
+const IFREQ_REST = 16;
+
 /** The same numbers on every architecture (all calls since Linux 5.0). */
 const SYS = { pidfd_send_signal: 424, pidfd_open: 434 } as const;
 
@@ -57,6 +63,12 @@ export function openSyscalls(): Syscalls {
   const send = libc.func('long send(int, const void *, size_t, int)');
   const recvfrom = libc.func('long recvfrom(int, void *, size_t, int, void *, void *)');
   const poll = libc.func('int poll(void *, unsigned long, int)');
+  const ifreq = koffi.struct({
+    ifr_name: koffi.array('char', IFNAMSIZ, 'String'),
+    ifr_data: 'void *',
+    rest: koffi.array('uint8_t', IFREQ_REST),
+  });
+  const ioctl = libc.func('ioctl', 'int', ['int', 'unsigned long', koffi.pointer(ifreq)]);
   const eventfd = libc.func('int eventfd(unsigned int, int)');
   const open = libc.func('int open(const char *, int, unsigned int)');
   const close = libc.func('int close(int)');
@@ -85,6 +97,10 @@ export function openSyscalls(): Syscalls {
       const pollfds = encodePollfds(fds);
       call('poll', () => poll(pollfds, fds.length, timeoutMs));
       return fds.map((_, i) => pollfds.readUInt16LE(POLLFD_SIZE * i + 6));
+    },
+    ioctl(fd, request, device, data) {
+      const argument = { ifr_name: device, ifr_data: data, rest: new Uint8Array(IFREQ_REST) };
+      call(`control device ${device}`, () => ioctl(fd, request, argument));
     },
     eventfd: (initial, flags) => call('open an event counter', () => eventfd(initial, flags)),
     open: (path, flags, mode = 0) => call(`open ${path}`, () => open(path, flags, mode)),

@@ -205,7 +205,7 @@ function addressBytes(text: string): Uint8Array {
   return Buffer.from(value.toString(16).padStart(family === 4 ? 8 : 32, '0'), 'hex');
 }
 
-function macBytes(text: string): Uint8Array {
+export function macBytes(text: string): Uint8Array {
   if (!/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/i.test(text))
     throw new RangeError(`${JSON.stringify(text)} is not a MAC address`);
   return Buffer.from(text.replaceAll(':', ''), 'hex');

@@ -70,6 +70,7 @@ function functionKernel(answer: (messages: readonly NlMsg[]) => readonly (Datagr
     umount2: refuse,
     pidfd_open: refuse,
     pidfd_send_signal: refuse,
+    ioctl: refuse,
     openNft: refuse,
   };
   const lose = () => {

@@ -7,6 +7,8 @@ export const RTM = {
   ...{ NEWADDR: 20, DELADDR: 21, GETADDR: 22 },
   ...{ NEWROUTE: 24, DELROUTE: 25, GETROUTE: 26 },
   ...{ NEWNEIGH: 28, DELNEIGH: 29, GETNEIGH: 30 },
+  ...{ NEWQDISC: 36, DELQDISC: 37 },
+  ...{ NEWTFILTER: 44, DELTFILTER: 45, GETTFILTER: 46 },
 } as const;
 
 /** Multicast groups for `openNotifications`. */
