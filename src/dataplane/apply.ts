@@ -1,9 +1,18 @@
+import { isKernelError, type KernelError } from '../kernel/kernel-error.ts';
+import { redirects } from '../kernel/route/redirects.ts';
 import { sysctls } from '../kernel/sysctl.ts';
 import { applyEntries, type Entry, isEntry } from './entries.ts';
 import type { HostSettings } from './host-settings.ts';
 import { LinkWork } from './link-work.ts';
 import { isRule, type RuleObject, ruleCommands } from './nft.ts';
-import { HOST, isNetworkNamespace, type KernelObject, type Sysctl } from './objects.ts';
+import {
+  HOST,
+  type Ingress,
+  isNetworkNamespace,
+  type KernelObject,
+  type RedirectObject,
+  type Sysctl,
+} from './objects.ts';
 import type { Places } from './places.ts';
 import { type Step, stage } from './plan.ts';
 
@@ -33,6 +42,7 @@ export class Applier {
         this.#places.nft(namespace).run(`set the rules of namespace ${namespace}`, ruleCommands(batch));
         batch.forEach(done);
       } else if (isEntry(object)) applyEntries(this.#places, batch, done);
+      else if (object.kind === 'redirect') done(this.#redirect(first, object));
       else {
         this.#single(first, object, leaving);
         done(first);
@@ -40,7 +50,11 @@ export class Applier {
     }
   }
 
-  #single(step: Step, object: Exclude<KernelObject, RuleObject | Entry>, leaving: ReadonlySet<string>): void {
+  #single(
+    step: Step,
+    object: Exclude<KernelObject, RuleObject | Entry | RedirectObject>,
+    leaving: ReadonlySet<string>,
+  ): void {
     switch (object.kind) {
       case 'netns':
         if (step.do === 'remove') this.#removeNetns(object.name);
@@ -49,6 +63,9 @@ export class Applier {
       case 'sysctl':
         this.#sysctl(step, object);
         break;
+      case 'ingress':
+        this.#ingress(step, object);
+        break;
       case 'bridge':
       case 'vxlan':
       case 'veth':
@@ -56,6 +73,27 @@ export class Applier {
         this.links.apply({ ...step, object }, leaving);
         break;
     }
+  }
+
+  #ingress(step: Step, { namespace, name }: Ingress): void {
+    const nl = this.#places.netlink(namespace);
+    const index = this.#places.index(namespace, name);
+    if (step.do === 'remove') tolerate(nl.requests([redirects.closeMessage(index)]));
+    else redirects.open(nl, index);
+  }
+
+  /** @returns the step with what the kernel made of it */
+  #redirect(step: Step, object: RedirectObject): Step {
+    const { namespace, device, mac, spec } = object;
+    const nl = this.#places.netlink(namespace);
+    const index = this.#places.index(namespace, device);
+    const former = step.do === 'change' ? step.from : object;
+    if (step.do !== 'add' && former.kind === 'redirect' && former.handle !== undefined) {
+      tolerate(nl.requests([redirects.removeMessage({ index, handle: former.handle })]));
+    }
+    if (step.do === 'remove' || spec.port === undefined) return step;
+    const handle = redirects.add(nl, { index, mac, to: this.#places.index(namespace, spec.port) });
+    return { ...step, object: { ...object, handle } };
   }
 
   /** Of a namespace that goes, or a link, nothing has to be put back. */
@@ -71,6 +109,11 @@ export class Applier {
     if (isNetworkNamespace(name)) this.links.clear(name);
     this.#places.unpin(name);
   }
+}
+
+/** What is to be removed may be gone. */
+function tolerate(errors: readonly (KernelError | undefined)[]): void {
+  for (const error of errors) if (error && !isKernelError(error, 'ENOENT', 'EINVAL', 'ENODEV')) throw error;
 }
 
 function nameOf({ object }: Step): string {

@@ -57,6 +57,21 @@ for (const [family, { one, two, length, mtu }] of Object.entries(underlays)) {
       }
     });
 
+    test('what comes from another host goes past the bridge; where it cannot, over it', async () => {
+      const show = 'tc -s filter show dev vxlan0 ingress';
+      const packets = () => Number(/mirred[\s\S]*?Sent \d+ bytes (\d+) pkt/.exec(a.in(network.namespace, show))?.[1]);
+      for (const address of ['10.0.0.12', 'fd01::12']) {
+        const before = packets();
+        a.in(here, `ping -c5 -i0.01 -W2 ${address}`);
+        assert.ok(packets() >= before + 5, `${before} and 5 are no more than ${packets()}`);
+      }
+      await a.kill();
+      a.in(network.namespace, 'tc filter del dev vxlan0 ingress');
+      for (const address of ['10.0.0.12', 'fd01::12']) a.in(here, `ping -c1 -W2 ${address}`);
+      await a.set(withMtu(piecesFor(h1, [h2])));
+      assert.ok(packets() >= 0);
+    });
+
     test('the gateway of the network answers on each host itself', () => {
       a.in(here, 'ping -c1 -W2 10.0.0.1');
       a.in(here, 'ping -c1 -W2 fd01::1');

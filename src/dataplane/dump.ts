@@ -2,6 +2,7 @@ import { addresses, type IfAddress } from '../kernel/route/addresses.ts';
 import { IFF, type Link } from '../kernel/route/link.ts';
 import { links } from '../kernel/route/links.ts';
 import { fdb, NTF, NUD, neighbours } from '../kernel/route/neighbours.ts';
+import { redirects } from '../kernel/route/redirects.ts';
 import { RT_SCOPE, routes } from '../kernel/route/routes.ts';
 import { sysctls } from '../kernel/sysctl.ts';
 import { formatAddress, parseAddress } from '../lib/prefix.ts';
@@ -168,14 +169,27 @@ function readLink(
   }
   if (info?.kind === 'vxlan' && 'vxlan' in info && name === VXLAN) {
     const { id: vni, port, local = '' } = info.vxlan;
-    const spec = { id: vni, local: local && canonical(local), port, mac, mtu, master, flags };
-    return [object.vxlan(namespace, name, spec), ...up];
+    const gro = needs.places.gro(namespace, name);
+    const spec = { id: vni, local: local && canonical(local), port, mac, mtu, master, flags, gro };
+    return [object.vxlan(namespace, name, spec), ...up, ...readRedirects(needs.places, namespace, link, names)];
   }
   if (info?.kind === 'veth') {
     const { peer, inside } = readPeer(needs, look, namespace, link);
     return [object.veth(namespace, name, { mac, mtu, master, flags, ...(peer && { peer }) }), ...up, ...inside];
   }
   return [object.stray(namespace, name)];
+}
+
+function readRedirects(
+  places: Places,
+  namespace: string,
+  { index, name }: Link,
+  names: ReadonlyMap<number, string>,
+): KernelObject[] {
+  const found = redirects.list(places.netlink(namespace), index);
+  if (found === undefined) return [];
+  const each = found.map(({ mac, to, handle }) => object.redirect(namespace, name, mac, names.get(to), handle));
+  return [object.ingress(namespace, name), ...each];
 }
 
 /** The far end of a veth, where it should be: both ends know each other's index. */

@@ -92,6 +92,7 @@ export class LinkWork {
         ? { master: this.#places.index(namespace, object.spec.master), bridgePort: object.spec.flags }
         : {};
     links.set(this.#places.netlink(namespace), index, { address, mtu, ...port });
+    if (object.kind === 'vxlan') this.#places.setGro(namespace, name, object.spec.gro);
   }
 
   #remove({ namespace, name }: BridgeLink | VxlanLink): void {

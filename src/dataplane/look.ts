@@ -3,9 +3,18 @@ import { addresses } from '../kernel/route/addresses.ts';
 import { IFF } from '../kernel/route/link.ts';
 import { links } from '../kernel/route/links.ts';
 import { RTN, routes } from '../kernel/route/routes.ts';
+import { formatAddress, parseAddress } from '../lib/prefix.ts';
 import type { HostView } from './dataplane.ts';
 import { HOST } from './objects.ts';
 import type { Places } from './places.ts';
+
+/** The interface of the host that has an address. */
+export function deviceOf(places: Places, address: string): string | undefined {
+  const nl = places.netlink(HOST);
+  const same = (text: string) => formatAddress(parseAddress(text.replace(/\/.*/, ''))) === address;
+  const found = addresses.list(nl).find((each) => same(each.address));
+  return found && links.get(nl, found.index)?.name;
+}
 
 /** What the kernel of this host says of itself. */
 export function look(places: Places): HostView {

@@ -99,9 +99,8 @@ export function isRule(object: KernelObject): object is RuleObject {
 
 /** The commands of one transaction, in an order in which what is used exists. */
 export function ruleCommands(steps: readonly Step[]): readonly string[] {
-  const order: readonly RuleObject['kind'][] = ['nft-element', 'nft-chain', 'nft-set', 'nft-table'];
   const rules = steps.flatMap(({ do: what, object }) => (isRule(object) ? [{ what, object }] : []));
-  const inOrder = rules.toSorted((a, b) => order.indexOf(a.object.kind) - order.indexOf(b.object.kind));
+  const inOrder = rules.toSorted((a, b) => users(a.object) - users(b.object));
   const [gone = [], wanted = []] = [true, false].map((remove) =>
     inOrder.filter((r) => (r.what === 'remove') === remove),
   );
@@ -109,6 +108,20 @@ export function ruleCommands(steps: readonly Step[]): readonly string[] {
     ...gone.flatMap(({ object }) => removal(object)),
     ...wanted.toReversed().flatMap(({ what, object }) => addition(object, what === 'add')),
   ];
+}
+
+/** What others use has more. */
+function users(object: RuleObject): number {
+  switch (object.kind) {
+    case 'nft-element':
+      return 0;
+    case 'nft-chain':
+      return object.spec.hook ? 1 : 2;
+    case 'nft-set':
+      return 3;
+    case 'nft-table':
+      return 4;
+  }
 }
 
 /** nft refuses to delete what is not there, and with it the whole transaction: so it is added first. */
@@ -148,6 +161,8 @@ function addition(object: RuleObject, isNew: boolean): string[] {
         ? ` { type ${hook.type} hook ${hook.hook}${device} priority ${hook.priority}; policy ${hook.policy}; }`
         : '';
       const rules = object.rules.map((rule) => `add rule ${name} ${rule} comment "${ruleHash(rule)}"`);
+      // One that others lead to cannot be deleted.
+      if (!isNew && !hook) return [`add chain ${name}`, `flush chain ${name}`, ...rules];
       // One that is new must be new: `create` refuses where `add` would append to what is there.
       return [...(isNew ? [] : noChain(object)), `create chain ${name}${base}`, ...rules];
     }

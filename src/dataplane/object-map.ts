@@ -27,7 +27,7 @@ export class ObjectMap {
     this.delete(id);
     this.#objects.set(id, object);
     insert(this.#namespaces, object.namespace, id);
-    if (object.parent !== undefined) insert(this.#children, object.parent, id);
+    for (const holder of holdersOf(object)) insert(this.#children, holder, id);
   }
 
   delete(id: ObjectId): void {
@@ -35,7 +35,7 @@ export class ObjectMap {
     if (object === undefined) return;
     this.#objects.delete(id);
     take(this.#namespaces, object.namespace, id);
-    if (object.parent !== undefined) take(this.#children, object.parent, id);
+    for (const holder of holdersOf(object)) take(this.#children, holder, id);
   }
 
   /** Everything that goes when this goes, itself first. */
@@ -44,6 +44,10 @@ export class ObjectMap {
     for (const parent of ids) for (const child of this.#children.get(parent) ?? []) ids.add(child);
     return [...ids].map((each) => this.#objects.get(each)).filter((object) => object !== undefined);
   }
+}
+
+function holdersOf({ parent, leadsTo }: KernelObject): readonly ObjectId[] {
+  return [parent, leadsTo].filter((id) => id !== undefined);
 }
 
 function insert(index: Map<string, Set<ObjectId>>, key: string, id: ObjectId): void {

@@ -18,6 +18,8 @@ export type KernelObject =
   | Neighbour
   | VxlanFdb
   | BridgeFdb
+  | Ingress
+  | RedirectObject
   | NftTable
   | NftSet
   | NftElement
@@ -30,6 +32,8 @@ interface Thing<Kind extends string, Spec> {
   readonly key: string;
   /** Id of the object that it goes with. */
   readonly parent?: ObjectId;
+  /** Id of another that it leads to: it does not outlive that either, but has to be removed. */
+  readonly leadsTo?: ObjectId;
   readonly spec: Spec;
 }
 
@@ -54,6 +58,8 @@ export type VxlanLink = Thing<
     readonly mtu: number;
     readonly master: string;
     readonly flags: PortFlags;
+    /** Whether it puts packets together that the interface below had its chance to (ethtool's generic-receive-offload). */
+    readonly gro: boolean;
   }
 > &
   Named;
@@ -90,6 +96,15 @@ export type VxlanFdb = Thing<'vxlan-fdb', { readonly via: string }> & { readonly
 export type BridgeFdb = Thing<'bridge-fdb', { readonly port: string }> & {
   readonly bridge: string;
   readonly mac: string;
+};
+/** That frames which come in by a link can be redirected. */
+export type Ingress = Thing<'ingress', Record<never, never>> & Named;
+/** Frames for a MAC that come in by a link leave by this port at once. Absent from a dump's: the port is gone. */
+export type RedirectObject = Thing<'redirect', { readonly port?: string }> & {
+  readonly device: string;
+  readonly mac: string;
+  /** What the kernel knows it by, once it does. */
+  readonly handle?: number;
 };
 
 export type NftFamily = 'ip' | 'ip6' | 'netdev';
@@ -190,8 +205,8 @@ export const object = {
     return { kind: 'bridge', namespace, key: `link ${name}`, name, ...within(namespace), spec: { mac, mtu } };
   },
   vxlan(namespace: string, name: string, spec: VxlanLink['spec']): VxlanLink {
-    const { id, local, port, mac, mtu, master, flags } = spec;
-    const ordered = { id, local, port, mac, mtu, master, flags: orderFlags(flags) };
+    const { id, local, port, mac, mtu, master, flags, gro } = spec;
+    const ordered = { id, local, port, mac, mtu, master, flags: orderFlags(flags), gro };
     return { kind: 'vxlan', namespace, key: `link ${name}`, name, ...within(namespace), spec: ordered };
   },
   veth(namespace: string, name: string, spec: VethLink['spec']): VethLink {
@@ -231,6 +246,23 @@ export const object = {
   bridgeFdb(namespace: string, bridge: string, mac: string, port: string): BridgeFdb {
     const parent = linkId(namespace, port);
     return { kind: 'bridge-fdb', namespace, key: `bridge-fdb ${bridge} ${mac}`, bridge, mac, parent, spec: { port } };
+  },
+  ingress(namespace: string, name: string): Ingress {
+    const parent = linkId(namespace, name);
+    return { kind: 'ingress', namespace, key: `ingress ${name}`, name, parent, spec: {} };
+  },
+  redirect(namespace: string, device: string, mac: string, port?: string, handle?: number): RedirectObject {
+    return {
+      kind: 'redirect',
+      namespace,
+      key: `redirect ${device} ${mac}`,
+      device,
+      mac,
+      parent: `${namespace} ingress ${device}`,
+      ...(port !== undefined && { leadsTo: linkId(namespace, port) }),
+      ...(handle !== undefined && { handle }),
+      spec: port === undefined ? {} : { port },
+    };
   },
 } as const;
 

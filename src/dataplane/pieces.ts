@@ -29,6 +29,12 @@ export class Pieces {
     return this.#claims.keys();
   }
 
+  /** None or one. */
+  get underlay(): readonly Piece[] {
+    const piece = this.#pieces.get(keyOf({ kind: 'underlay' }));
+    return piece ? [piece] : [];
+  }
+
   keys(): MapIterator<PieceKey> {
     return this.#pieces.keys();
   }

@@ -1,5 +1,6 @@
 import { closeSync, lstatSync, mkdirSync, readdirSync, readlinkSync, rmSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
+import { ethtool } from '../kernel/ethtool.ts';
 import { KernelError } from '../kernel/kernel-error.ts';
 import {
   bootId,
@@ -69,6 +70,14 @@ export class Places {
 
   inside<T>(namespace: string, work: () => T): T {
     return namespace === HOST ? work() : this.#namespaces.inside(this.fd(namespace), work);
+  }
+
+  gro(namespace: string, link: string): boolean {
+    return this.inside(namespace, () => ethtool.gro(this.#sys, link));
+  }
+
+  setGro(namespace: string, link: string, on: boolean): void {
+    this.inside(namespace, () => ethtool.setGro(this.#sys, link, on));
   }
 
   /** @throws KernelError ENODEV */

@@ -96,7 +96,11 @@ test('a port has its rules before it is up, and is cut off before anything else 
   assert.ok(up.indexOf('add link veth0') < up.indexOf('add nft-chain netdev skein veth0'));
   obey(actual, plan(pieces.ids(), pieces, actual));
   const { touched } = pieces.change({ remove: [keyOf(portOf(h1))] });
-  assert.deepEqual(steps(plan(touched, pieces, actual)), ['remove link veth0', 'remove nft-chain netdev skein veth0']);
+  assert.deepEqual(steps(plan(touched, pieces, actual)), [
+    'remove redirect vxlan0 02:42:0a:00:00:11',
+    'remove link veth0',
+    'remove nft-chain netdev skein veth0',
+  ]);
 });
 
 test('what hangs on a link that must be made anew is made anew', () => {

@@ -65,6 +65,7 @@ function goneTable(object: Extract<KernelObject, { kind: 'nft-chain' }>, gone: R
 export function stage(step: Step): number {
   const { object } = step;
   if (object.kind.startsWith('nft-')) return RULES;
+  if (object.kind === 'redirect') return step.do === 'remove' ? REDIRECTS_GO : REDIRECTS;
   if (step.do === 'remove') return object.kind === 'netns' ? NAMESPACES : object.kind === 'veth' ? 0 : 1;
   switch (object.kind) {
     case 'netns':
@@ -77,6 +78,8 @@ export function stage(step: Step): number {
     case 'veth':
     case 'stray':
       return 5;
+    case 'ingress':
+      return 6;
     case 'address':
     case 'neighbour':
     case 'vxlan-fdb':
@@ -96,6 +99,9 @@ export function stage(step: Step): number {
 
 const RULES = 8;
 const NAMESPACES = 11;
+/** What is redirected to a port that is down is dropped: so only while it is up, and over the bridge before and after. */
+const REDIRECTS_GO = -1;
+const REDIRECTS = 10;
 
 export function formatStep(step: Step): string {
   return `${step.do} ${formatObject(step.object)}`;

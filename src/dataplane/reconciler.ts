@@ -5,9 +5,12 @@ import type { Log } from '../lib/log.ts';
 import { Applier } from './apply.ts';
 import { type Change, keyOf, type Piece } from './dataplane.ts';
 import { dump } from './dump.ts';
+import { isEntry } from './entries.ts';
+import type { Underlay } from './guard/guard.ts';
 import { HostSettings } from './host-settings.ts';
+import { deviceOf } from './look.ts';
 import { ObjectMap } from './object-map.ts';
-import { formatObject, idOf, isNetworkNamespace, type KernelObject, type ObjectId } from './objects.ts';
+import { formatObject, idOf, isNetworkNamespace, type KernelObject, type ObjectId, same } from './objects.ts';
 import { Pieces } from './pieces.ts';
 import { Places } from './places.ts';
 import { formatStep, plan, type Step } from './plan.ts';
@@ -45,7 +48,7 @@ export class Reconciler {
   set(pieces: readonly Piece[]): readonly string[] {
     const keys = new Set(pieces.map(keyOf));
     const remove = [...this.#pieces.keys()].filter((key) => !keys.has(key));
-    const { undo } = this.#pieces.change({ put: pieces, remove });
+    const { undo } = this.#pieces.change({ put: this.#placed(pieces), remove });
     try {
       return this.repair();
     } catch (error) {
@@ -58,6 +61,7 @@ export class Reconciler {
   repair(): readonly string[] {
     const done: string[] = [];
     for (let round = 0; round < MAX_ROUNDS; round++) {
+      this.#pieces.change({ put: this.#placed(this.#pieces.underlay) });
       this.#read();
       const steps = plan([...this.#pieces.ids(), ...this.#actual.ids()], this.#pieces, this.#actual);
       if (steps.length === 0) {
@@ -72,7 +76,8 @@ export class Reconciler {
   }
 
   change(change: Change): void {
-    const { touched, undo } = this.#pieces.change(change);
+    const { put = [], remove = [] } = change;
+    const { touched, undo } = this.#pieces.change({ put: this.#placed(put), remove });
     try {
       this.#try(touched);
     } catch (error) {
@@ -108,6 +113,21 @@ export class Reconciler {
 
   close(): void {
     this.places.close();
+  }
+
+  /** An underlay's with the interface that has its address now. */
+  #placed(pieces: readonly Piece[]): readonly Piece[] {
+    return pieces.map((piece) => {
+      if (piece.kind !== 'underlay') return piece;
+      const device = deviceOf(this.places, piece.data);
+      const placed: Underlay = {
+        kind: piece.kind,
+        data: piece.data,
+        port: piece.port,
+        ...(device !== undefined && { device }),
+      };
+      return placed;
+    });
   }
 
   /** A failure may come of the kernel not being as it was remembered: it is read again, and tried once more. */
@@ -160,6 +180,10 @@ export class Reconciler {
     this.#networks.clear();
     const foundDead = (namespace: string) => this.#applier.links.foundDead(namespace);
     const changed = this.#settings.paths();
-    for (const object of dump({ places: this.places, desired, changed, foundDead })) this.#hold(object);
+    for (const object of dump({ places: this.places, desired, changed, foundDead })) {
+      const wanted = desired.get(idOf(object));
+      // One value for both, where there are thousands.
+      this.#hold(wanted && isEntry(object) && same(wanted, object) ? wanted : object);
+    }
   }
 }

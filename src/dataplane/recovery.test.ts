@@ -53,6 +53,13 @@ const states: Record<string, readonly Piece[]> = {
   ],
 };
 
+const kernel = new URL('../kernel', import.meta.url).pathname;
+const switchOn = [
+  `const { ethtool } = await import('${kernel}/ethtool.ts')`,
+  `const { openSyscalls } = await import('${kernel}/syscall.ts')`,
+  `ethtool.setGro(openSyscalls(), 'vxlan0', true)`,
+].join('; ');
+
 /** What hands can take away, and what of it a container would notice. */
 const damages: Record<string, string> = {
   'the port': `ip -n ${network.namespace} link del veth0`,
@@ -64,6 +71,10 @@ const damages: Record<string, string> = {
   "the container's default route": `ip -n ${here} route del default`,
   'the bridge': `ip -n ${network.namespace} link del br0`,
   'the vxlan device': `ip -n ${network.namespace} link del vxlan0`,
+  'the redirects': `ip netns exec ${network.namespace} tc qdisc del dev vxlan0 clsact`,
+  'what leads to the redirects': `ip netns exec ${network.namespace} tc filter del dev vxlan0 ingress prio 1 handle 800::800 protocol all u32`,
+  'one redirect': `ip netns exec ${network.namespace} tc filter del dev vxlan0 ingress prio 1 handle 1:11:800 protocol all u32`,
+  'an aggregation of packets switched on': `ip netns exec ${network.namespace} ${process.execPath} --input-type=module -e "${switchOn}"`,
   'an FDB entry': `ip netns exec ${network.namespace} bridge fdb del 02:42:0a:00:00:12 dev vxlan0 dst ${h2.data} self`,
   "a bridge's FDB entry": `ip netns exec ${network.namespace} bridge fdb del 02:42:0a:00:00:11 dev veth0 master`,
   'a neighbour entry': `ip -n ${network.namespace} neigh del 10.0.0.12 dev vxlan0`,
@@ -158,6 +169,7 @@ describe('the data plane', { skip: !isRoot && 'needs root' }, () => {
       const { steps } = await a.set(full);
       assert.ok(steps.length > 0);
       assert.equal(a.state(), whole);
+      assert.deepEqual(await a.set(full), { steps: [] });
       b.in(sandboxOf(h2), 'ping -c1 -W2 10.0.0.11');
       a.in(here, 'ping -c1 -W2 172.18.0.1');
     });

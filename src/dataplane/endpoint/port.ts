@@ -1,7 +1,7 @@
 import type { NetworkPiece, PortPiece, SandboxPiece } from '../dataplane.ts';
 import { macFor } from '../mac.ts';
 import { type KernelObject, linkId, object } from '../objects.ts';
-import { BRIDGE } from '../overlay/network.ts';
+import { BRIDGE, VXLAN } from '../overlay/network.ts';
 import { antispoof } from './antispoof.ts';
 import { inside } from './inside.ts';
 
@@ -19,6 +19,8 @@ export function portObjects(piece: PortPiece, network: NetworkPiece, sandbox: Sa
       peer: { namespace: sandbox.id, name: piece.interface, mac, mtu },
     }),
     object.bridgeFdb(namespace, BRIDGE, mac, port),
+    // What comes for it from other hosts has the bridge behind it already: see overlay/network.ts.
+    object.redirect(namespace, VXLAN, mac, port),
     { ...antispoof(namespace, port, mac, piece.addresses), parent: link },
     object.up(namespace, port, link),
     ...inside(sandbox, piece, link),

@@ -147,6 +147,31 @@ for (const [family, of] of Object.entries(families)) {
       });
     }
 
+    test('of frames that a peer sends in, lets pass those from one host, to the port that has their MAC', () => {
+      const frame = (to: string, from: string) =>
+        ethernet(to, from, IP, ipv4('10.0.0.66', '10.0.0.11', UDP, udp(1, 2, Buffer.alloc(8))));
+      const send = (inside: Buffer) =>
+        sendRaw(b, 'u0', macOf(b, 'u0'), of.packets(two, one, vxlan(network.vni, inside)));
+      const cases: readonly [what: string, frame: Buffer, passes: boolean][] = [
+        ['of a peer', frame(victim.mac, portOf(h2).mac), true],
+        ['from a group', frame(victim.mac, '03:42:0a:00:00:12'), false],
+        ['to all', frame('ff:ff:ff:ff:ff:ff', portOf(h2).mac), true],
+        ['to all, from a group', frame('ff:ff:ff:ff:ff:ff', '03:42:0a:00:00:12'), false],
+        [
+          'to a MAC that differs in its first bytes',
+          frame(victim.mac.replace('02:42', '02:43'), portOf(h2).mac),
+          false,
+        ],
+        ['to a MAC of another host', frame(portOf(h2).mac, portOf(h2).mac), false],
+      ];
+      for (const [what, inside, passes] of cases) {
+        watch();
+        send(inside);
+        fence();
+        assert.equal(seen(), passes ? 1 : 0, what);
+      }
+    });
+
     test('leaves other networks on the same port alone', () => {
       for (const [host, own, remote, inside] of [
         [a, h1.data, stranger, '192.168.9.1/24'],

@@ -11,7 +11,11 @@ export const VXLAN = 'vxlan0';
 /**
  * A network on this host: `br0` with the gateways' addresses, `vxlan0` that answers ARP and ND from static entries.
  * `br0` has one MAC on every host, so a container that moves keeps its neighbour entry; each host's `vxlan0` has its own,
- * because a vxlan device drops what comes from its own MAC. Pure.
+ * because a vxlan device drops what comes from its own MAC.
+ *
+ * What comes in by `vxlan0` for a container here is redirected to its port at once, past the bridge: the way that it would
+ * take there too, without two lookups and three hooks. All else (ARP, ND, gateway, unknown MACs) is the bridge's, and so
+ * is everything that containers send: it passes their ports' rules and locks. See docs/decisions/0003. Pure.
  */
 export function networkObjects(piece: NetworkPiece, underlay: UnderlayPiece): KernelObject[] {
   const { namespace, mtu, vni } = piece;
@@ -34,7 +38,10 @@ export function networkObjects(piece: NetworkPiece, underlay: UnderlayPiece): Ke
       mtu,
       master: BRIDGE,
       flags: { learning: false, unicastFlood: false, isolated: false, locked: false },
+      // A network card puts packets together, where there is one; here it would cost each packet a second queue.
+      gro: false,
     }),
+    object.ingress(namespace, VXLAN),
     object.up(namespace, VXLAN, `${namespace} link ${VXLAN}`),
     nft.table(namespace, 'netdev'),
     nft.element(HOST, familyOf(underlay.data), VNIS, String(vni)),
