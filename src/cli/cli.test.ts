@@ -154,6 +154,13 @@ test('exit codes are those of Docker', async () => {
   }
 });
 
+test('an older Node is named', async () => {
+  const older = `Object.defineProperty(process, 'versions', { value: { ...process.versions, node: '22.9.0' } })`;
+  const { ended } = start(['ps'], { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(older)}` });
+  const { stderr, code } = await ended;
+  assert.deepEqual({ stderr, code }, { stderr: 'skein: this is Node 22.9.0; 24 or later is needed\n', code: 1 });
+});
+
 test('a settings file with an unknown key is refused, naming file and key', async () => {
   const file = join(directory, 'daemon.json');
   writeFileSync(file, '{"cluster-stoer": "etcd://127.0.0.1"}');
