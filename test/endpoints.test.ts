@@ -154,6 +154,46 @@ describe('endpoints of two hosts on one etcd', {
     assert.equal((await h2.state.claims.holder({ kind: 'endpoints', network: id }, 'test1'))?.host, known.host);
   });
 
+  it('puts the record of its endpoint back when another takes it away', async () => {
+    const { id } = h1.networks.find('demo');
+    const endpoint = h1.endpoints.sandboxes()[0]?.endpoints.get(id)?.endpoint;
+    assert.ok(endpoint);
+    await h2.state.registry.withdraw({ kind: 'endpoints', network: id }, endpoint.id);
+    await eventually(async () => {
+      const entries = await h2.state.registry.list({ kind: 'endpoints', network: id });
+      return entries.some(({ record }) => record.kind === 'endpoint' && record.endpoint.id === endpoint.id);
+    });
+  });
+
+  it('lets no record take what one of its own endpoints has, nor the gateway’s address or one outside', async () => {
+    const { id } = h1.networks.find('demo');
+    const [sandbox] = h1.endpoints.sandboxes();
+    const ours = sandbox?.endpoints.get(id)?.endpoint;
+    const theirs = (await h1.endpoints.list(id)).find(({ endpoint }) => endpoint.host !== ours?.host)?.endpoint;
+    assert.ok(ours !== undefined && theirs !== undefined);
+    const remotes = () => [...h1.kernel.pieces.values()].filter(({ kind }) => kind === 'remote').length;
+    assert.equal(remotes(), 1);
+    const free = { mac: '02:42:0a:00:00:99', addresses: ['10.0.0.99/24'] };
+    const lies = [
+      { ...free, mac: ours.mac },
+      { ...free, addresses: ours.addresses },
+      { ...free, mac: theirs.mac },
+      { ...free, addresses: ['10.0.0.1/24'] },
+      { ...free, addresses: ['10.9.9.9/24'] },
+    ].map((lie) => ({ ...theirs, ...lie, id: randomBytes(32).toString('hex'), created: new Date().toISOString() }));
+    for (const endpoint of lies) await h2.state.registry.publish({ kind: 'endpoint', endpoint });
+    await h2.state.registry.publish({
+      kind: 'endpoint',
+      endpoint: { ...theirs, ...free, mac: '02:42:0a:00:00:98', addresses: ['10.0.0.98/24'], id: 'f'.repeat(64) },
+    });
+    await eventually(() => remotes() === 2);
+    assert.equal(remotes(), 2);
+    for (const lie of ['f'.repeat(64), ...lies.map((endpoint) => endpoint.id)]) {
+      await h2.state.registry.withdraw({ kind: 'endpoints', network: id }, lie);
+    }
+    await eventually(() => remotes() === 1);
+  });
+
   it('takes the network out of the kernel with its last endpoint, and the network goes', async () => {
     for (const { id } of h1.endpoints.sandboxes()) await h1.endpoints.closeSandbox(id);
     assert.deepEqual(h1.kernel.kinds(), { underlay: 1, peer: 1, gateway: 1 });

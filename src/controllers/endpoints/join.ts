@@ -9,6 +9,7 @@ import type { ConnectRequest } from './endpoints.ts';
 import type { Exits } from './exits.ts';
 import type { Holdings } from './holdings.ts';
 import type { Leaving } from './leave.ts';
+import type { MemberOf } from './membership.ts';
 import type { Overlays } from './overlays.ts';
 import { exitPiece, networkPiece, overlayOf, portPiece, sandboxPiece } from './pieces.ts';
 import { connectedPlaces, freeInterface, leaving, nameOf, type Place, type SandboxRecord } from './sandbox-record.ts';
@@ -61,7 +62,10 @@ export async function join(
     const joined = await settle(
       reserved.map(async ({ place, request, network }) => {
         const at = { network, sandbox, container: before.container };
-        const [endpoint] = await settle([holdings.take(place, request, at), overlays.membership(network.id).ready]);
+        const [endpoint] = await settle([
+          holdings.take(place, request, at),
+          overlays.membership(memberOf(network)).ready,
+        ]);
         return { ...place, state: 'connected' as const, endpoint };
       }),
     );
@@ -82,7 +86,7 @@ export async function join(
     ]);
     await settle([
       ...reserved.map(({ network }) => confirm(network, networks)),
-      ...reserved.map(({ network }) => overlays.membership(network.id).install()),
+      ...reserved.map(({ network }) => overlays.membership(memberOf(network)).install()),
     ]);
   } catch (error) {
     await undo(before, reserved, { fresh }, needs);
@@ -121,6 +125,10 @@ function reserve(
     taken.push(place);
     return { place, request, network };
   });
+}
+
+function memberOf(network: Network): MemberOf {
+  return { id: network.id, gateways: overlayOf(network).gateways };
 }
 
 /** The endpoint was published: a removal that began before it could be seen wins, one that comes later is refused. */

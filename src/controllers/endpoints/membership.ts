@@ -1,15 +1,24 @@
-import type { Change, Piece, PieceKey } from '../../dataplane/dataplane.ts';
+import type { Change, Piece, PieceKey, RemotePiece } from '../../dataplane/dataplane.ts';
 import { keyOf } from '../../dataplane/dataplane.ts';
-import { delay, pause } from '../../lib/backoff.ts';
+import { backoff, delay, pause } from '../../lib/backoff.ts';
 import type { Log } from '../../lib/log.ts';
+import { formatPrefix, networkOf, parseInterfaceAddress } from '../../lib/prefix.ts';
 import type { Endpoint } from '../../model/endpoint.ts';
 import type { Registry } from '../../state/registry.ts';
 import type { Hosts } from '../hosts/hosts.ts';
 import type { EndpointState } from './endpoints.ts';
 import { remotePiece } from './pieces.ts';
 
+export interface MemberOf {
+  readonly id: string;
+  /** `10.0.0.1/24` */
+  readonly gateways: readonly string[];
+}
+
 export interface MembershipNeeds {
-  readonly registry: Pick<Registry, 'watch'>;
+  readonly registry: Pick<Registry, 'watch' | 'publish'>;
+  /** An endpoint of this host that is connected. */
+  readonly own: (id: string) => Endpoint | undefined;
   readonly hosts: Pick<Hosts, 'self' | 'get'>;
   readonly change: (change: Change) => Promise<void>;
   readonly log: Log;
@@ -25,20 +34,24 @@ const again = { first: 1_000, most: 30_000 };
  */
 export class Membership {
   readonly #needs: MembershipNeeds;
-  readonly #network: string;
+  readonly #network: MemberOf;
+  readonly #subnets: ReadonlySet<string>;
   readonly #stop = new AbortController();
   readonly #ready = Promise.withResolvers<void>();
   readonly #known = new Map<string, EndpointState>();
-  readonly #remotes = new Map<string, Piece>();
+  /** By MAC and by address: the endpoints that say they have it. */
+  readonly #holders = new Map<string, Set<string>>();
+  readonly #remotes = new Map<string, RemotePiece>();
   readonly #stale = new Set<string>();
   readonly #failures = new Map<string, number>();
   #following: Promise<void> | undefined;
   #pushing: Promise<void> | undefined;
   #installed = false;
 
-  constructor(network: string, needs: MembershipNeeds) {
+  constructor(network: MemberOf, needs: MembershipNeeds) {
     this.#network = network;
     this.#needs = needs;
+    this.#subnets = new Set(network.gateways.map(subnetOf));
   }
 
   /** Begins to follow. `ready` resolves with the first snapshot. */
@@ -93,7 +106,7 @@ export class Membership {
   }
 
   async #follow(): Promise<void> {
-    const scope = { kind: 'endpoints', network: this.#network } as const;
+    const scope = { kind: 'endpoints', network: this.#network.id } as const;
     for await (const event of this.#needs.registry.watch(scope, { signal: this.#stop.signal })) {
       switch (event.kind) {
         case 'snapshot': {
@@ -103,7 +116,10 @@ export class Membership {
             gone.delete(entry.record.endpoint.id);
             this.#note(entry.record.endpoint, entry.lost);
           }
-          for (const id of gone) this.#forget(id);
+          for (const id of gone) {
+            this.#forget(id);
+            void this.#putBack(id);
+          }
           this.#ready.resolve();
           break;
         }
@@ -112,6 +128,7 @@ export class Membership {
           break;
         case 'delete':
           this.#forget(event.id);
+          void this.#putBack(event.id);
           break;
       }
       this.#push();
@@ -119,28 +136,102 @@ export class Membership {
   }
 
   #note(endpoint: Endpoint, lost: boolean): void {
+    const before = this.#known.get(endpoint.id)?.endpoint;
     this.#known.set(endpoint.id, { endpoint, lost });
-    this.#look(endpoint.id);
+    if (before !== undefined && JSON.stringify(textsOf(before)) === JSON.stringify(textsOf(endpoint))) {
+      this.#look(endpoint.id);
+      return;
+    }
+    if (before !== undefined) this.#unlist(before);
+    for (const text of textsOf(endpoint)) {
+      const holders = this.#holders.get(text) ?? new Set();
+      this.#holders.set(text, holders.add(endpoint.id));
+    }
+    this.#lookAt(endpoint);
   }
 
   #forget(id: string): void {
+    const before = this.#known.get(id)?.endpoint;
     this.#known.delete(id);
+    if (before === undefined) return;
+    this.#unlist(before);
     this.#look(id);
+    this.#lookAt(before);
+  }
+
+  /** The record of an endpoint of ours is not another's to remove. */
+  async #putBack(id: string): Promise<void> {
+    for await (const _ of backoff({ ...again, signal: this.#stop.signal })) {
+      const endpoint = this.#needs.own(id);
+      if (endpoint === undefined || this.#known.has(id)) return;
+      try {
+        await this.#needs.registry.publish({ kind: 'endpoint', endpoint });
+        this.#needs.log.warn('the record of an endpoint was gone and is put back', {
+          endpoint: id,
+          name: endpoint.name,
+        });
+        return;
+      } catch (error) {
+        this.#needs.log.debug('an endpoint could not be published again', { endpoint: id, error });
+      }
+    }
+  }
+
+  #unlist(endpoint: Endpoint): void {
+    for (const text of textsOf(endpoint)) {
+      const holders = this.#holders.get(text);
+      holders?.delete(endpoint.id);
+      if (holders?.size === 0) this.#holders.delete(text);
+    }
+  }
+
+  /** At an endpoint and at all who say that they have what it has. */
+  #lookAt(endpoint: Endpoint): void {
+    for (const text of textsOf(endpoint)) for (const id of this.#holders.get(text) ?? []) this.#look(id);
   }
 
   /** Works out the remote piece of one endpoint. */
   #look(id: string): void {
-    const endpoint = this.#known.get(id)?.endpoint;
-    const host = endpoint === undefined ? undefined : this.#needs.hosts.get(endpoint.host)?.host;
-    const { self } = this.#needs.hosts;
-    const remote = endpoint !== undefined && host !== undefined && host.id !== self.id && host.data !== self.data;
-    if (!remote && !this.#remotes.has(id)) return;
-    if (remote) {
-      const piece = remotePiece(endpoint, host.data);
-      if (JSON.stringify(piece) === JSON.stringify(this.#remotes.get(id))) return;
-      this.#remotes.set(id, piece);
-    } else this.#remotes.delete(id);
+    const piece = this.#remoteOf(id);
+    if (JSON.stringify(piece) === JSON.stringify(this.#remotes.get(id))) return;
+    if (piece === undefined) this.#remotes.delete(id);
+    else this.#remotes.set(id, piece);
     this.#stale.add(id);
+  }
+
+  #remoteOf(id: string): RemotePiece | undefined {
+    const { self } = this.#needs.hosts;
+    const endpoint = this.#known.get(id)?.endpoint;
+    const host = endpoint && this.#needs.hosts.get(endpoint.host)?.host;
+    if (endpoint === undefined || host === undefined || host.id === self.id || host.data === self.data)
+      return undefined;
+    const wrong = this.#wrongWith(endpoint);
+    if (wrong === undefined) return remotePiece(endpoint, host.data);
+    const { id: network } = this.#network;
+    this.#needs.log.error('a remote endpoint is passed over', { network, endpoint: id, host: host.name, wrong });
+    return undefined;
+  }
+
+  /** The allocator gives everything once: a record that says otherwise takes nothing from one of ours, or from an older one. */
+  #wrongWith(endpoint: Endpoint): string | undefined {
+    const outside = endpoint.addresses.find((text) => !this.#subnets.has(subnetOf(text)));
+    if (outside !== undefined) return `${outside} is in no subnet of the network`;
+    const gateway = endpoint.addresses.find((text) => this.#network.gateways.includes(text));
+    if (gateway !== undefined) return `${gateway} is the gateway`;
+    for (const text of textsOf(endpoint)) {
+      for (const id of this.#holders.get(text) ?? []) {
+        const other = this.#known.get(id)?.endpoint;
+        if (other !== undefined && this.#precedes(other, endpoint)) return `${text} belongs to ${other.name}`;
+      }
+    }
+    return undefined;
+  }
+
+  #precedes(a: Endpoint, b: Endpoint): boolean {
+    if (a.id === b.id) return false;
+    const own = ({ host }: Endpoint) => (host === this.#needs.hosts.self.id ? 0 : 1);
+    if (own(a) !== own(b)) return own(a) < own(b);
+    return a.created === b.created ? a.id < b.id : a.created < b.created;
   }
 
   #push(): void {
@@ -163,7 +254,7 @@ export class Membership {
   async #send(ids: readonly string[]): Promise<void> {
     const put = ids.flatMap((id) => this.#remotes.get(id) ?? []);
     const gone = ids.filter((id) => !this.#remotes.has(id));
-    const remove = gone.map((endpoint) => keyOf({ kind: 'remote', network: this.#network, endpoint }));
+    const remove = gone.map((endpoint) => keyOf({ kind: 'remote', network: this.#network.id, endpoint }));
     try {
       await this.#needs.change({ put, remove });
       for (const id of ids) this.#failures.delete(id);
@@ -181,7 +272,7 @@ export class Membership {
     const failures = this.#failures.get(id) ?? 0;
     this.#failures.set(id, failures + 1);
     if (failures === 0) {
-      this.#needs.log.error('a remote endpoint could not be set', { network: this.#network, endpoint: id, error });
+      this.#needs.log.error('a remote endpoint could not be set', { network: this.#network.id, endpoint: id, error });
     }
     void pause(delay(failures, again), this.#stop.signal).then(() => {
       if (!this.#failures.has(id)) return;
@@ -189,4 +280,13 @@ export class Membership {
       this.#push();
     });
   }
+}
+
+/** What only one endpoint of a network can have. */
+function textsOf({ mac, addresses }: Endpoint): readonly string[] {
+  return [mac, ...addresses];
+}
+
+function subnetOf(text: string): string {
+  return formatPrefix(networkOf(parseInterfaceAddress(text)));
 }

@@ -52,8 +52,8 @@ export async function openEndpoints(needs: EndpointsNeeds, init: EndpointsInit):
   const serial = new Serial();
   const change: Dataplane['change'] = (pieces) => dataplane.change(pieces);
   const exits = new Exits({ journal, look: () => dataplane.look() }, { ...init.exits, host: hosts.self.id });
-  const overlays = new Overlays({ registry, hosts, log, change });
   const sandboxes = new Sandboxes(journal, init.namespaces);
+  const overlays = new Overlays({ registry, hosts, log, change, own: (id) => sandboxes.endpoint(id) });
   const shared = { networks, dataplane, sandboxes, overlays, exits, holdings: openHoldings(needs), log };
   const leave = new Leaving({ ...shared, serial, signal });
   const seen = hosts.list();

@@ -1,5 +1,5 @@
 import { keyOf, type PieceKey } from '../../dataplane/dataplane.ts';
-import { Membership, type MembershipNeeds } from './membership.ts';
+import { type MemberOf, Membership, type MembershipNeeds } from './membership.ts';
 import type { Place } from './sandbox-record.ts';
 
 /**
@@ -18,11 +18,11 @@ export class Overlays {
   }
 
   /** This host's part in a network; it begins to follow the network if it did not yet. */
-  membership(network: string): Membership {
-    const known = this.#memberships.get(network);
+  membership(network: MemberOf): Membership {
+    const known = this.#memberships.get(network.id);
     if (known !== undefined) return known;
     const membership = new Membership(network, this.#needs);
-    this.#memberships.set(network, membership);
+    this.#memberships.set(network.id, membership);
     membership.open();
     return membership;
   }

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { Refusal } from '../../lib/errors.ts';
 import type { Log } from '../../lib/log.ts';
+import type { Endpoint } from '../../model/endpoint.ts';
 import type { Journal } from '../../state/journal.ts';
 import type { Sandbox } from './endpoints.ts';
 import { type Connected, connectedPlaces, parseSandboxRecord, type SandboxRecord } from './sandbox-record.ts';
@@ -10,6 +11,8 @@ export class Sandboxes {
   readonly #records = new Map<string, SandboxRecord>();
   readonly #starts = new Set<string>();
   readonly #adopted = new Map<string, string>();
+  /** By id: the endpoints that are connected. */
+  readonly #endpoints = new Map<string, Endpoint>();
   readonly #journal: Pick<Journal, 'load' | 'commit'>;
   readonly #folder: string;
 
@@ -40,6 +43,8 @@ export class Sandboxes {
 
   /** In memory only. */
   add(record: SandboxRecord): void {
+    for (const { id } of this.#records.get(record.id)?.places ?? []) this.#endpoints.delete(id);
+    for (const { id, endpoint } of connectedPlaces(record)) this.#endpoints.set(id, endpoint);
     this.#records.set(record.id, record);
     this.#starts.add(record.id.slice(0, 7));
     if (record.adopted !== undefined) this.#adopted.set(record.adopted.inode, record.id);
@@ -53,6 +58,7 @@ export class Sandboxes {
 
   async remove({ id }: Pick<SandboxRecord, 'id'>): Promise<void> {
     this.letGo(id);
+    for (const place of this.#records.get(id)?.places ?? []) this.#endpoints.delete(place.id);
     this.#records.delete(id);
     await this.#journal.commit([{ kind: 'sandbox', id, remove: true }]);
   }
@@ -77,6 +83,11 @@ export class Sandboxes {
 
   list(): readonly SandboxRecord[] {
     return [...this.#records.values()];
+  }
+
+  /** A connected endpoint. */
+  endpoint(id: string): Endpoint | undefined {
+    return this.#endpoints.get(id);
   }
 
   /** The sandbox that a namespace was adopted as. */

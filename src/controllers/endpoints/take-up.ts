@@ -34,14 +34,15 @@ export async function takeUp(
   const places = alive.flatMap(connectedPlaces);
   for (const place of places) overlays.addPort(place);
   const used = new Map(places.flatMap(({ network, overlay }) => (overlay === undefined ? [] : [[network, overlay]])));
-  await Promise.all([...used.keys()].map((network) => overlays.membership(network).ready));
+  const memberships = [...used].map(([id, { gateways }]) => overlays.membership({ id, gateways }));
+  await Promise.all(memberships.map(({ ready }) => ready));
   const pieces: Piece[] = [
     { kind: 'underlay', data: hosts.self.data, port: hosts.cluster.dataPort },
     ...peerPieces(seen, hosts.self.id),
     ...(gateway === undefined ? [] : [gateway]),
     ...alive.flatMap(sandboxPieces),
     ...[...used].map(([network, overlay]) => networkPiece(network, overlay)),
-    ...[...used.keys()].flatMap((network) => overlays.membership(network).takeOver()),
+    ...memberships.flatMap((membership) => membership.takeOver()),
   ];
   const { steps } = await dataplane.set(pieces);
   log.info('kernel taken over', { sandboxes: alive.length, networks: used.size, steps: steps.length });
