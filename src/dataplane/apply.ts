@@ -15,6 +15,7 @@ import {
 } from './objects.ts';
 import type { Places } from './places.ts';
 import { type Step, stage } from './plan.ts';
+import { portRules, sendRules } from './port-rules.ts';
 
 /** Works steps off, in order. */
 export class Applier {
@@ -39,7 +40,7 @@ export class Applier {
       const { object } = first;
       const { namespace } = object;
       if (isRule(object)) {
-        this.#places.nft(namespace).run(`set the rules of namespace ${namespace}`, ruleCommands(batch));
+        this.#rules(namespace, batch);
         batch.forEach(done);
       } else if (isEntry(object)) applyEntries(this.#places, batch, done);
       else if (object.kind === 'redirect') done(this.#redirect(first, object));
@@ -48,6 +49,15 @@ export class Applier {
         done(first);
       }
     }
+  }
+
+  #rules(namespace: string, steps: readonly Step[]): void {
+    const { gone, wanted, rest } = portRules(steps);
+    if (gone.length > 0) sendRules(this.#places.netfilter(namespace), gone);
+    // What ports' chains lead to is there before them, and goes after them.
+    const commands = ruleCommands(rest);
+    if (commands.length > 0) this.#places.nft(namespace).run(`set the rules of namespace ${namespace}`, commands);
+    if (wanted.length > 0) sendRules(this.#places.netfilter(namespace), wanted);
   }
 
   #single(
@@ -79,12 +89,13 @@ export class Applier {
     const nl = this.#places.netlink(namespace);
     const index = this.#places.index(namespace, name);
     if (step.do === 'remove') tolerate(nl.requests([redirects.closeMessage(index)]));
-    else redirects.open(nl, index);
+    else if (!redirects.open(nl, index)) this.#places.canRedirect = false;
   }
 
   /** @returns the step with what the kernel made of it */
   #redirect(step: Step, object: RedirectObject): Step {
     const { namespace, device, mac, spec } = object;
+    if (!this.#places.canRedirect) return step;
     const nl = this.#places.netlink(namespace);
     const index = this.#places.index(namespace, device);
     const former = step.do === 'change' ? step.from : object;

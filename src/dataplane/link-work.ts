@@ -108,11 +108,11 @@ export class LinkWork {
     const { mac: address, mtu, master, flags: bridgePort, peer } = spec;
     if (peer === undefined) throw new KernelError(`add link ${name}`, 'EINVAL', { detail: 'it has no other end' });
     const netnsFd = this.#places.fd(peer.namespace);
-    const end = { name: peer.name, address: peer.mac, mtu: peer.mtu, netnsFd };
+    const end = { name: peer.name, address: peer.mac, mtu: peer.mtu, queues: 1, netnsFd };
     const nl = this.#places.netlink(namespace);
     const info = { kind: 'veth', peer: end } as const;
     try {
-      links.add(nl, { name, address, mtu, master: this.#places.index(namespace, master), info });
+      links.add(nl, { name, address, mtu, queues: 1, master: this.#places.index(namespace, master), info });
     } catch (cause) {
       if (!(cause instanceof KernelError)) throw cause;
       // Either end can be what is wrong.

@@ -13,6 +13,7 @@ import {
 } from '../kernel/namespace.ts';
 import { type Netlink, openNetlink } from '../kernel/netlink/socket.ts';
 import { type Nftables, openNftables } from '../kernel/nftables/nftables.ts';
+import { NETLINK_NETFILTER } from '../kernel/nftables/notification.ts';
 import { links } from '../kernel/route/links.ts';
 import type { Syscalls } from '../kernel/syscall.ts';
 import { Refusal } from '../lib/errors.ts';
@@ -34,6 +35,8 @@ export class Places {
   readonly #open = new Map<string, Place>();
   readonly #nft = new Map<string, Nftables>();
   readonly #adopted = new Map<string, number>();
+  /** Whether this kernel can redirect frames, until it turns out that it cannot. */
+  canRedirect = true;
 
   constructor(sys: Syscalls, { directory, ipNetns }: { readonly directory: string; readonly ipNetns: string }) {
     this.#sys = sys;
@@ -53,6 +56,13 @@ export class Places {
     const place = this.#place(namespace);
     place.netlink ??= this.inside(namespace, () => openNetlink(this.#sys));
     return place.netlink;
+  }
+
+  /** For what is not worth a context of libnftables. */
+  netfilter(namespace: string): Netlink {
+    const place = this.#place(namespace);
+    place.netfilter ??= this.inside(namespace, () => openNetlink(this.#sys, { family: NETLINK_NETFILTER }));
+    return place.netfilter;
   }
 
   nft(namespace: string): Nftables {
@@ -205,6 +215,7 @@ export class Places {
     this.#nft.delete(namespace);
     const place = this.#open.get(namespace);
     place?.netlink?.close();
+    place?.netfilter?.close();
     if (place) closeSync(place.fd);
     this.#open.delete(namespace);
   }
@@ -224,5 +235,6 @@ export class Places {
 interface Place {
   readonly fd: number;
   netlink?: Netlink;
+  netfilter?: Netlink;
   readonly indexes: Map<string, number>;
 }

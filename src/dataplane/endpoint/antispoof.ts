@@ -9,47 +9,49 @@ import type { NftChain } from '../objects.ts';
  * the bridge (port `locked`, static FDB entry), which costs less than a rule; the rules stand at the port's ingress hook,
  * because bridge hooks lack `meta` in some kernels. They are ordered by what passes most often: TCP, then UDP. What is not
  * accepted is dropped.
+ *
+ * A port's own chain has only what names its addresses, in words that are quick to set (see port-rules.ts), and leads to
+ * what `sending` makes once for all ports of a namespace.
  */
 export function antispoof(namespace: string, port: string, mac: string, addresses: readonly string[]): NftChain {
   const parsed = addresses.map((text) => parseInterfaceAddress(text).address);
   const own4 = parsed.filter(({ family }) => family === 4).map(formatAddress);
   const own6 = parsed.filter(({ family }) => family === 6).map(formatAddress);
+  if (own6.length > 0) own6.push(linkLocalOf(mac));
   const rules = [
-    ...(own4.length > 0 ? ipv4Rules(anyOf(own4)) : []),
-    ...(own6.length > 0 ? ipv6Rules([...own6, linkLocalOf(mac)]) : []),
-    ...(own4.length > 0 ? [`arp saddr ether ${mac} arp saddr ip ${anyOf(own4)} accept`] : []),
+    ...own4.map((own) => `ip saddr ${own} goto ${SEND4}`),
+    ...(own6.length > 0 ? [`icmpv6 type nd-neighbor-advert ${own6.map(isNotTarget).join(' ')} drop`] : []),
+    ...own6.map((own) => `ip6 saddr ${own} goto ${SEND6}`),
+    ...own4.map((own) => `arp saddr ether ${mac} arp saddr ip ${own} accept`),
   ];
   const hook = { type: 'filter', hook: 'ingress', priority: 0, policy: 'drop', device: port };
   return nft.chain(namespace, 'netdev', port, rules, hook);
 }
 
-function ipv4Rules(own: string): string[] {
+const SEND4 = 'send4';
+const SEND6 = 'send6';
+
+/** What a packet with the right source may be, the same for all ports of a namespace. */
+export function sending(namespace: string): NftChain[] {
   return [
-    `ip saddr ${own} meta l4proto != udp accept`,
-    // DHCP server answers
-    `ip saddr ${own} udp sport != 67 accept`,
-    // later fragments, which have no ports; without their first one they are nothing
-    `ip saddr ${own} ip frag-off & 0x1fff != 0 accept`,
+    nft.chain(namespace, 'netdev', SEND4, [
+      'meta l4proto != udp accept',
+      // DHCP server answers
+      'udp sport != 67 accept',
+      // later fragments, which have no ports; without their first one they are nothing
+      'ip frag-off & 0x1fff != 0 accept',
+    ]),
+    nft.chain(namespace, 'netdev', SEND6, [
+      'meta l4proto tcp accept',
+      'icmpv6 type { nd-router-advert, nd-redirect } drop',
+      // DHCPv6 server answers
+      'udp sport 547 drop',
+      'accept',
+    ]),
   ];
 }
 
-function ipv6Rules(own: readonly string[]): string[] {
-  const target = '@th,64,128';
-  return [
-    `ip6 saddr ${anyOf(own)} meta l4proto tcp accept`,
-    'icmpv6 type { nd-router-advert, nd-redirect } drop',
-    `icmpv6 type nd-neighbor-advert ${target} != ${anyOf(own.map(hexOf))} drop`,
-    // DHCPv6 server answers
-    'meta protocol ip6 udp sport 547 drop',
-    `ip6 saddr ${anyOf(own)} accept`,
-  ];
-}
-
-function anyOf(values: readonly string[]): string {
-  return values.length === 1 ? String(values[0]) : `{ ${values.join(', ')} }`;
-}
-
-/** An IPv6 address as nft wants it where it does not know that it is one. */
-function hexOf(address: string): string {
-  return `0x${parseInterfaceAddress(`${address}/128`).address.value.toString(16)}`;
+/** The target of a neighbour advertisement; nft wants it as a number there, where it does not know that it is an address. */
+function isNotTarget(address: string): string {
+  return `@th,64,128 != 0x${parseInterfaceAddress(`${address}/128`).address.value.toString(16)}`;
 }

@@ -1,5 +1,6 @@
 import { formatPrefix, networkOf, parseInterfaceAddress } from '../../lib/prefix.ts';
 import type { GatewayPiece } from '../dataplane.ts';
+import { sending } from '../endpoint/antispoof.ts';
 import { macFor } from '../mac.ts';
 import { nft } from '../nft.ts';
 import { HOST, type KernelObject, linkId, object } from '../objects.ts';
@@ -18,6 +19,7 @@ export function gatewayObjects({ addresses, mtu }: GatewayPiece): KernelObject[]
     object.up(HOST, GATEWAY_BRIDGE, link),
     ...addresses.map((address) => object.address(HOST, GATEWAY_BRIDGE, address, link)),
     nft.table(HOST, 'netdev'),
+    ...sending(HOST),
     ...addresses.flatMap((address) => forwarding(address)),
   ];
 }

@@ -1,4 +1,5 @@
 import type { NetworkPiece, UnderlayPiece } from '../dataplane.ts';
+import { sending } from '../endpoint/antispoof.ts';
 import { quiet } from '../endpoint/sandbox.ts';
 import { familyOf, VNIS } from '../guard/guard.ts';
 import { macFor } from '../mac.ts';
@@ -44,6 +45,7 @@ export function networkObjects(piece: NetworkPiece, underlay: UnderlayPiece): Ke
     object.ingress(namespace, VXLAN),
     object.up(namespace, VXLAN, `${namespace} link ${VXLAN}`),
     nft.table(namespace, 'netdev'),
+    ...sending(namespace),
     nft.element(HOST, familyOf(underlay.data), VNIS, String(vni)),
   ];
 }
