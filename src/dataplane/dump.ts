@@ -3,7 +3,7 @@ import { IFF, type Link } from '../kernel/route/link.ts';
 import { links } from '../kernel/route/links.ts';
 import { fdb, NTF, NUD, neighbours } from '../kernel/route/neighbours.ts';
 import { redirects } from '../kernel/route/redirects.ts';
-import { RT_SCOPE, routes } from '../kernel/route/routes.ts';
+import { type Route, RT_SCOPE, routes } from '../kernel/route/routes.ts';
 import { sysctls } from '../kernel/sysctl.ts';
 import { formatAddress, parseAddress } from '../lib/prefix.ts';
 import { readRules } from './dump-rules.ts';
@@ -14,6 +14,8 @@ import {
   isNetworkNamespace,
   type KernelObject,
   linkId,
+  netnsId,
+  type ObjectId,
   object,
   type PortFlags,
   type Sysctl,
@@ -34,6 +36,10 @@ export interface DumpNeeds {
   readonly changed: readonly string[];
   /** Told of links that were cut off and not deleted yet. */
   readonly foundDead: (namespace: string) => void;
+  /** Called every now and then: what others do to the kernel meanwhile is theirs to remember. */
+  readonly pause: () => void;
+  /** Whether someone has done something to this object in a pause. */
+  readonly isTouched: (id: ObjectId) => boolean;
 }
 
 export function dump(needs: DumpNeeds): KernelObject[] {
@@ -43,14 +49,22 @@ export function dump(needs: DumpNeeds): KernelObject[] {
   const look = new Namespace(places);
   for (const [name, inode] of pinned) found.push(object.netns(name, inode));
   for (const name of pinned.keys()) {
-    if (isNetworkNamespace(name)) found.push(...readNetwork(needs, look, name));
-    else if (desired.has(`${name} up lo`)) found.push(...readLoopback(look, name));
+    needs.pause();
+    try {
+      if (isNetworkNamespace(name)) found.push(...readNetwork(needs, look, name));
+      else if (desired.has(`${name} up lo`)) found.push(...readLoopback(look, name));
+    } catch (error) {
+      // Taken away in a pause, and all that was in it.
+      if (!needs.isTouched(netnsId(name))) throw error;
+    }
   }
   found.push(...readHost(needs, look));
   const there = new Set(found.map((o) => `${o.namespace} ${o.key}`));
   for (const wanted of desired.values()) {
     if (wanted.kind !== 'sysctl' || (wanted.namespace !== HOST && !pinned.has(wanted.namespace))) continue;
-    if (wanted.parent === undefined || there.has(wanted.parent)) found.push(readSysctl(places, wanted));
+    if (wanted.parent !== undefined && !there.has(wanted.parent)) continue;
+    needs.pause();
+    if (!needs.isTouched(netnsId(wanted.namespace))) found.push(readSysctl(places, wanted));
   }
   const wantedPaths = new Set([...desired.values()].filter(isHostSysctl).map(({ path }) => path));
   for (const path of needs.changed) {
@@ -63,11 +77,12 @@ function isHostSysctl(o: KernelObject): o is Sysctl {
   return o.kind === 'sysctl' && o.namespace === HOST;
 }
 
-/** Links and addresses of each namespace, listed once. */
+/** Links, addresses and routes of each namespace, listed once. */
 class Namespace {
   readonly #places: Places;
   readonly #links = new Map<string, readonly Link[]>();
   readonly #addresses = new Map<string, ReadonlyMap<number, readonly IfAddress[]>>();
+  readonly #routes = new Map<string, readonly Route[]>();
 
   constructor(places: Places) {
     this.#places = places;
@@ -88,6 +103,14 @@ class Namespace {
     this.#addresses.set(namespace, known);
     return (known.get(index) ?? []).filter((a) => a.scope === RT_SCOPE.UNIVERSE).map((a) => a.address);
   }
+
+  defaultRoutes(namespace: string): readonly Route[] {
+    const known =
+      this.#routes.get(namespace) ??
+      routes.list(this.#places.netlink(namespace)).filter(({ dst }) => dst.endsWith('/0'));
+    this.#routes.set(namespace, known);
+    return known;
+  }
 }
 
 function readNetwork(needs: DumpNeeds, look: Namespace, namespace: string): KernelObject[] {
@@ -103,6 +126,7 @@ function readNetwork(needs: DumpNeeds, look: Namespace, namespace: string): Kern
       continue;
     }
     found.push(...readLink(needs, look, namespace, link, names));
+    needs.pause();
   }
   const bridge = all.find((link) => link.name === BRIDGE);
   const vxlan = all.find((link) => link.name === VXLAN);
@@ -125,10 +149,14 @@ function readHost(needs: DumpNeeds, look: Namespace): KernelObject[] {
   const bridge = all.find((link) => link.name === GATEWAY_BRIDGE);
   for (const link of all) {
     if (link.group === DEAD_GROUP) needs.foundDead(HOST);
-    else if (link === bridge || isExit(needs, link, bridge)) found.push(...readLink(needs, look, HOST, link, names));
+    else if (link === bridge || isExit(needs, link, bridge)) {
+      found.push(...readLink(needs, look, HOST, link, names));
+      needs.pause();
+    }
   }
   if (bridge) found.push(...readFdb(places, HOST, bridge, names));
   for (const family of ['ip', 'ip6', 'netdev'] as const) {
+    needs.pause();
     const rules = places.nft(HOST).list(`table ${family} skein`);
     if (rules) found.push(...readRules(HOST, rules, new Set(names.values())));
   }
@@ -171,7 +199,7 @@ function readLink(
     const { id: vni, port, local = '' } = info.vxlan;
     const gro = needs.places.gro(namespace, name);
     const spec = { id: vni, local: local && canonical(local), port, mac, mtu, master, flags, gro };
-    return [object.vxlan(namespace, name, spec), ...up, ...readRedirects(needs.places, namespace, link, names)];
+    return [object.vxlan(namespace, name, spec), ...up, ...readRedirects(needs, namespace, link, names)];
   }
   if (info?.kind === 'veth') {
     const { peer, inside } = readPeer(needs, look, namespace, link);
@@ -180,30 +208,38 @@ function readLink(
   return [object.stray(namespace, name)];
 }
 
+/** A kernel that cannot redirect needs no redirects: all goes over the bridge. */
 function readRedirects(
-  places: Places,
+  { places, desired }: DumpNeeds,
   namespace: string,
   { index, name }: Link,
   names: ReadonlyMap<number, string>,
 ): KernelObject[] {
+  if (!places.canRedirect) {
+    return [...desired.values()].filter((o) => isShortcut(o) && o.namespace === namespace);
+  }
   const found = redirects.list(places.netlink(namespace), index);
   if (found === undefined) return [];
   const each = found.map(({ mac, to, handle }) => object.redirect(namespace, name, mac, names.get(to), handle));
   return [object.ingress(namespace, name), ...each];
 }
 
+function isShortcut({ kind }: KernelObject): boolean {
+  return kind === 'ingress' || kind === 'redirect';
+}
+
 /** The far end of a veth, where it should be: both ends know each other's index. */
 function readPeer(needs: DumpNeeds, look: Namespace, namespace: string, link: Link) {
   const id = linkId(namespace, link.name);
   const wanted = needs.desired.get(id);
-  const at = wanted?.kind === 'veth' ? wanted.spec.peer : undefined;
+  const at = wanted?.kind === 'veth' && !needs.isTouched(id) ? wanted.spec.peer : undefined;
   const end = at && far(look, link, at);
   if (at === undefined || end === undefined) return { inside: [] };
   const { name } = end;
   const inside: KernelObject[] = [
     ...look.addresses(at.namespace, end.index).map((a) => object.address(at.namespace, name, canonical(a), id)),
     ...(isUp(end) ? [object.up(at.namespace, name, id)] : []),
-    ...readDefaultRoutes(needs.places, at.namespace, end, id),
+    ...readDefaultRoutes(look, at.namespace, end, id),
   ];
   return { peer: { namespace: at.namespace, name, mac: end.address, mtu: end.mtu }, inside };
 }
@@ -223,10 +259,10 @@ function far(
   return there.find((end) => end.name === name && end.index === link.link && end.link === link.index);
 }
 
-function readDefaultRoutes(places: Places, namespace: string, { index, name }: Link, parent: string): KernelObject[] {
-  return routes
-    .list(places.netlink(namespace))
-    .filter(({ dst, oif, via }) => dst.endsWith('/0') && oif === index && via !== undefined)
+function readDefaultRoutes(look: Namespace, namespace: string, { index, name }: Link, parent: string): KernelObject[] {
+  return look
+    .defaultRoutes(namespace)
+    .filter(({ oif, via }) => oif === index && via !== undefined)
     .map(({ dst, via = '' }) =>
       object.route(namespace, dst.includes(':') ? 6 : 4, { via: canonical(via), device: name }, parent),
     );

@@ -163,6 +163,7 @@ export function netnsId(name: string): ObjectId {
 
 /** Whether nothing has to be done. A namespace of ours may have any inode. */
 export function same(desired: KernelObject, actual: KernelObject): boolean {
+  if (desired === actual) return true;
   if (desired.kind !== actual.kind) return false;
   if (desired.kind === 'netns' && desired.spec.inode === undefined) return true;
   return JSON.stringify(desired.spec) === JSON.stringify(actual.spec);

@@ -37,6 +37,8 @@ export class Reconciler {
   readonly #log: Log;
   #actual = new ObjectMap();
   readonly #networks = new Set<string>();
+  /** What was done something to since reading began, the last time. */
+  #touched = new Set<ObjectId>();
 
   constructor(sys: Syscalls, { run, ipNetns, state, log }: ReconcilerOptions) {
     this.places = new Places(sys, { directory: `${run}/netns`, ipNetns });
@@ -57,12 +59,15 @@ export class Reconciler {
     }
   }
 
-  /** Reads everything and puts right what differs, until nothing does. */
-  repair(): readonly string[] {
+  /**
+   * Reads everything and puts right what differs, until nothing does. While it reads it calls `pause` again and again: there
+   * a change may be made.
+   */
+  repair(pause: () => void = () => {}): readonly string[] {
     const done: string[] = [];
     for (let round = 0; round < MAX_ROUNDS; round++) {
       this.#pieces.change({ put: this.#placed(this.#pieces.underlay) });
-      this.#read();
+      this.#read(pause);
       const steps = plan([...this.#pieces.ids(), ...this.#actual.ids()], this.#pieces, this.#actual);
       if (steps.length === 0) {
         this.sweep();
@@ -138,7 +143,11 @@ export class Reconciler {
       if (!(error instanceof KernelError)) throw error;
       this.#log.debug('kernel refused a step, reading it again', { error: messageOf(error) });
       this.#read();
-      this.#apply(plan(touched, this.#pieces, this.#actual));
+      try {
+        this.#apply(plan(touched, this.#pieces, this.#actual));
+      } catch (second) {
+        throw second instanceof KernelError ? together(error, second) : second;
+      }
     }
   }
 
@@ -154,8 +163,11 @@ export class Reconciler {
 
   #apply(steps: readonly Step[], done: (step: Step) => void = () => {}): void {
     this.#applier.apply(steps, (step) => {
+      const id = idOf(step.object);
+      const goes = step.do === 'remove' ? this.#actual.tree(id) : [];
+      for (const each of [id, ...goes.map(idOf)]) this.#touched.add(each);
+      for (const object of goes) this.#release(object);
       if (step.do !== 'remove') this.#hold(step.object);
-      else for (const object of this.#actual.tree(idOf(step.object))) this.#release(object);
       done(step);
     });
   }
@@ -170,20 +182,39 @@ export class Reconciler {
     if (object.kind === 'netns') this.#networks.delete(object.name);
   }
 
-  #read(): void {
+  #read(pause: () => void = () => {}): void {
+    const touched = new Set<ObjectId>();
+    this.#touched = touched;
     const desired = new Map<string, KernelObject>();
     for (const id of this.#pieces.ids()) {
       const object = this.#pieces.get(id);
       if (object) desired.set(id, object);
     }
+    const foundDead = (namespace: string) => this.#applier.links.foundDead(namespace);
+    const isTouched = (id: ObjectId) => touched.has(id);
+    const changed = this.#settings.paths();
+    const found = dump({ places: this.places, desired, changed, foundDead, pause, isTouched });
+    // All was read anew in a pause.
+    if (this.#touched !== touched) return;
+    const former = this.#actual;
+    // What was changed in a pause may have been read before that; what was done is remembered better.
+    const news = [...touched].map((id) => former.get(id)).filter((object) => object !== undefined);
     this.#actual = new ObjectMap();
     this.#networks.clear();
-    const foundDead = (namespace: string) => this.#applier.links.foundDead(namespace);
-    const changed = this.#settings.paths();
-    for (const object of dump({ places: this.places, desired, changed, foundDead })) {
-      const wanted = desired.get(idOf(object));
+    for (const object of found) {
+      const id = idOf(object);
+      if (isTouched(id)) continue;
+      const wanted = desired.get(id);
       // One value for both, where there are thousands.
       this.#hold(wanted && isEntry(object) && same(wanted, object) ? wanted : object);
     }
+    for (const object of news) this.#hold(object);
   }
+}
+
+/** The second error may be the first one's doing, and hide it. */
+function together(first: KernelError, second: KernelError): KernelError {
+  if (first.message === second.message) return second;
+  const detail = `tried again, after ${first.message}`;
+  return new KernelError(second.action, second.code, { detail, cause: second });
 }

@@ -68,12 +68,13 @@ export class Watcher {
     }
   }
 
-  putRight(): void {
+  /** `pause` is called now and then. */
+  putRight(pause: () => void): void {
     if (performance.now() < this.#due) return;
     this.#due = Infinity;
     const start = performance.now();
     try {
-      for (const step of this.#reconciler.repair()) this.#log.warn('kernel state put right', { step });
+      for (const step of this.#reconciler.repair(pause)) this.#log.warn('kernel state put right', { step });
     } finally {
       this.#notBefore = performance.now() + REST_FACTOR * (performance.now() - start);
       this.forget();

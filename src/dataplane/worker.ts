@@ -33,6 +33,29 @@ function main(port: NonNullable<typeof parentPort>, options: WorkerData): void {
   const wake = sys.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   post({ kind: 'ready', wake });
 
+  /** Calls that have come and wait for what is being done. */
+  const waiting: CallMessage[] = [];
+  const next = (): CallMessage | undefined => waiting.shift() ?? receiveMessageOnPort(port)?.message;
+
+  /** In the pauses of a repair those calls are answered that hold nobody up, in the order in which they came. */
+  const pause = () => {
+    for (let message = next(); message; message = next()) {
+      if (!isShort(message.call)) {
+        waiting.unshift(message);
+        return;
+      }
+      answer(message);
+    }
+  };
+
+  const answer = ({ id, call }: CallMessage): void => {
+    try {
+      post({ kind: 'done', id, value: run(call) });
+    } catch (error) {
+      post({ kind: 'failed', id, error: toWire(error) });
+    }
+  };
+
   const run = (call: Call): unknown => {
     switch (call[0]) {
       case 'set':
@@ -40,7 +63,7 @@ function main(port: NonNullable<typeof parentPort>, options: WorkerData): void {
       case 'change':
         return reconciler.change(call[1]);
       case 'repair':
-        return { steps: reconciler.repair() };
+        return { steps: reconciler.repair(pause) };
       case 'adopt':
         return reconciler.places.adopt(call[1]);
       case 'look':
@@ -58,15 +81,10 @@ function main(port: NonNullable<typeof parentPort>, options: WorkerData): void {
     const [woken, ...told] = sys.poll([wake, ...watcher.fds], Number.isFinite(patience) ? Math.ceil(patience) : -1);
     if (woken) readSync(wake, counter);
     let busy = false;
-    for (let next = receiveMessageOnPort(port); next; next = receiveMessageOnPort(port)) {
-      const { id, call }: CallMessage = next.message;
+    for (let message = next(); message; message = next()) {
       busy = true;
-      try {
-        post({ kind: 'done', id, value: run(call) });
-      } catch (error) {
-        post({ kind: 'failed', id, error: toWire(error) });
-      }
-      if (call[0] === 'close') {
+      answer(message);
+      if (message.call[0] === 'close') {
         watcher.close();
         reconciler.close();
         sys.close(wake);
@@ -82,11 +100,15 @@ function main(port: NonNullable<typeof parentPort>, options: WorkerData): void {
     try {
       if (told.some((events) => events !== 0)) watcher.read();
       if (reconciler.hasDead && performance.now() >= quiet) reconciler.sweep();
-      watcher.putRight();
+      watcher.putRight(pause);
     } catch (error) {
       log.error('kernel state could not be put right', { error: messageOf(error) });
     }
   }
+}
+
+function isShort([name]: Call): boolean {
+  return name === 'change' || name === 'adopt' || name === 'look';
 }
 
 if (parentPort) main(parentPort, workerData);

@@ -4,6 +4,8 @@ import { constants } from 'node:os';
 export class KernelError extends Error {
   override readonly name = 'KernelError';
   readonly code: string;
+  /** What was tried on what. */
+  readonly action: string;
 
   /** `action` is what was tried on what; `detail` the kernel's own words on it (extended acknowledgement). */
   constructor(action: string, code: string, options: ErrorOptions & { readonly detail?: string | undefined } = {}) {
@@ -11,6 +13,7 @@ export class KernelError extends Error {
     const reason = text === undefined ? code : `${text} (${code})`;
     super(options.detail ? `${action}: ${reason}: ${options.detail}` : `${action}: ${reason}`, options);
     this.code = code;
+    this.action = action;
   }
 }
 
