@@ -54,6 +54,7 @@ import {
 } from '../src/state/kv/etcd/messages.ts';
 import { parseAlive } from '../src/state/kv/presence.ts';
 import { parseStoreUrl } from '../src/state/kv/url.ts';
+import { parseEndpointSeen, parseHostSeen } from '../src/state/remembered/open.ts';
 
 /**
  * Everything that reads what comes from outside, by the file it stands in and its name. `test/parsers.test.ts` throws
@@ -406,6 +407,16 @@ export const parsers: Readonly<Record<string, Parser>> = {
     kind: 'text',
     samples: ['etcd://10.0.0.1:2379,etcd2:2379/skein', 'local:', 'local:/var/lib/skein/store.db'],
     parse: parseStoreUrl,
+  },
+  'state/remembered/open.ts parseEndpointSeen': {
+    kind: 'json',
+    samples: [{ lost: true, endpoint }],
+    parse: (json) => parseEndpointSeen(json, 'endpoint'),
+  },
+  'state/remembered/open.ts parseHostSeen': {
+    kind: 'json',
+    samples: [{ lost: false, host: hostRecord }],
+    parse: (json) => parseHostSeen(json, 'host'),
   },
 };
 

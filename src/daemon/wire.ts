@@ -21,6 +21,7 @@ import { version } from '../model/version.ts';
 import { openJournal } from '../state/kv/local/journal.ts';
 import { openState } from '../state/kv/open.ts';
 import { parseStoreUrl } from '../state/kv/url.ts';
+import { openRemembered } from '../state/remembered/open.ts';
 import { gatewayPools } from './pools.ts';
 import { repairRegularly } from './repair.ts';
 
@@ -59,8 +60,8 @@ export async function openDaemon({ settings, log, sockets, stop }: DaemonInit): 
     const identity = await beginEpoch(journal);
     const dataplane = held(await openDataplane({ run: runDir, state: stateDir, log }));
     const view = await dataplane.look();
-    const [remembered] = await journal.load('cluster');
-    const known = remembered && parseCluster(remembered.value, 'cluster in the state directory');
+    const [former] = await journal.load('cluster');
+    const known = former && parseCluster(former.value, 'cluster in the state directory');
     const wishes = { advertise: settings.clusterAdvertise, data: settings.dataAddress };
 
     // The cluster: shared state, and this host's place in it.
@@ -76,7 +77,10 @@ export async function openDaemon({ settings, log, sockets, stop }: DaemonInit): 
         log,
       }),
     );
-    const { cluster, registry, catalog, allocator, claims, presence } = state;
+    const { cluster, allocator, claims, presence } = state;
+    const away = () => state.status().failingSince !== undefined;
+    const remembered = held(await openRemembered({ journal, away, log }));
+    const [catalog, registry] = [remembered.catalog(state.catalog), remembered.registry(state.registry)];
     await journal.commit([{ kind: 'cluster', id: 'cluster', put: cluster }]);
     presence.ousted.addEventListener('abort', () => stop(presence.ousted.reason), { once: true });
     const { advertise, data, mtu, routes } = chooseUnderlay(view, { ...wishes, family: cluster.underlay });

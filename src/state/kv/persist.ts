@@ -4,6 +4,8 @@ import { type Store, StoreError } from './store.ts';
 
 /** How long one operation may take over all its repetitions, in milliseconds. */
 const longest = 4_500;
+/** The same, when the store has been away for longer than that already: what is undone then asks it many times. */
+const short = 500;
 
 /**
  * Does one thing to the store, repeating it while the store may yet answer. `task` must be right when repeated: what it
@@ -14,7 +16,7 @@ export async function persist<T>(
   store: Store,
   what: string,
   task: (signal: AbortSignal) => Promise<T>,
-  patience = longest,
+  patience = patienceWith(store),
 ): Promise<T> {
   const signal = AbortSignal.timeout(patience);
   let failure: unknown;
@@ -32,4 +34,9 @@ export async function persist<T>(
   const since = failingSince === undefined ? '' : `, failing since ${failingSince}`;
   const reason = failure instanceof Error ? failure.message : 'no answer in time';
   throw new Refusal('unavailable', `cannot ${what}: ${reason} (store ${url}${since})`, { cause: failure });
+}
+
+function patienceWith(store: Store): number {
+  const { failingSince } = store.status();
+  return failingSince !== undefined && Date.now() - Date.parse(failingSince) > longest ? short : longest;
 }
