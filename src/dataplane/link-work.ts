@@ -112,7 +112,10 @@ export class LinkWork {
     const nl = this.#places.netlink(namespace);
     const info = { kind: 'veth', peer: end } as const;
     try {
-      links.add(nl, { name, address, mtu, queues: 1, master: this.#places.index(namespace, master), info });
+      const bridge = this.#places.index(namespace, master);
+      const made = links.addVeth(nl, { name, address, mtu, queues: 1, master: bridge, info });
+      this.#places.learnIndex(namespace, name, made.index);
+      this.#places.learnIndex(peer.namespace, peer.name, made.peer);
     } catch (cause) {
       if (!(cause instanceof KernelError)) throw cause;
       // Either end can be what is wrong.

@@ -139,7 +139,7 @@ export class Places {
   make(namespace: string, inode?: string): void {
     const path = this.#path(namespace);
     this.#close(namespace);
-    if (inode === undefined) closeSync(this.#namespaces.make(path));
+    if (inode === undefined) this.#keep(namespace, this.#namespaces.make(path));
     else {
       const fd = this.#adopted.get(inode);
       if (fd === undefined) {
@@ -147,7 +147,7 @@ export class Places {
       }
       this.#namespaces.pin(fd, path);
       this.#adopted.delete(inode);
-      closeSync(fd);
+      this.#keep(namespace, fd);
     }
     this.#link(namespace);
   }
@@ -171,15 +171,29 @@ export class Places {
       this.#namespaces.inside(fd, () => {});
       const inode = inodeOf(fd);
       if (inode === inodeOf(this.fd(HOST))) throw refuse("it is this host's own network namespace");
-      const former = this.#adopted.get(inode);
-      this.#adopted.set(inode, fd);
-      if (former !== undefined) closeSync(former);
+      this.#keep(inode, fd);
       return { bootId: bootId(), inode };
     } catch (cause) {
       closeSync(fd);
       if (cause instanceof Refusal) throw cause;
       throw refuse('it is no network namespace', cause);
     }
+  }
+
+  /** Until it is pinned, which is soon or never: one that is pinned already need not be kept, nor the oldest of many. */
+  #keep(inode: string, fd: number): void {
+    const former = this.#adopted.get(inode);
+    if (former !== undefined) closeSync(former);
+    this.#adopted.delete(inode);
+    this.#adopted.set(inode, fd);
+    const [oldest] = this.#adopted.keys();
+    if (this.#adopted.size > MOST_ADOPTED && oldest !== undefined) this.#drop(oldest);
+  }
+
+  #drop(inode: string): void {
+    const fd = this.#adopted.get(inode);
+    if (fd !== undefined) closeSync(fd);
+    this.#adopted.delete(inode);
   }
 
   close(): void {
@@ -201,12 +215,18 @@ export class Places {
   }
 
   #openPlace(namespace: string): Place {
+    const path = namespace === HOST ? '/proc/thread-self/ns/net' : this.#path(namespace);
+    return this.#keep(namespace, openNamespace(path));
+  }
+
+  #keep(namespace: string, fd: number): Place {
     for (const name of this.#open.keys()) {
       if (this.#open.size < MAX_OPEN) break;
       if (name !== HOST && !isNetworkNamespace(name)) this.#close(name);
     }
-    const path = namespace === HOST ? '/proc/thread-self/ns/net' : this.#path(namespace);
-    return { fd: openNamespace(path), indexes: new Map() };
+    const place: Place = { fd, indexes: new Map() };
+    this.#open.set(namespace, place);
+    return place;
   }
 
   /** Also what would keep the namespace alive: a socket belongs to it. */

@@ -14,6 +14,7 @@ import { formatObject, idOf, isNetworkNamespace, type KernelObject, type ObjectI
 import { Pieces } from './pieces.ts';
 import { Places } from './places.ts';
 import { formatStep, plan, type Step } from './plan.ts';
+import { Refused } from './refused.ts';
 
 /** More rounds than this, and something else keeps undoing our work. */
 const MAX_ROUNDS = 4;
@@ -37,6 +38,8 @@ export class Reconciler {
   readonly #log: Log;
   #actual = new ObjectMap();
   readonly #networks = new Set<string>();
+  /** By the last repair. */
+  #refused: Refused | undefined;
   /** What was done something to since reading began, the last time. */
   #touched = new Set<ObjectId>();
 
@@ -60,20 +63,24 @@ export class Reconciler {
   }
 
   /**
-   * Reads everything and puts right what differs, until nothing does. While it reads it calls `pause` again and again: there
-   * a change may be made.
+   * Reads everything and puts right what differs, until nothing does but what the kernel refuses: that is logged. While it
+   * reads it calls `pause` again and again: there a change may be made.
    */
   repair(pause: () => void = () => {}): readonly string[] {
     const done: string[] = [];
+    const refused = new Refused();
     for (let round = 0; round < MAX_ROUNDS; round++) {
       this.#pieces.change({ put: this.#placed(this.#pieces.underlay) });
       this.#read(pause);
-      const steps = plan([...this.#pieces.ids(), ...this.#actual.ids()], this.#pieces, this.#actual);
+      const all = plan([...this.#pieces.ids(), ...this.#actual.ids()], this.#pieces, this.#actual);
+      const steps = all.filter(({ object }) => !refused.has(idOf(object)));
       if (steps.length === 0) {
+        refused.tell(this.#log, this.#refused);
+        this.#refused = refused;
         this.sweep();
         return done;
       }
-      this.#apply(steps, (step) => done.push(formatStep(step)));
+      this.#applyAllowed(steps, refused, (step) => done.push(formatStep(step)));
     }
     throw new KernelError('bring the kernel into its desired state', 'EBUSY', {
       detail: `it still differs after ${MAX_ROUNDS} rounds; the last steps were ${done.slice(-3).join('; ')}`,
@@ -158,6 +165,24 @@ export class Reconciler {
       this.#apply(plan(ids, this.#pieces, this.#actual));
     } catch (error) {
       this.#log.error('taking back a failed change failed; repair will do it', { error: messageOf(error) });
+    }
+  }
+
+  #applyAllowed(steps: readonly Step[], refused: Refused, done: (step: Step) => void): void {
+    const keyOfStep = (step: Step) => `${step.do} ${idOf(step.object)}`;
+    for (let rest = steps; rest.length > 0; ) {
+      const finished = new Set<string>();
+      try {
+        this.#apply(rest, (step) => {
+          finished.add(keyOfStep(step));
+          done(step);
+        });
+        return;
+      } catch (error) {
+        if (!(error instanceof KernelError)) throw error;
+        const left = rest.filter((step) => !finished.has(keyOfStep(step)));
+        rest = refused.without(left, error);
+      }
     }
   }
 

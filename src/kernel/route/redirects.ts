@@ -49,11 +49,24 @@ const GROUP_BIT = 0x01000000;
 
 /** `*Message` builds the request only, for `Netlink.requests`. */
 export const redirects = {
-  /** Makes it possible to redirect what comes in by a link, beginning anew with none. @throws KernelError */
-  open(nl: Netlink, index: number): void {
+  /**
+   * Makes it possible to redirect what comes in by a link, beginning anew with none.
+   * @returns false when this kernel lacks what that takes. @throws KernelError
+   */
+  open(nl: Netlink, index: number): boolean {
     const [gone] = nl.requests([redirects.closeMessage(index)]);
     if (gone && !isKernelError(gone, 'ENOENT', 'EINVAL')) throw gone;
-    for (const request of openMessages(index)) nl.request(request);
+    try {
+      for (const request of openMessages(index)) nl.request(request);
+      // The action is looked for when it is first used.
+      const handle = redirects.add(nl, { index, mac: '00:00:00:00:00:00', to: index });
+      nl.request(redirects.removeMessage({ index, handle }));
+      return true;
+    } catch (error) {
+      nl.requests([redirects.closeMessage(index)]);
+      if (isKernelError(error, 'ENOENT', 'EOPNOTSUPP')) return false;
+      throw error;
+    }
   },
 
   /** Ends all of a link's. Equivalent to `tc qdisc delete dev LINK clsact`. */
