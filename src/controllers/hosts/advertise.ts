@@ -44,7 +44,7 @@ export function chooseUnderlay(
   const { host, port } = splitAdvertise(wishes.advertise);
   const advertised = addressOf(view, { host, family: wishes.family });
   const data = wishes.data ?? advertised;
-  if (!v.is(DataAddress, data)) {
+  if (!v.safeParse(DataAddress, data).success) {
     throw new Refusal('invalid', `data address ${data} cannot be reached by other hosts; give another one`);
   }
   const device = view.interfaces.find(({ addresses }) => addresses.some((text) => bare(text) === data));

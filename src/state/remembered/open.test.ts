@@ -45,15 +45,18 @@ async function live(
   return { remembered, catalog: remembered.catalog(catalog), registry: remembered.registry(registry) };
 }
 
+/** Silent until the signal aborts. */
+async function* never(signal: AbortSignal): AsyncGenerator<never> {
+  const over = Promise.withResolvers<void>();
+  signal.addEventListener('abort', () => over.resolve(), { once: true });
+  if (signal.aborted) over.resolve();
+  await over.promise;
+  yield* [];
+}
+
 /** What stands in for a store that never answers. */
 const gone: Pick<State, 'catalog' | 'registry'> = (() => {
   const refuse = () => Promise.reject(new Refusal('unavailable', 'the store is away'));
-  async function* never(signal: AbortSignal): AsyncGenerator<never> {
-    await new Promise<void>((resolve) => {
-      signal.addEventListener('abort', () => resolve(), { once: true });
-      if (signal.aborted) resolve();
-    });
-  }
   const catalog: Catalog = {
     ...{ add: refuse, update: refuse, get: refuse, list: refuse },
     watch: ({ signal }) => never(signal),
