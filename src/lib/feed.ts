@@ -1,7 +1,7 @@
 /** A value that changes, for readers who want the newest: a slow reader misses what was replaced meanwhile. */
 export class Feed<T> {
   #value: T;
-  #waiting = Promise.withResolvers<void>();
+  readonly #readers = new Set<() => void>();
 
   constructor(value: T) {
     this.#value = value;
@@ -13,19 +13,24 @@ export class Feed<T> {
 
   set(value: T): void {
     this.#value = value;
-    this.#waiting.resolve();
-    this.#waiting = Promise.withResolvers();
+    for (const wake of this.#readers) wake();
   }
 
   /** Begins with the value as it is; ends when `signal` aborts. */
   async *watch({ signal }: { signal: AbortSignal }): AsyncGenerator<T> {
-    const aborted = new Promise<void>((resolve) => {
-      signal.addEventListener('abort', () => resolve(), { once: true });
-    });
-    while (!signal.aborted) {
-      const next = this.#waiting.promise;
-      yield this.#value;
-      await Promise.race([next, aborted]);
+    let change = Promise.withResolvers<void>();
+    const wake = () => change.resolve();
+    this.#readers.add(wake);
+    signal.addEventListener('abort', wake);
+    try {
+      while (!signal.aborted) {
+        change = Promise.withResolvers();
+        yield this.#value;
+        await change.promise;
+      }
+    } finally {
+      this.#readers.delete(wake);
+      signal.removeEventListener('abort', wake);
     }
   }
 }
