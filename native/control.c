@@ -20,6 +20,8 @@ struct connection {
 	bool waits;   /* for the command to read */
 	bool asked;   /* a ping before the start */
 	bool ended;   /* the peer sends no more */
+	bool writes;  /* has been let in as a writer of input */
+	uint64_t turn; /* of its last message, or of its coming: the lowest is put out for a newcomer */
 	unsigned char buffer[CONTROL_HEADER + CONTROL_PAYLOAD];
 };
 
@@ -46,28 +48,46 @@ int control_listen(const char *path, struct problem *problem)
 	return fd;
 }
 
+static void drop(struct connection *connection)
+{
+	close(connection->fd);
+	connection->fd = 0;
+	connection->waits = connection->writes = false;
+}
+
+/* Who has spoken stays longer than who has not, whenever that was. */
+static uint64_t next_turn(bool spoken)
+{
+	static uint64_t turns;
+	return (uint64_t)spoken << 63 | ++turns;
+}
+
+/* A free one, or that of the quietest who writes no input. */
+static struct connection *find_place(void)
+{
+	_Static_assert(CONTROL_WRITERS < CONTROL_CONNECTIONS, "writers leave room for others");
+	struct connection *quietest = NULL;
+	for (size_t i = 0; i < CONTROL_CONNECTIONS; i++) {
+		struct connection *connection = &connections[i];
+		if (connection->fd == 0)
+			return connection;
+		if (!connection->writes && (quietest == NULL || connection->turn < quietest->turn))
+			quietest = connection;
+	}
+	drop(quietest);
+	return quietest;
+}
+
 void control_accept(int listener)
 {
 	int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (fd < 0)
 		return;
-	for (size_t i = 0; i < CONTROL_CONNECTIONS; i++) {
-		struct connection *connection = &connections[i];
-		if (connection->fd == 0) {
-			connection->fd = fd;
-			connection->filled = connection->taken = 0;
-			connection->waits = connection->asked = connection->ended = false;
-			return;
-		}
-	}
-	close(fd);
-}
-
-static void drop(struct connection *connection)
-{
-	close(connection->fd);
-	connection->fd = 0;
-	connection->waits = false;
+	struct connection *connection = find_place();
+	connection->fd = fd;
+	connection->filled = connection->taken = 0;
+	connection->waits = connection->asked = connection->ended = connection->writes = false;
+	connection->turn = next_turn(false);
 }
 
 static void put_u32(unsigned char *to, uint32_t value)
@@ -106,6 +126,15 @@ static void answer_ping(struct connection *connection, const struct target *targ
 	answer(connection, CONTROL_PING, payload, sizeof payload);
 }
 
+static void let_write(struct connection *connection)
+{
+	int writers = 0;
+	for (size_t i = 0; i < CONTROL_CONNECTIONS; i++)
+		writers += connections[i].fd != 0 && connections[i].writes && &connections[i] != connection;
+	connection->writes = writers < CONTROL_WRITERS;
+	answer_error(connection, CONTROL_OPEN, connection->writes ? 0 : EBUSY);
+}
+
 static void close_input(struct target *target)
 {
 	if (target->input >= 0 && target->input != target->terminal)
@@ -135,9 +164,12 @@ static bool obey(struct target *target, struct connection *connection, size_t le
 	const unsigned char *payload = connection->buffer + CONTROL_HEADER;
 	static const unsigned char end_of_text = 4;
 
-	if (kind == CONTROL_INPUT)
+	connection->turn = next_turn(true);
+	if (kind == CONTROL_INPUT && connection->writes)
 		return give_input(target, connection, payload, length);
-	if (kind == CONTROL_EOF && length == 0) {
+	if (kind == CONTROL_OPEN && length == 0) {
+		let_write(connection);
+	} else if (kind == CONTROL_EOF && length == 0 && connection->writes) {
 		if (target->terminal >= 0)
 			return give_input(target, connection, &end_of_text, 1);
 		close_input(target);

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/pidfd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -17,7 +18,7 @@
 static const char usage[] =
 	"usage: skein-shim run DIR    start the container that DIR/spec describes, and supervise it\n"
 	"       skein-shim exec DIR   start one more command in a running container\n"
-	"       skein-shim end DIR    kill what the supervisor of DIR left behind when it was killed\n";
+	"       skein-shim end DIR    kill what the supervisor of DIR left behind when it was killed; 1: it lives\n";
 
 static void set_text(struct problem *problem, int code, const char *format, va_list arguments)
 {
@@ -113,6 +114,11 @@ static int start(const char *path, bool exec)
 static int end(const char *path)
 {
 	int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir >= 0 && flock(dir, LOCK_EX | LOCK_NB) < 0) {
+		const bool lives = errno == EWOULDBLOCK;
+		fprintf(stderr, "lock %s: %s\n", path, lives ? "its supervisor lives" : strerror(errno));
+		return lives ? EXIT_LIVES : EXIT_SHIM;
+	}
 	int pidfd = dir < 0 ? -1 : pid_open(dir);
 	if (pidfd < 0) {
 		if (errno == ESRCH || errno == ENOENT)

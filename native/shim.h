@@ -6,7 +6,7 @@
  * DIR before the start (written by the daemon):
  *   spec        what to run; unlinking it is the claim: whoever unlinks it (shim or daemon) has decided
  *   resolv.conf hosts hostname    bound over those in the container's /etc (`run` only)
- * DIR afterwards:
+ * DIR afterwards, with flock(2) held on it by the supervisor for as long as that lives, answering or not:
  *   pid         "<pid> <start time in ticks> <boot id>" of the command, in the supervisor's pid namespace
  *   log.<n>     output in frames, n the offset of its first byte in all output; the two newest are kept
  *   exit        {"exitCode":0,"started":<ms>,"finished":<ms>,"lost":0}, written once and last
@@ -21,8 +21,8 @@
 
 enum { SPEC_MAX = 2 * 1024 * 1024, SPEC_WORDS = 4096 };
 
-/* Exit codes as Docker's. */
-enum { EXIT_SHIM = 125, EXIT_NOT_EXECUTABLE = 126, EXIT_NOT_FOUND = 127 };
+/* Exit codes as Docker's; and that of `end` when there is nothing to end, as the supervisor lives. */
+enum { EXIT_LIVES = 1, EXIT_SHIM = 125, EXIT_NOT_EXECUTABLE = 126, EXIT_NOT_FOUND = 127 };
 
 /* Why there is no container: the exit code of `run` and one sentence. Also what a child tells its supervisor. */
 struct problem {
@@ -118,13 +118,15 @@ int jail_join(const struct command *command, struct problem *problem);
 /*
  *  | kind:8 | 0:24 | length:32 | payload |   big endian, both ways
  *  ping   ()              -> (pid:32, started:64 in ns), as soon as the command has been executed
+ *  open   ()              -> (errno:32); input and eof may follow. EBUSY: CONTROL_WRITERS others have done so already
  *  input  (bytes)         no answer; waits while the command does not read
  *  eof    ()              no answer; on a terminal it is ^D
  *  size   (rows:16, columns:16) -> (errno:32)
  *  signal (number:8)      -> (errno:32)
  */
-enum { CONTROL_PING = 0, CONTROL_INPUT = 1, CONTROL_EOF = 2, CONTROL_SIZE = 3, CONTROL_SIGNAL = 4 };
-enum { CONTROL_HEADER = 8, CONTROL_PAYLOAD = 16 * 1024, CONTROL_CONNECTIONS = 32 };
+enum { CONTROL_PING = 0, CONTROL_INPUT = 1, CONTROL_EOF = 2, CONTROL_SIZE = 3, CONTROL_SIGNAL = 4, CONTROL_OPEN = 5 };
+/* Writers are never put out, so that no input is lost; a newcomer always finds a place among the others. */
+enum { CONTROL_HEADER = 8, CONTROL_PAYLOAD = 16 * 1024, CONTROL_CONNECTIONS = 32, CONTROL_WRITERS = 24 };
 
 /* Answers READY to `report` and supervises to the end. */
 _Noreturn void supervise(int dir, bool exec, struct spec *spec, int report);

@@ -30,3 +30,8 @@ export type Container = v.InferOutput<typeof Container>;
 export function parseContainer(json: unknown, place: string): Container {
   return parseRecord(Container, json, place);
 }
+
+/** The further names of a container on a network: those asked for, and the start of its id, as Docker's. */
+export function aliasesOf({ id }: Pick<Container, 'id'>, asked: readonly string[]): string[] {
+  return [...new Set([...asked, id.slice(0, 12)])];
+}

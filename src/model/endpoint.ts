@@ -20,7 +20,8 @@ export const Endpoint = v.looseObject({
   id: HexId,
   network: HexId,
   name: Name,
-  aliases: v.pipe(v.array(Name), v.maxLength(most.aliases)),
+  /** Those asked for, and the start of the container's id. */
+  aliases: v.pipe(v.array(Name), v.maxLength(most.aliases + 1)),
   mac: Mac,
   /** `10.0.0.2/24`: at most one a subnet. */
   addresses: v.pipe(

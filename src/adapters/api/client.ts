@@ -168,11 +168,13 @@ export function openClient(socketPath: string): Client {
         signal: waiting.signal,
       });
       outgoing.flushHeaders();
-      const answered = response.then(() => ({ done: true, value: undefined }) as const);
+      const over = new AbortController();
+      const stop = () => over.abort();
+      response.then(stop, stop);
       try {
         for (;;) {
-          const chunk = await Promise.race([next, answered]);
-          if (chunk.done === true) break;
+          const chunk = await nextUnless(over.signal, next);
+          if (chunk === undefined || chunk.done === true) break;
           await written(outgoing, chunk.value);
           next = chunks.next();
         }
@@ -209,6 +211,20 @@ export async function* readFrames(chunks: AsyncIterable<Uint8Array>): AsyncGener
       left = next.rest;
       yield next.frame;
     }
+  }
+}
+
+/** Undefined when the signal aborts first: what comes is not taken then, and nothing of the wait stays on the signal. */
+async function nextUnless<T>(signal: AbortSignal, next: Promise<T>): Promise<T | undefined> {
+  const { promise, resolve, reject } = Promise.withResolvers<T | undefined>();
+  const stop = () => resolve(undefined);
+  if (signal.aborted) stop();
+  signal.addEventListener('abort', stop);
+  next.then(resolve, reject);
+  try {
+    return await promise;
+  } finally {
+    signal.removeEventListener('abort', stop);
   }
 }
 

@@ -6,7 +6,7 @@ import type { Endpoints } from '../../controllers/endpoints/endpoints.ts';
 import type { Hosts } from '../../controllers/hosts/hosts.ts';
 import type { Networks } from '../../controllers/networks/networks.ts';
 import { Refusal } from '../../lib/errors.ts';
-import type { Container } from '../../model/container.ts';
+import { aliasesOf, type Container } from '../../model/container.ts';
 import { describeApi } from './description.ts';
 import type { AnswerOf, JsonRouteKey, RequestOf } from './routes.ts';
 import type { ContainerView, NetworkView, StatusView } from './schema.ts';
@@ -149,7 +149,7 @@ export function openHandlers(needs: ApiNeeds): Handlers {
       sandbox: container.sandbox,
       network: name,
       name: container.name,
-      aliases: [...new Set([...wishes.aliases, container.id.slice(0, 12)])],
+      aliases: aliasesOf(container, wishes.aliases),
     });
     return attached(container.sandbox, endpoint.network);
   }

@@ -63,6 +63,7 @@ test('requests are what the supervisor reads', () => {
   assert.equal(hex(controlRequest.encode({ kind: 'eof' })), '0200000000000000');
   assert.equal(hex(controlRequest.encode({ kind: 'size', rows: 24, columns: 80 })), '030000000000000400180050');
   assert.equal(hex(controlRequest.encode({ kind: 'signal', signal: 15 })), '04000000000000010f');
+  assert.equal(hex(controlRequest.encode({ kind: 'open' })), '0500000000000000');
   assert.throws(() => controlRequest.encode({ kind: 'input', bytes: new Uint8Array(longestInput + 1) }), RangeError);
 });
 
@@ -78,6 +79,8 @@ test('answers are what the supervisor sends', () => {
   const first = controlAnswer.decode(two);
   assert.deepEqual(first?.answer, { kind: 'size', errno: 25 });
   assert.deepEqual(first && controlAnswer.decode(first.rest)?.answer, { kind: 'signal', errno: 3 });
+  const refused = Buffer.from('050000000000000400000010', 'hex');
+  assert.deepEqual(controlAnswer.decode(refused)?.answer, { kind: 'open', errno: 16 });
 });
 
 test('an answer that is not whole is waited for, garbage is refused', () => {

@@ -5,10 +5,13 @@ import { DecodeError } from '../../lib/errors.ts';
  *
  *     | kind:8 | 0:24 | length:32 | payload |
  *
- * Numbers are big-endian. Input and its end get no answer; a ping is answered once the command has been executed.
+ * Numbers are big-endian. Input and its end get no answer, and may come only over a line that was opened for them; a ping is
+ * answered once the command has been executed.
  */
 export type ControlRequest =
   | { readonly kind: 'ping' }
+  /** Asks to be let in as a writer of input. */
+  | { readonly kind: 'open' }
   /** At most `longestInput` bytes. */
   | { readonly kind: 'input'; readonly bytes: Uint8Array }
   | { readonly kind: 'eof' }
@@ -19,11 +22,12 @@ export type ControlAnswer =
   /** `started` in milliseconds since 1970. */
   | { readonly kind: 'ping'; readonly pid: number; readonly started: number }
   /** 0: done. */
-  | { readonly kind: 'size' | 'signal'; readonly errno: number };
+  | { readonly kind: (typeof errnoKinds)[number]; readonly errno: number };
 
 export const longestInput = 16 * 1024;
 const header = 8;
-const kinds = { ping: 0, input: 1, eof: 2, size: 3, signal: 4 } as const;
+const kinds = { ping: 0, input: 1, eof: 2, size: 3, signal: 4, open: 5 } as const;
+const errnoKinds = ['size', 'signal', 'open'] as const;
 
 export const controlRequest = {
   encode(request: ControlRequest): Uint8Array {
@@ -39,6 +43,7 @@ export const controlRequest = {
 function payloadOf(request: ControlRequest): Uint8Array {
   switch (request.kind) {
     case 'ping':
+    case 'open':
     case 'eof':
       return new Uint8Array();
     case 'input':
@@ -57,8 +62,7 @@ function payloadOf(request: ControlRequest): Uint8Array {
 
 const answerLengths = new Map<number, number>([
   [kinds.ping, 12],
-  [kinds.size, 4],
-  [kinds.signal, 4],
+  ...errnoKinds.map((kind): [number, number] => [kinds[kind], 4]),
 ]);
 
 export const controlAnswer = {
@@ -72,10 +76,9 @@ export const controlAnswer = {
     }
     if (input.length < header + length) return undefined;
     const rest = input.subarray(header + length);
-    if (kind === kinds.ping) {
-      const started = Number(view.readBigUInt64BE(header + 4) / 1_000_000n);
-      return { answer: { kind: 'ping', pid: view.readUInt32BE(header), started }, rest };
-    }
-    return { answer: { kind: kind === kinds.size ? 'size' : 'signal', errno: view.readUInt32BE(header) }, rest };
+    const told = errnoKinds.find((each) => kinds[each] === kind);
+    if (told !== undefined) return { answer: { kind: told, errno: view.readUInt32BE(header) }, rest };
+    const started = Number(view.readBigUInt64BE(header + 4) / 1_000_000n);
+    return { answer: { kind: 'ping', pid: view.readUInt32BE(header), started }, rest };
   },
 };

@@ -1,7 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { findSupervisor, type ShimPlace, type Supervisor, startSupervisor } from './supervisor.ts';
+import { firstAbort } from '../../lib/abort.ts';
+import type { ShimPlace } from './shim.ts';
+import { Supervisor, startSupervisor } from './supervisor.ts';
 
 interface Execution {
   readonly id: string;
@@ -37,9 +39,11 @@ export class Executions {
     const id = randomBytes(32).toString('hex');
     const place = this.#placeOf(container, id);
     const { directory } = this.#placeOf(container);
-    await mkdir(join(directory, 'exec'), { recursive: true, mode: 0o700 });
+    // Not the container's directory: one that is being removed stays removed.
+    await mkdir(join(directory, 'exec'), { mode: 0o700 }).catch(unlessThere);
+    await mkdir(place.directory, { mode: 0o700 });
     try {
-      const supervisor = await startSupervisor(place, {
+      const { supervisor } = await startSupervisor(place, {
         ...spec,
         mode: 'exec',
         join: directory,
@@ -53,21 +57,22 @@ export class Executions {
     }
   }
 
-  /** Takes up what an earlier life of the daemon started in a container. */
+  /** Takes up what an earlier life of the daemon started in a container; resolves when all have answered or ended. */
   async adopt(container: string): Promise<void> {
     const ids = await readdir(join(this.#placeOf(container).directory, 'exec')).catch(() => []);
-    for (const id of ids) {
-      const place = this.#placeOf(container, id);
-      const supervisor = await findSupervisor(place);
-      if (typeof supervisor === 'object') this.#executions.set(id, { id, container, supervisor });
-      else await rm(place.directory, { recursive: true, force: true });
-    }
+    await Promise.all(
+      ids.map(async (id) => {
+        const supervisor = await Supervisor.open(this.#placeOf(container, id));
+        this.#executions.set(id, { id, container, supervisor });
+        await firstAbort([supervisor.known]);
+      }),
+    );
   }
 
   /** Forgets those that ended before a time, with their output. */
   async expire(before: number): Promise<void> {
     for (const { id, supervisor } of this.#executions.values()) {
-      if (!supervisor.hasEnded() || (await supervisor.end).finished >= before) continue;
+      if (!supervisor.ended.aborted || (await supervisor.end).finished >= before) continue;
       await rm(supervisor.place.directory, { recursive: true, force: true });
       this.#executions.delete(id);
     }
@@ -86,4 +91,8 @@ export class Executions {
   close(): void {
     for (const { supervisor } of this.#executions.values()) supervisor.close();
   }
+}
+
+function unlessThere(error: unknown): void {
+  if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error;
 }

@@ -1,45 +1,39 @@
-import type { Socket } from 'node:net';
 import { Writable } from 'node:stream';
-import { controlRequest, longestInput } from './control.ts';
-import { openControl } from './supervisor.ts';
+import { Refusal } from '../../lib/errors.ts';
+import { longestInput } from './control.ts';
+import { type Line, openLine } from './line.ts';
+import { notAnswering } from './refusals.ts';
+import { patience } from './supervisor.ts';
 
 /**
  * A command's standard input. Writing waits while the command does not read. What comes after the command's end, or after
  * it has closed its input, is dropped: whoever pipes into it learns of its end by its exit code.
+ * Fails with a Refusal when the supervisor of `id` does not let it write.
  */
-export function openInput(control: string): Writable {
-  let socket: Socket | undefined;
-
-  async function send(bytes: Uint8Array): Promise<void> {
-    if (socket === undefined || socket.destroyed) return;
-    if (socket.write(bytes)) return;
-    const { promise, resolve } = Promise.withResolvers<void>();
-    socket.once('drain', resolve);
-    socket.once('close', resolve);
-    await promise;
-    socket.off('drain', resolve);
-    socket.off('close', resolve);
-  }
+export function openInput(control: string, id: string): Writable {
+  let line: Line | undefined;
 
   async function connect(): Promise<void> {
-    socket = await openControl(control);
+    const opened = await openLine(control);
+    if (opened === undefined) return;
+    if (opened === 'unreachable') throw notAnswering('write to', id);
+    line = opened;
+    const answer = await opened.ask({ kind: 'open' }, patience);
+    if (answer === 'silent') throw notAnswering('write to', id);
+    if (answer?.kind === 'open' && answer.errno !== 0) {
+      throw new Refusal('unavailable', `cannot write to container: too many others write to ${id}`);
+    }
   }
 
   async function write(chunk: Uint8Array): Promise<void> {
     for (let at = 0; at < chunk.length; at += longestInput) {
-      await send(controlRequest.encode({ kind: 'input', bytes: chunk.subarray(at, at + longestInput) }));
+      await line?.send({ kind: 'input', bytes: chunk.subarray(at, at + longestInput) });
     }
   }
 
   async function finish(): Promise<void> {
-    await send(controlRequest.encode({ kind: 'eof' }));
-    if (socket === undefined || socket.destroyed) return;
-    // Its closing says that the command has got it all.
-    const { promise, resolve } = Promise.withResolvers<void>();
-    socket.once('close', resolve);
-    socket.end();
-    socket.resume();
-    await promise;
+    await line?.send({ kind: 'eof' });
+    await line?.finish();
   }
 
   return new Writable({
@@ -47,7 +41,7 @@ export function openInput(control: string): Writable {
     write: (chunk: Uint8Array, _, done) => void write(chunk).then(() => done(), done),
     final: (done) => void finish().then(() => done(), done),
     destroy: (error, done) => {
-      socket?.destroy();
+      line?.close();
       done(error);
     },
   });

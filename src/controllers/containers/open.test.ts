@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
 import { Refusal, type RefusalKind } from '../../lib/errors.ts';
 import { silent } from '../../lib/log.ts';
 import { Scope } from '../../lib/scope.ts';
@@ -16,9 +17,10 @@ import {
   missing,
   processesWith,
   split,
+  supervisorOf,
   textsOf,
   until,
-} from './harness.contract.ts';
+} from './harness.testing.ts';
 import { openContainers } from './open.ts';
 import { formatShimSpec } from './shim-spec.ts';
 
@@ -276,8 +278,7 @@ describe('containers', { skip: missing ?? false }, () => {
   test('a container whose supervisor is killed is ended with 137 and leaves its sandbox, before or after a restart', async () => {
     const killSupervisor = ({ state }: Container) => {
       assert.ok(state.status === 'running');
-      const status = readFileSync(`/proc/${state.pid}/status`, 'utf8');
-      process.kill(Number(/^PPid:\t(\d+)$/m.exec(status)?.[1]), 'SIGKILL');
+      process.kill(supervisorOf(state.pid), 'SIGKILL');
     };
     const one = await run('echo one; sleep 1000', { name: 'one' });
     killSupervisor(one);
@@ -345,5 +346,50 @@ describe('containers', { skip: missing ?? false }, () => {
     assert.equal(endpoints.sandboxes().length, 1);
     await restart();
     await until('the sandbox is closed', () => endpoints.sandboxes().length === 0);
+  });
+
+  test('closing waits for what is being finished, but not for ever', async () => {
+    const { id } = await run('sleep 0.05', { name: 'ending' });
+    const { promise, resolve } = Promise.withResolvers<void>();
+    endpoints.hindrance = promise;
+    await until('its end is being finished', () => containers.find(id).state.status === 'exited');
+    const closing = scope.close();
+    try {
+      assert.equal(await Promise.race([closing.then(() => 'closed'), pause(100).then(() => 'waits')]), 'waits');
+    } finally {
+      resolve();
+    }
+    await closing;
+    assert.deepEqual(endpoints.sandboxes(), []);
+  });
+
+  test('what cannot be finished does not hold the daemon', async () => {
+    const { id } = await run('sleep 0.05');
+    const { promise, resolve } = Promise.withResolvers<void>();
+    endpoints.hindrance = promise;
+    await until('its end is being finished', () => containers.find(id).state.status === 'exited');
+    const begun = performance.now();
+    await scope.close();
+    resolve();
+    assert.ok(performance.now() - begun < 15_000);
+    await until('it is finished', () => endpoints.sandboxes().length === 0);
+  });
+
+  test('an exec in a container that is just dying is told that it does not run', async () => {
+    const { id, state } = await run('sleep 1000');
+    assert.ok(state.status === 'running');
+    const supervisor = supervisorOf(state.pid);
+    process.kill(supervisor, 'SIGSTOP');
+    process.kill(state.pid, 'SIGKILL');
+    const attempt = containers.streams.exec(id, { ...plain, command: ['true'] });
+    attempt.catch(() => undefined);
+    await pause(100);
+    process.kill(supervisor, 'SIGCONT');
+    await assert.rejects(attempt, refusal('conflict', `cannot exec in container: container ${id} is not running`));
+  });
+
+  test('a container is known on its network by its name, what was asked for, and the start of its id', async () => {
+    const { id } = await run('true', { network: 'net', aliases: ['db'] });
+    assert.deepEqual(endpoints.asked.at(-1)?.connect?.[0]?.aliases, ['db', id.slice(0, 12)]);
   });
 });

@@ -1,7 +1,6 @@
 import { watch } from 'node:fs';
 import { type FileHandle, open, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as wait } from 'node:timers/promises';
 import { DecodeError } from '../../lib/errors.ts';
 import { type Frame, frame, frameHeader } from '../../model/frame.ts';
 
@@ -17,7 +16,8 @@ export interface LogReading {
   readonly offset?: number;
   /** Leaves out all but the last so many lines of what there is. */
   readonly tail?: number;
-  readonly writer: { readonly end: Promise<unknown>; hasEnded(): boolean };
+  /** Aborts when no more is written. */
+  readonly ended: AbortSignal;
   readonly signal: AbortSignal;
 }
 
@@ -70,17 +70,14 @@ function* framesOf(chunk: Uint8Array): Generator<Frame> {
   for (let next = frame.decode(chunk); next !== undefined; next = frame.decode(next.rest)) yield next.frame;
 }
 
-async function* readFrames({ directory, follow, offset = 0, writer, signal }: LogReading): AsyncGenerator<Uint8Array> {
-  using changes = follow ? watchChanges(directory) : undefined;
-  const aborted = new Promise<void>((resolve) => {
-    signal.addEventListener('abort', () => resolve(), { once: true });
-  });
+async function* readFrames({ directory, follow, offset = 0, ended, signal }: LogReading): AsyncGenerator<Uint8Array> {
+  using changes = follow ? watchChanges(directory, [ended, signal]) : undefined;
   let file: LogFile | undefined;
   try {
     while (!signal.aborted) {
       // In this order: what these say may not have become true only after the reading.
       const change = changes?.next();
-      const over = writer.hasEnded();
+      const over = ended.aborted;
       const bases = await listBases(directory);
       file ??= await LogFile.open(directory, bases.findLast((base) => base <= offset) ?? bases[0]);
       const chunk = await file?.read();
@@ -98,7 +95,7 @@ async function* readFrames({ directory, follow, offset = 0, writer, signal }: Lo
         continue;
       }
       if (change === undefined || over) return;
-      await Promise.race([change, writer.end, aborted]);
+      await change;
     }
   } finally {
     await file?.close();
@@ -154,15 +151,17 @@ async function listBases(directory: string): Promise<readonly number[]> {
 }
 
 interface Changes extends Disposable {
-  /** Resolves at the first change after this call. */
+  /** Resolves at the first change after this call, or when one of the signals aborts after it. */
   next(): Promise<void>;
 }
 
-function watchChanges(directory: string): Changes {
+function watchChanges(directory: string, signals: readonly AbortSignal[]): Changes {
   let change = Promise.withResolvers<void>();
+  const wake = () => change.resolve();
+  for (const signal of signals) signal.addEventListener('abort', wake);
   const watcher = (() => {
     try {
-      return watch(directory, () => change.resolve());
+      return watch(directory, wake);
     } catch {
       return undefined;
     }
@@ -171,13 +170,17 @@ function watchChanges(directory: string): Changes {
   let blind = watcher === undefined;
   watcher?.on('error', () => {
     blind = true;
-    change.resolve();
+    wake();
   });
   return {
     next() {
       change = Promise.withResolvers();
-      return blind ? Promise.race([change.promise, wait(250)]) : change.promise;
+      if (blind) setTimeout(change.resolve, 250);
+      return change.promise;
     },
-    [Symbol.dispose]: () => watcher?.close(),
+    [Symbol.dispose]() {
+      watcher?.close();
+      for (const signal of signals) signal.removeEventListener('abort', wake);
+    },
   };
 }

@@ -5,8 +5,10 @@ import { existsSync, readFileSync } from 'node:fs';
 import { mkdir, readlink, stat, symlink, unlink, writeFile } from 'node:fs/promises';
 import { createConnection } from 'node:net';
 import { join } from 'node:path';
+import type { Writable } from 'node:stream';
 import { after, before, describe, test } from 'node:test';
 import { promisify } from 'node:util';
+import { Refusal } from '../../lib/errors.ts';
 import { CommandFailed } from './containers.ts';
 import {
   builtShim,
@@ -17,12 +19,14 @@ import {
   processesWith,
   type Rig,
   sanitizedShim,
+  supervisorOf,
   until,
   writeEtc,
-} from './harness.contract.ts';
+} from './harness.testing.ts';
 import { openInput } from './input.ts';
+import { ShimError, type ShimPlace } from './shim.ts';
 import { formatShimSpec } from './shim-spec.ts';
-import { findSupervisor, ShimError, startSupervisor } from './supervisor.ts';
+import { type End, Supervisor, startSupervisor } from './supervisor.ts';
 
 const run = promisify(execFile);
 
@@ -70,7 +74,7 @@ function shimSuite(kind: string, shimIn: (directory: string) => Promise<string>)
         assert.deepEqual([failure.exitCode, failure.message], [exitCode, message]);
         assert.equal(existsSync(rig.place(name).control), false);
         assert.equal(existsSync(join(rig.place(name).directory, 'exit')), false);
-        assert.equal(await findSupervisor(rig.place(name)), 'lost');
+        assert.equal((await endOf(rig.place(name))).recorded, false);
       });
     }
 
@@ -203,7 +207,7 @@ function shimSuite(kind: string, shimIn: (directory: string) => Promise<string>)
     test('what is written to it arrives whole, however slowly it reads, and ends when it is ended', async () => {
       const supervisor = await rig.start('input', 'sleep 0.2; cat', { input: true });
       const sent = randomBytes(500_000).toString('hex');
-      const input = openInput(supervisor.place.control);
+      const input = openInput(supervisor.place.control, 'it');
       for (let at = 0; at < sent.length; at += 100_000) input.write(sent.slice(at, at + 100_000));
       input.end();
       const { stdout } = await outputOf(supervisor);
@@ -213,7 +217,7 @@ function shimSuite(kind: string, shimIn: (directory: string) => Promise<string>)
 
     test('input for a command that does not read any more is dropped', async () => {
       const supervisor = await rig.start('deaf', 'exec 0<&-; sleep 0.3', { input: true });
-      const input = openInput(supervisor.place.control);
+      const input = openInput(supervisor.place.control, 'it');
       input.end(Buffer.alloc(1_000_000));
       assert.equal((await supervisor.end).exitCode, 0);
     });
@@ -225,7 +229,7 @@ function shimSuite(kind: string, shimIn: (directory: string) => Promise<string>)
         readFileSync(join(supervisor.place.directory, 'log.0'), 'utf8').includes('ready'),
       );
       assert.equal(await supervisor.ask({ kind: 'size', rows: 33, columns: 111 }), 0);
-      const input = openInput(supervisor.place.control);
+      const input = openInput(supervisor.place.control, 'it');
       input.write('one\ntwo\n');
       input.end();
       const { stdout, stderr } = await outputOf(supervisor);
@@ -279,7 +283,7 @@ function shimSuite(kind: string, shimIn: (directory: string) => Promise<string>)
         await writeFile(ballast, Buffer.alloc(128 * 1024));
         const written = join(rig.directory, 'written');
         const script = `head -c 1000000 /dev/zero | tr "\\0" x; touch ${written}; read word; echo free; exit 5`;
-        const supervisor = await startSupervisor(place, {
+        const { supervisor } = await startSupervisor(place, {
           mode: 'run',
           control: place.control,
           netns: rig.netns,
@@ -292,7 +296,7 @@ function shimSuite(kind: string, shimIn: (directory: string) => Promise<string>)
         });
         await until('all is written', () => existsSync(written));
         await unlink(ballast);
-        openInput(place.control).end('go\n');
+        openInput(place.control, 'it').end('go\n');
         const { exitCode, lost } = await supervisor.end;
         const { stdout, note } = await outputOf(supervisor);
         assert.equal(exitCode, 5);
@@ -314,12 +318,12 @@ function shimSuite(kind: string, shimIn: (directory: string) => Promise<string>)
       const { exitCode } = await supervisor.end;
       assert.equal(exitCode, 137);
       assert.equal(await processesWith('7654321'), 0);
-      assert.equal(await findSupervisor(supervisor.place), 'lost');
+      assert.equal((await endOf(supervisor.place)).recorded, false);
     });
 
     test('also one that has changed its user, which the kernel then spares', async () => {
       const supervisor = await rig.start('changed', 'exec setpriv --reuid 65534 --clear-groups sleep 7654322');
-      await until('changed its user', async () => (await stat(`/proc/${supervisor.pid}`)).uid === 65534);
+      await until('changed its user', async () => (await stat(`/proc/${supervisor.command?.pid}`)).uid === 65534);
       process.kill(await supervisorPid(rig, 'changed'), 'SIGKILL');
       assert.equal((await supervisor.end).exitCode, 137);
       assert.equal(await processesWith('7654322'), 0);
@@ -349,7 +353,7 @@ function shimSuite(kind: string, shimIn: (directory: string) => Promise<string>)
         tty: true,
         input: true,
       });
-      openInput(terminal.place.control).end('hello\n');
+      openInput(terminal.place.control, 'it').end('hello\n');
       const shown = await outputOf(terminal);
       assert.match(shown.stdout, /\/dev\/pts\/0\r\n/);
       assert.match(shown.stdout, /0 0\r\n/);
@@ -357,8 +361,7 @@ function shimSuite(kind: string, shimIn: (directory: string) => Promise<string>)
 
       await assert.rejects(rig.exec('guest-lost', 'house', '', { command: ['nope'] }), CommandFailed);
       const long = await rig.exec('guest-long', 'house', 'sleep 1000');
-      const house = await findSupervisor(rig.place('house'));
-      assert.ok(typeof house === 'object');
+      const house = await Supervisor.open(rig.place('house'));
       await house.ask({ kind: 'signal', signal: 9 });
       await house.end;
       assert.equal((await long.end).exitCode, 137);
@@ -382,16 +385,54 @@ function shimSuite(kind: string, shimIn: (directory: string) => Promise<string>)
         socket.resume();
         await new Promise((resolve) => socket.once('close', resolve));
       }
-      const crowd = Array.from({ length: 40 }, () =>
-        createConnection(supervisor.place.control).on('error', () => undefined),
-      );
-      await until(
-        'the crowd is turned away',
-        () => crowd.some((socket) => socket.destroyed) || crowd.some((socket) => socket.readableEnded),
-      );
-      for (const socket of crowd) socket.destroy();
       assert.equal(await supervisor.ask({ kind: 'signal', signal: 64 }), 0);
-      assert.equal(supervisor.hasEnded(), false);
+      assert.equal(supervisor.ended.aborted, false);
+    });
+
+    test('a crowd that says nothing puts nobody out who has spoken, and is put out for who comes', async () => {
+      const supervisor = await rig.start('crowded', 'sleep 1000');
+      assert.equal(await supervisor.ask({ kind: 'signal', signal: 0 }), 0);
+      const socket = () =>
+        createConnection(supervisor.place.control)
+          .on('error', () => undefined)
+          .resume();
+      const crowd = Array.from({ length: 40 }, socket);
+      await until('one of the crowd is put out', () => crowd.some((each) => each.destroyed));
+      const newcomer = await Supervisor.open(supervisor.place);
+      await until('a newcomer is answered', () => newcomer.command !== undefined);
+      assert.deepEqual(newcomer.command, supervisor.command);
+      assert.equal(await supervisor.ask({ kind: 'signal', signal: 0 }), 0);
+      assert.ok(crowd.filter((each) => !each.destroyed).length <= 30);
+      for (const each of crowd) each.destroy();
+      newcomer.close();
+    });
+
+    test('writers are never put out, one too many is refused, and there is room for others besides', async () => {
+      const supervisor = await rig.start('dictated', 'cat', { input: true });
+      const letters = Array.from('abcdefghijklmnopqrstuvwx');
+      const writers = letters.map(() => openInput(supervisor.place.control, 'it'));
+      await Promise.all(writers.map((each, index) => written(each, `${letters[index]}\n`)));
+      await assert.rejects(
+        written(openInput(supervisor.place.control, 'it'), 'no'),
+        (error: unknown) => error instanceof Refusal && error.kind === 'unavailable',
+      );
+      const newcomers = await Promise.all(Array.from({ length: 20 }, () => Supervisor.open(supervisor.place)));
+      await until('a newcomer is answered', () => newcomers.some(({ command }) => command !== undefined));
+      for (const each of newcomers) each.close();
+      assert.equal(await supervisor.ask({ kind: 'signal', signal: 0 }), 0);
+      const [first, ...others] = writers;
+      assert.ok(first);
+      for (const each of others) each.destroy();
+      first.end('last\n');
+      const { stdout } = await outputOf(supervisor);
+      assert.deepEqual(stdout.trim().split('\n').sort(), [...letters, 'last'].sort());
+    });
+
+    test('its lock says that it lives: what runs under it is not ended by another', async () => {
+      const supervisor = await rig.start('locked', 'sleep 1000');
+      const { shim, directory } = supervisor.place;
+      await assert.rejects(run(shim, ['end', directory]), { code: 1, stderr: /its supervisor lives/ });
+      assert.equal(await supervisor.ask({ kind: 'signal', signal: 0 }), 0);
     });
 
     test('who unlinks the spec decides: after that no supervisor starts', async () => {
@@ -410,7 +451,7 @@ function shimSuite(kind: string, shimIn: (directory: string) => Promise<string>)
         logSize: 65536,
       } as const;
       await writeFile(join(place.directory, 'spec'), formatShimSpec(spec));
-      assert.equal(await findSupervisor(place), 'unstarted');
+      assert.equal((await endOf(place)).recorded, false);
       const { stderr } = await refusal(place.shim, place.directory);
       assert.match(stderr, /open the spec: no such file or directory/);
     });
@@ -502,11 +543,21 @@ async function refusal(shim: string, directory: string): Promise<{ code: unknown
   return { code: result.code, stderr: String(result.stderr) };
 }
 
-/** Its parent, which is the supervisor. */
+async function written(input: Writable, text: string): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  input.once('error', reject);
+  input.write(text, (error) => (error ? reject(error) : resolve()));
+  await promise;
+}
+
+/** As one finds it who knows its place only. */
+async function endOf(place: ShimPlace): Promise<End> {
+  return await (await Supervisor.open(place)).end;
+}
+
 async function supervisorPid(rig: Rig, name: string): Promise<number> {
   const [pid] = readFileSync(join(rig.place(name).directory, 'pid'), 'utf8').split(' ');
-  const parent = /^PPid:\t(\d+)$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
-  return Number(parent);
+  return supervisorOf(Number(pid));
 }
 
 shimSuite('as it is shipped', builtShim);

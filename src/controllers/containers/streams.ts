@@ -1,23 +1,16 @@
 import { Readable } from 'node:stream';
+import { firstAbort } from '../../lib/abort.ts';
+import { pause } from '../../lib/backoff.ts';
 import { Refusal } from '../../lib/errors.ts';
-import type { Container } from '../../model/container.ts';
-import type { ExecSpec, OutputOptions, Streams } from './containers.ts';
+import { CommandFailed, type ExecSpec, type OutputOptions, type Streams } from './containers.ts';
 import { formEnvironment } from './etc.ts';
 import type { Executions } from './executions.ts';
 import { openInput } from './input.ts';
-import { type LogReading, readLog } from './output.ts';
+import type { Held } from './lives.ts';
+import { readLog } from './output.ts';
+import { notAnswering, notRunning } from './refusals.ts';
 import { checkExec } from './request.ts';
 import type { Supervisor } from './supervisor.ts';
-
-/** A container as this host has it. */
-export interface Held {
-  container: Container;
-  supervisor?: Supervisor;
-  /** Resolves when it has ended, is journalled so and has left its networks. */
-  finished: Promise<number>;
-  /** Has removed itself: its name is free, it is in no list, its output lingers. */
-  gone: boolean;
-}
 
 interface StreamsNeeds {
   readonly executions: Executions;
@@ -27,11 +20,14 @@ interface StreamsNeeds {
   readonly logSize: number;
 }
 
+/** How many milliseconds a container's end may take to show after a command could not be started in it. */
+const endingTime = 1000;
+
 export function openStreams({ executions, heldOf, directoryOf, logSize }: StreamsNeeds): Streams {
   /** The supervisor of a container or an execution. @throws Refusal 'not-found' | 'conflict' */
   function running(id: string, doing: string): Supervisor {
     const supervisor = executions.get(id)?.supervisor ?? heldOf(id).supervisor;
-    if (supervisor === undefined || supervisor.hasEnded()) throw notRunning(doing, id);
+    if (supervisor === undefined || supervisor.ended.aborted) throw notRunning(doing, id);
     return supervisor;
   }
 
@@ -49,8 +45,10 @@ export function openStreams({ executions, heldOf, directoryOf, logSize }: Stream
         logSize,
       });
     } catch (error) {
-      if (supervisor.hasEnded()) throw notRunning('exec in', id);
-      throw error;
+      if (error instanceof CommandFailed || error instanceof Refusal) throw error;
+      // It may be that the container is just ending, in whichever way that shows: its supervisor will say so.
+      await pause(endingTime, supervisor.ended);
+      throw supervisor.ended.aborted ? notRunning('exec in', id) : error;
     }
   }
 
@@ -59,11 +57,11 @@ export function openStreams({ executions, heldOf, directoryOf, logSize }: Stream
     if (execution !== undefined) return outputOf(execution.supervisor.place.directory, execution.supervisor, options);
     const { container, supervisor } = heldOf(id);
     // Without a supervisor it ended in an earlier life of the daemon.
-    return outputOf(directoryOf(container.id), supervisor ?? { end: Promise.resolve(), hasEnded: () => true }, options);
+    return outputOf(directoryOf(container.id), supervisor ?? { ended: AbortSignal.abort() }, options);
   }
 
-  function outputOf(directory: string, writer: LogReading['writer'], options: OutputOptions): Readable {
-    return Readable.from(readLog({ ...options, directory, writer }), { objectMode: false });
+  function outputOf(directory: string, { ended }: Pick<Supervisor, 'ended'>, options: OutputOptions): Readable {
+    return Readable.from(readLog({ ...options, directory, ended }), { objectMode: false });
   }
 
   async function resize(id: string, { rows, columns }: { rows: number; columns: number }): Promise<void> {
@@ -71,27 +69,23 @@ export function openStreams({ executions, heldOf, directoryOf, logSize }: Stream
     if (!fits(rows) || !fits(columns))
       throw new Refusal('invalid', `a terminal of ${rows} rows and ${columns} columns`);
     const errno = await running(id, 'resize').ask({ kind: 'size', rows, columns });
+    if (errno === 'silent') throw notAnswering('resize', id);
     if (errno !== 0) throw new Refusal('conflict', `cannot resize: ${id} has no terminal, or has ended`);
   }
 
-  async function wait(id: string, { signal }: { signal: AbortSignal }): Promise<number> {
-    const execution = executions.get(id);
-    const code =
-      execution === undefined ? heldOf(id).finished : execution.supervisor.end.then(({ exitCode }) => exitCode);
-    const { promise, reject } = Promise.withResolvers<never>();
-    const abort = () => reject(signal.reason);
-    signal.throwIfAborted();
-    signal.addEventListener('abort', abort);
-    try {
-      return await Promise.race([code, promise]);
-    } finally {
-      signal.removeEventListener('abort', abort);
-    }
+  function lastingOf(id: string): { over: AbortSignal; code: () => Promise<number> } {
+    const supervisor = executions.get(id)?.supervisor;
+    if (supervisor) return { over: supervisor.ended, code: async () => (await supervisor.end).exitCode };
+    const held = heldOf(id);
+    return { over: held.over, code: () => held.finished };
   }
 
-  return { exec, output, input: (id) => openInput(running(id, 'write to').place.control), resize, wait };
-}
+  async function wait(id: string, { signal }: { signal: AbortSignal }): Promise<number> {
+    const { over, code } = lastingOf(id);
+    await firstAbort([signal, over]);
+    signal.throwIfAborted();
+    return await code();
+  }
 
-export function notRunning(doing: string, id: string): Refusal {
-  return new Refusal('conflict', `cannot ${doing} container: container ${id} is not running`);
+  return { exec, output, input: (id) => openInput(running(id, 'write to').place.control, id), resize, wait };
 }

@@ -1,4 +1,4 @@
-import { Refusal } from '../../lib/errors.ts';
+import { Refusal } from './errors.ts';
 
 /** By full id, then by name, then by an unambiguous start of the id, as Docker looks things up. @throws Refusal 'not-found' | 'invalid' */
 export function findByNameOrId<T extends { readonly id: string; readonly name: string }>(

@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
+import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { cp, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -13,8 +14,9 @@ import { frame } from '../../model/frame.ts';
 import type { Journal, JournalChange } from '../../state/journal.ts';
 import type { OpenSandbox, Sandbox } from '../endpoints/endpoints.ts';
 import { readLog } from './output.ts';
+import type { ShimPlace } from './shim.ts';
 import type { ShimSpec } from './shim-spec.ts';
-import { type ShimPlace, type Supervisor, startSupervisor } from './supervisor.ts';
+import { type Supervisor, startSupervisor } from './supervisor.ts';
 
 /** What the tests of containers stand on: real namespaces, real supervisors, a directory that goes afterwards. */
 
@@ -89,7 +91,7 @@ export async function openRig(shimIn: (directory: string) => Promise<string>): P
   async function begin(name: string, spec: ShimSpec): Promise<Supervisor> {
     await mkdir(place(name).directory);
     await writeEtc(place(name).directory);
-    const supervisor = await startSupervisor(place(name), spec);
+    const { supervisor } = await startSupervisor(place(name), spec);
     started.push(supervisor);
     return supervisor;
   }
@@ -140,7 +142,7 @@ export async function outputOf(supervisor: Supervisor): Promise<{ stdout: string
   const { signal } = new AbortController();
   const chunks: Uint8Array[] = [];
   const { directory } = supervisor.place;
-  for await (const chunk of readLog({ directory, follow: true, writer: supervisor, signal })) chunks.push(chunk);
+  for await (const chunk of readLog({ directory, follow: true, ended: supervisor.ended, signal })) chunks.push(chunk);
   return split(Buffer.concat(chunks));
 }
 
@@ -188,14 +190,26 @@ export async function makeRootfs(directory: string, programs: readonly string[])
   return directory;
 }
 
-/** Sandboxes that are real namespaces and no more. */
+/** Sandboxes that are real namespaces and no more. Those of a file are found again by another process. */
 export class MemoryEndpoints {
   readonly #sandboxes = new Map<string, Sandbox>();
+  readonly #file: string | undefined;
   /** Thrown by the next call, once. */
   fault: Error | undefined;
+  /** What the next closing waits for. */
+  hindrance: Promise<void> | undefined;
+  readonly asked: OpenSandbox[] = [];
 
-  async openSandbox({ container, connect }: OpenSandbox): Promise<Sandbox> {
+  constructor(file?: string) {
+    this.#file = file;
+    const kept: Sandbox[] = file === undefined ? [] : readJson(file, []);
+    for (const sandbox of kept) this.#sandboxes.set(sandbox.id, { ...sandbox, endpoints: new Map() });
+  }
+
+  async openSandbox(request: OpenSandbox): Promise<Sandbox> {
     this.#fail();
+    this.asked.push(request);
+    const { container, connect } = request;
     const [wish] = connect ?? [];
     if (wish?.network === 'taken') {
       throw new Refusal('forbidden', `service endpoint with name ${wish.name} already exists`);
@@ -209,13 +223,16 @@ export class MemoryEndpoints {
       exit: { interface: 'eth0', mac: '02:42:ac:12:00:02', addresses: ['172.18.0.2/16'] },
     };
     this.#sandboxes.set(id, sandbox);
+    this.#keep();
     return sandbox;
   }
 
   async closeSandbox(id: string): Promise<void> {
     this.#fail();
+    await this.hindrance;
     const sandbox = this.#sandboxes.get(id);
     this.#sandboxes.delete(id);
+    this.#keep();
     if (sandbox !== undefined) await removeNamespace(sandbox.key);
   }
 
@@ -228,11 +245,15 @@ export class MemoryEndpoints {
     this.fault = undefined;
     if (fault !== undefined) throw fault;
   }
+
+  #keep(): void {
+    if (this.#file !== undefined) writeJson(this.#file, this.sandboxes());
+  }
 }
 
-/** Keeps everything as the text that a disk would keep. */
-export function memoryJournal(): Pick<Journal, 'load' | 'commit'> {
-  const kept = new Map<string, string>();
+/** Keeps everything as the text that a disk would keep; that of a file is found again by another process. */
+export function memoryJournal(file?: string): Pick<Journal, 'load' | 'commit'> {
+  const kept = new Map<string, string>(file === undefined ? [] : readJson(file, []));
   const keyOf = ({ kind, id }: Pick<JournalChange, 'kind' | 'id'>) => `${kind}/${id}`;
   return {
     async load(kind) {
@@ -245,6 +266,25 @@ export function memoryJournal(): Pick<Journal, 'load' | 'commit'> {
         if ('put' in change) kept.set(keyOf(change), JSON.stringify(change.put));
         else kept.delete(keyOf(change));
       }
+      if (file !== undefined) writeJson(file, [...kept]);
     },
   };
+}
+
+function readJson<T>(path: string, absent: T): T {
+  try {
+    return JSON.parse(readFileSync(path, 'utf8'));
+  } catch {
+    return absent;
+  }
+}
+
+function writeJson(path: string, value: unknown): void {
+  writeFileSync(`${path}.new`, JSON.stringify(value));
+  renameSync(`${path}.new`, path);
+}
+
+/** The supervisor of the command that runs as `pid`: its parent. */
+export function supervisorOf(pid: number): number {
+  return Number(/^PPid:\t(\d+)$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]);
 }
