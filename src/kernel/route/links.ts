@@ -1,4 +1,4 @@
-import { isKernelError } from '../kernel-error.ts';
+import { isKernelError, KernelError } from '../kernel-error.ts';
 import { NLM_F } from '../netlink/message.ts';
 import type { Netlink, Request } from '../netlink/socket.ts';
 import { IFLA, ifinfomsg, type Link, type LinkChanges, type NewLink } from './link.ts';
@@ -37,6 +37,16 @@ export const links = {
    */
   add(nl: Netlink, link: NewLink): void {
     nl.request(links.addMessage(link));
+  },
+
+  /** The same for a veth of the caller's namespace. @returns the indexes of both ends, each in its namespace */
+  addVeth(nl: Netlink, link: NewLink): { readonly index: number; readonly peer: number } {
+    const request = links.addMessage(link);
+    // Kernels before 6.2 do not say what they made.
+    const [echo] = nl.request({ ...request, flags: (request.flags ?? 0) | NLM_F.ECHO });
+    const made = echo ? ifinfomsg.decode(echo.payload) : links.get(nl, link.name);
+    if (made?.link === undefined) throw new KernelError(request.action, 'ENODEV', { detail: 'it is gone again' });
+    return { index: made.index, peer: made.link };
   },
 
   /**
