@@ -58,7 +58,7 @@ export async function openDaemon({ settings, log, sockets, stop }: DaemonInit): 
     // This host: what it remembers, who it is, what its kernel says.
     const journal = held(await openJournal(join(stateDir, 'journal.db')));
     const identity = await beginEpoch(journal);
-    const dataplane = held(await openDataplane({ run: runDir, state: stateDir, log }));
+    const dataplane = held(await openDataplane({ run: runDir, state: stateDir, log, onEnd: stop }));
     const view = await dataplane.look();
     const [former] = await journal.load('cluster');
     const known = former && parseCluster(former.value, 'cluster in the state directory');

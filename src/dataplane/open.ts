@@ -14,6 +14,8 @@ export interface DataplaneOptions {
   /** Outlives a restart: settings of the host that were changed, as they were. */
   readonly state?: string;
   readonly log?: Log;
+  /** Called when the thread ends by itself: nothing can be done to the kernel any more. */
+  readonly onEnd?: (reason: Error) => void;
 }
 
 /**
@@ -62,16 +64,19 @@ export async function openDataplane(options: DataplaneOptions = {}): Promise<Dat
     const message = `the data plane's thread ended: ${messageOf(error)}`;
     log.error('data plane thread ended', { error: messageOf(error) });
     fail(new Error(message, { cause: error }));
+    options.onEnd?.(new Error(message, { cause: error }));
   });
   worker.on('exit', () => {
     fail(new Error('the data plane is closed'));
     ended.resolve();
   });
   const wake = await ready.promise;
+  let closed: Promise<void> | undefined;
 
   /** The worker sleeps in poll(2): the message is put first, then it is woken. */
   function call<T>(...request: Call): Promise<T> {
     if (failure) return Promise.reject(failure);
+    if (closed && request[0] !== 'close') return Promise.reject(new Error('the data plane is being closed'));
     const waiting = Promise.withResolvers<unknown>();
     id++;
     pending.set(id, waiting);
@@ -80,7 +85,6 @@ export async function openDataplane(options: DataplaneOptions = {}): Promise<Dat
     return waiting.promise as Promise<T>;
   }
 
-  let closed: Promise<void> | undefined;
   return {
     set: (pieces) => call('set', pieces),
     change: (change) => call('change', change),

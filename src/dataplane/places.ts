@@ -23,6 +23,8 @@ import { HOST, isNetworkNamespace } from './objects.ts';
 /** Sandboxes are kept open only so many at a time; nftables contexts cost 130 kB each. */
 const MAX_OPEN = 256;
 const MAX_NFT = 8;
+/** Namespaces that were adopted and are not pinned yet. */
+const MAX_ADOPTED = 256;
 
 /** The namespaces of this host by the names that they are pinned under, what is open in them, and their links' indexes. */
 export class Places {
@@ -34,7 +36,10 @@ export class Places {
   /** Least recently used first. */
   readonly #open = new Map<string, Place>();
   readonly #nft = new Map<string, Nftables>();
+  /** Open namespaces by inode, the oldest first, until they are pinned. */
   readonly #adopted = new Map<string, number>();
+  /** Inodes of what is pinned. */
+  #pinned = new Set<string>();
   /** Whether this kernel can redirect frames, until it turns out that it cannot. */
   canRedirect = true;
 
@@ -125,6 +130,7 @@ export class Places {
         this.#link(name);
       }
     }
+    this.#pinned = new Set(pins.values());
     for (const name of readdirSync(this.#ipNetns)) {
       if (!pins.has(name) && this.#isOurLink(name)) rmSync(join(this.#ipNetns, name), { force: true });
     }
@@ -139,20 +145,23 @@ export class Places {
   make(namespace: string, inode?: string): void {
     const path = this.#path(namespace);
     this.#close(namespace);
-    if (inode === undefined) this.#keep(namespace, this.#namespaces.make(path));
+    if (inode === undefined) this.#opened(namespace, this.#namespaces.make(path));
     else {
       const fd = this.#adopted.get(inode);
       if (fd === undefined) {
         throw new KernelError(`pin namespace ${inode} as ${namespace}`, 'ENOENT', { detail: 'it was not adopted' });
       }
       this.#namespaces.pin(fd, path);
+      this.#pinned.add(inode);
       this.#adopted.delete(inode);
-      this.#keep(namespace, fd);
+      this.#opened(namespace, fd);
     }
     this.#link(namespace);
   }
 
   unpin(namespace: string): void {
+    const inode = pinnedInode(this.#path(namespace));
+    if (inode !== undefined) this.#pinned.delete(inode);
     this.#close(namespace);
     this.#namespaces.unpin(this.#path(namespace));
     if (this.#isOurLink(namespace)) rmSync(join(this.#ipNetns, namespace), { force: true });
@@ -171,7 +180,8 @@ export class Places {
       this.#namespaces.inside(fd, () => {});
       const inode = inodeOf(fd);
       if (inode === inodeOf(this.fd(HOST))) throw refuse("it is this host's own network namespace");
-      this.#keep(inode, fd);
+      if (this.#pinned.has(inode)) closeSync(fd);
+      else this.#await(inode, fd);
       return { bootId: bootId(), inode };
     } catch (cause) {
       closeSync(fd);
@@ -181,13 +191,11 @@ export class Places {
   }
 
   /** Until it is pinned, which is soon or never: one that is pinned already need not be kept, nor the oldest of many. */
-  #keep(inode: string, fd: number): void {
-    const former = this.#adopted.get(inode);
-    if (former !== undefined) closeSync(former);
-    this.#adopted.delete(inode);
+  #await(inode: string, fd: number): void {
+    this.#drop(inode);
     this.#adopted.set(inode, fd);
     const [oldest] = this.#adopted.keys();
-    if (this.#adopted.size > MOST_ADOPTED && oldest !== undefined) this.#drop(oldest);
+    if (this.#adopted.size > MAX_ADOPTED && oldest !== undefined) this.#drop(oldest);
   }
 
   #drop(inode: string): void {
@@ -216,10 +224,10 @@ export class Places {
 
   #openPlace(namespace: string): Place {
     const path = namespace === HOST ? '/proc/thread-self/ns/net' : this.#path(namespace);
-    return this.#keep(namespace, openNamespace(path));
+    return this.#opened(namespace, openNamespace(path));
   }
 
-  #keep(namespace: string, fd: number): Place {
+  #opened(namespace: string, fd: number): Place {
     for (const name of this.#open.keys()) {
       if (this.#open.size < MAX_OPEN) break;
       if (name !== HOST && !isNetworkNamespace(name)) this.#close(name);

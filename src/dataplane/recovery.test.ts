@@ -226,6 +226,53 @@ describe('the data plane', { skip: !isRoot && 'needs root' }, () => {
     a.sh('ip netns del foreign');
   });
 
+  test('attaches an adopted namespace again after it was detached, with the same names in it', async () => {
+    a.sh('ip netns add foreign');
+    const id = 'c00000000001';
+    const identity = await a.dataplane.adopt({ path: '/run/netns/foreign' });
+    const mine: readonly Piece[] = [
+      { kind: 'sandbox', id, adopted: identity },
+      { ...portOf(h3), sandbox: id, port: 'veth5' },
+      { ...exitOf(h3, 3), sandbox: id },
+    ];
+    for (let round = 0; round < 3; round++) {
+      assert.deepEqual(await a.dataplane.adopt({ path: '/run/netns/foreign' }), identity);
+      await a.dataplane.change({ put: mine });
+      a.sh('ip netns exec foreign ping -c1 -W2 10.0.0.11');
+      await a.dataplane.change({ remove: mine.map(keyOf) });
+      assert.doesNotMatch(a.sh('ip -n foreign -br link'), /eth[0-9]/);
+    }
+    assert.deepEqual(await a.dataplane.repair(), { steps: [] });
+    a.sh('ip netns del foreign');
+  });
+
+  test('makes changes while it repairs, and neither takes the other for damage', async () => {
+    const whole = a.state();
+    const more = states['two containers on two networks']?.filter((piece) => !full.includes(piece)) ?? [];
+    for (let round = 0; round < 10; round++) {
+      const repaired = a.dataplane.repair();
+      await a.dataplane.change({ put: more });
+      await a.dataplane.change({ remove: more.map(keyOf) });
+      assert.deepEqual(await repaired, { steps: [] });
+    }
+    assert.equal(a.state(), whole);
+    assert.deepEqual(await a.dataplane.repair(), { steps: [] });
+  });
+
+  test('says of a change that fails twice also why it failed the first time', async () => {
+    const id = 'c00000000002';
+    a.sh(
+      'ip netns add foreign; ip -n foreign link add own0 type bridge; ip -n foreign addr add 172.18.0.1/32 dev own0',
+    );
+    const identity = await a.dataplane.adopt({ path: '/run/netns/foreign' });
+    const put: readonly Piece[] = [
+      { kind: 'sandbox', id, adopted: identity },
+      { ...exitOf(h3, 3), sandbox: id },
+    ];
+    await assert.rejects(a.dataplane.change({ put }), /Gateway can not be a local address|Nexthop has invalid gateway/);
+    a.sh('ip netns del foreign');
+  });
+
   test('refuses to adopt what is no foreign network namespace', async () => {
     for (const source of [
       { path: '/run/nowhere' },

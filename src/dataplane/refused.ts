@@ -34,7 +34,8 @@ export class Refused {
   /** Says what is refused now and was not before. */
   tell(log: Log, before: Refused | undefined): void {
     for (const [id, error] of this.#ids) {
-      if (before?.#ids.get(id) !== error) log.error('the kernel refuses what should be', { object: id, error });
+      if (before === undefined || before.#ids.get(id) !== error)
+        log.error('the kernel refuses what should be', { object: id, error });
     }
   }
 }
@@ -42,7 +43,8 @@ export class Refused {
 /** The step itself, and what cannot be without what it makes. Pure. */
 function hangingOn(failed: Step, steps: readonly Step[]): readonly Step[] {
   // Rules of a namespace are one transaction.
-  const isOneWith = ({ object }: Step) => isRule(failed.object) && isRule(object) && object.namespace === failed.object.namespace;
+  const isOneWith = ({ object }: Step) =>
+    isRule(failed.object) && isRule(object) && object.namespace === failed.object.namespace;
   const missing = new Set<ObjectId>();
   return steps.filter((step) => {
     const { object } = step;

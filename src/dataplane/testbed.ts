@@ -85,6 +85,11 @@ export class TestHost {
     return this.#holder.pid ?? 0;
   }
 
+  /** Of the process that holds the data plane, while it runs. */
+  get daemonPid(): number {
+    return this.#daemon?.pid ?? 0;
+  }
+
   readonly dataplane: Dataplane = {
     set: (pieces) => this.#call('set', pieces),
     change: (change) => this.#call('change', change),

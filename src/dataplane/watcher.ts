@@ -48,8 +48,9 @@ export class Watcher {
   /** After work of ours: what was told meanwhile is our own doing. */
   forget(): void {
     this.#follow();
+    const ready = this.#sys.poll(this.fds, 0).values();
     for (const [namespace, { route, rules }] of this.#watches) {
-      const told = [route.drain(), rules.drain()];
+      const told = [route, rules].map((each) => (ready.next().value ? each.drain() : []));
       // To begin anew is cheaper than to read on.
       if (told.some((replies) => replies === 'lost' || replies.length >= MANY)) this.#stop(namespace);
     }

@@ -93,7 +93,11 @@ function main(port: NonNullable<typeof parentPort>, options: WorkerData): void {
       }
     }
     if (busy) {
-      watcher.forget();
+      try {
+        watcher.forget();
+      } catch (error) {
+        log.error('the kernel told what cannot be read', { error: messageOf(error) });
+      }
       quiet = performance.now() + QUIET_MS;
       continue;
     }

@@ -9,6 +9,11 @@ import { HOST, type KernelObject, object } from '../objects.ts';
 export const BRIDGE = 'br0';
 export const VXLAN = 'vxlan0';
 
+/** The same on every host, and nobody else's. */
+export function bridgeMac({ id }: Pick<NetworkPiece, 'id'>): string {
+  return macFor(`bridge ${id}`);
+}
+
 /**
  * A network on this host: `br0` with the gateways' addresses, `vxlan0` that answers ARP and ND from static entries.
  * `br0` has one MAC on every host, so a container that moves keeps its neighbour entry; each host's `vxlan0` has its own,
@@ -20,7 +25,7 @@ export const VXLAN = 'vxlan0';
  */
 export function networkObjects(piece: NetworkPiece, underlay: UnderlayPiece): KernelObject[] {
   const { namespace, mtu, vni } = piece;
-  const bridge = object.bridge(namespace, BRIDGE, { mac: macFor(`bridge ${piece.id}`), mtu });
+  const bridge = object.bridge(namespace, BRIDGE, { mac: bridgeMac(piece), mtu });
   const link = `${namespace} ${bridge.key}`;
   return [
     object.netns(namespace),
