@@ -11,6 +11,7 @@ test("a message says what was tried, why it failed, and the kernel's words where
     `${action}: Network is unreachable (ENETUNREACH): Nexthop has invalid gateway`,
   );
   assert.equal(new KernelError(action, 'EXFULL').message, `${action}: EXFULL`);
+  assert.equal(new KernelError(action, 'EXFULL').action, action);
   const cause = new Error('below');
   assert.equal(new KernelError(action, 'EIO', { cause }).cause, cause);
 });

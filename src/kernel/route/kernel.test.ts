@@ -93,8 +93,9 @@ describe('the kernel', { skip: canUnshare ? false : 'making network namespaces n
     const bridge = addBridge();
     const peer = { name: 'eth0', netnsFd: thereFd, address: '02:00:00:00:00:03', mtu: 1400 };
     const veth = { name: 'veth0', address: '02:00:00:00:00:02', mtu: 1450, group: 7, master: bridge.index, up: true };
-    links.add(here, { ...veth, info: { kind: 'veth', peer } });
+    const made = links.addVeth(here, { ...veth, queues: 1, info: { kind: 'veth', peer: { ...peer, queues: 1 } } });
     const port = get(here, 'veth0');
+    assert.deepEqual(made, { index: port.index, peer: port.link });
     const end = get(there, 'eth0');
     assert.partialDeepStrictEqual(port, {
       ...{ address: '02:00:00:00:00:02', mtu: 1450, group: 7, master: bridge.index, link: end.index },
