@@ -153,7 +153,7 @@ export class Reconciler {
       try {
         this.#apply(plan(touched, this.#pieces, this.#actual));
       } catch (second) {
-        throw second instanceof KernelError ? together(error, second) : second;
+        throw second instanceof KernelError ? second.after(error) : second;
       }
     }
   }
@@ -235,11 +235,4 @@ export class Reconciler {
     }
     for (const object of news) this.#hold(object);
   }
-}
-
-/** The second error may be the first one's doing, and hide it. */
-function together(first: KernelError, second: KernelError): KernelError {
-  if (first.message === second.message) return second;
-  const detail = `tried again, after ${first.message}`;
-  return new KernelError(second.action, second.code, { detail, cause: second });
 }

@@ -259,7 +259,7 @@ describe('the data plane', { skip: !isRoot && 'needs root' }, () => {
     assert.deepEqual(await a.dataplane.repair(), { steps: [] });
   });
 
-  test('says of a change that fails twice also why it failed the first time', async () => {
+  test('says of a change that the kernel refuses what the kernel says', async () => {
     const id = 'c00000000002';
     a.sh(
       'ip netns add foreign; ip -n foreign link add own0 type bridge; ip -n foreign addr add fd18::1/128 dev own0; ip -n foreign link set own0 up',

@@ -16,6 +16,18 @@ test("a message says what was tried, why it failed, and the kernel's words where
   assert.equal(new KernelError(action, 'EIO', { cause }).cause, cause);
 });
 
+test('the error of a second try tells of the first one, unless it is the same', () => {
+  const first = new KernelError('add route ::/0', 'EINVAL', { detail: 'Gateway can not be a local address' });
+  const second = new KernelError('add link eth0', 'EEXIST');
+  const told = second.after(first);
+  assert.equal(told.message, `add link eth0: File exists (EEXIST): tried again, after ${first.message}`);
+  assert.deepEqual([told.code, told.cause], ['EEXIST', second]);
+  assert.equal(
+    first.after(new KernelError(first.action, 'EINVAL', { detail: 'Gateway can not be a local address' })),
+    first,
+  );
+});
+
 test('errors are told apart by their code', () => {
   const error = new KernelError('try it', 'ENODEV');
   assert.ok(isKernelError(error, 'EEXIST', 'ENODEV'));

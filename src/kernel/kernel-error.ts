@@ -15,6 +15,12 @@ export class KernelError extends Error {
     this.code = code;
     this.action = action;
   }
+
+  /** The same as the outcome of a second try: it may be the first one's doing, and must not hide it. */
+  after(first: KernelError): KernelError {
+    if (first.message === this.message) return this;
+    return new KernelError(this.action, this.code, { detail: `tried again, after ${first.message}`, cause: this });
+  }
 }
 
 /** Whether this is the kernel's refusal with one of these codes. */
