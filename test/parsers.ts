@@ -19,6 +19,7 @@ import { ifaddrmsg } from '../src/kernel/route/addresses.ts';
 import { ifinfomsg } from '../src/kernel/route/link.ts';
 import { fdbmsg, ndmsg } from '../src/kernel/route/neighbours.ts';
 import { decodeNotification } from '../src/kernel/route/notification.ts';
+import { tfilter } from '../src/kernel/route/redirects.ts';
 import { rtmsg } from '../src/kernel/route/routes.ts';
 import { RTM } from '../src/kernel/route/rtnetlink.ts';
 import { parseLabDescription } from '../src/lab/lab.ts';
@@ -271,6 +272,22 @@ export const parsers: Readonly<Record<string, Parser>> = {
     kind: 'bytes',
     samples: news.map(({ type, payload }) => headed(type, payload)),
     parse: (bytes) => decodeNotification({ type: headOf(bytes), payload: bytes.subarray(2) }),
+  },
+  // What the kernel answers to `tc filter show`: a redirect, as in redirects.test.ts.
+  'kernel/route/redirects.ts tfilter': {
+    kind: 'bytes',
+    samples: [
+      Buffer.from(
+        '000000000300000000001000f2ffffff00030100080001007533320008000b00000000000c0002000800040000010000',
+        'hex',
+      ),
+      Buffer.from(
+        '000000000300000000080080f2ffffff00030100080001007533320008000b0000000000400002002400050000000100000000000000f4ff' +
+          '000000ff000000000000000000000000000000000800020000000080080003000000100008000b0008000000',
+        'hex',
+      ),
+    ],
+    parse: (bytes) => tfilter.decode(bytes),
   },
   'kernel/route/routes.ts rtmsg': {
     kind: 'bytes',

@@ -1,6 +1,6 @@
+import { findByNameOrId } from '../../lib/find.ts';
 import type { Network } from '../../model/network.ts';
 import type { Catalog } from '../../state/catalog.ts';
-import { findByNameOrId } from '../../lib/find.ts';
 
 /** The cluster's networks as the catalog's watch tells them. */
 export class KnownNetworks {
