@@ -127,8 +127,10 @@ static int bind_etc(const int files[], bool rootfs, struct problem *problem)
 	return 0;
 }
 
+/* There is no device cgroup: CAP_MKNOD may make any node, nodev keeps those in the rootfs and its mounts from being opened. */
 static int enter_rootfs(const char *rootfs, struct problem *problem)
 {
+	struct mount_attr no_devices = { .attr_set = MOUNT_ATTR_NODEV };
 	if (mount(rootfs, rootfs, NULL, MS_BIND | MS_REC, NULL) < 0)
 		return problem_errno(problem, EXIT_SHIM, "bind the root file system %s", rootfs);
 	int old = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -139,6 +141,8 @@ static int enter_rootfs(const char *rootfs, struct problem *problem)
 	close(old);
 	if (chdir("/") < 0)
 		return problem_errno(problem, EXIT_SHIM, "enter the root file system %s", rootfs);
+	if (mount_setattr(AT_FDCWD, "/", AT_RECURSIVE, &no_devices, sizeof no_devices) < 0)
+		return problem_errno(problem, EXIT_SHIM, "close the devices in %s", rootfs);
 	return 0;
 }
 
@@ -147,10 +151,11 @@ static int make_dir(const char *path, mode_t mode)
 	return mkdir(path, mode) < 0 && errno != EEXIST ? -1 : 0;
 }
 
-/* Device nodes are bound, not made: that works in a user namespace too. */
+/* Device nodes are bound, not made: that works in a user namespace too, and these mounts alone have devices. */
 static int make_dev(const int nodes[], struct problem *problem)
 {
-	if (make_dir("/dev", 0755) < 0 || mount("tmpfs", "/dev", "tmpfs", MS_NOSUID | MS_STRICTATIME, "mode=755,size=64k") < 0)
+	const unsigned long flags = MS_NOSUID | MS_NODEV | MS_STRICTATIME;
+	if (make_dir("/dev", 0755) < 0 || mount("tmpfs", "/dev", "tmpfs", flags, "mode=755,size=64k") < 0)
 		return problem_errno(problem, EXIT_SHIM, "mount /dev");
 	for (size_t i = 0; i < COUNT(devices); i++) {
 		char path[32];

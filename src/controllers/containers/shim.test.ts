@@ -204,6 +204,39 @@ function shimSuite(kind: string, shimIn: (directory: string) => Promise<string>)
       assert.equal(terminal.stdout, '/dev/pts/0\r\nfrom console\r\n');
     });
 
+    test('a root file system of its own holds no device: what is made in it or lies there cannot be opened', async () => {
+      const rootfs = await makeRootfs(join(rig.directory, 'rootfs-nodev'), ['/bin/sh', '/bin/mknod']);
+      const below = join(rootfs, 'below');
+      await mkdir(below);
+      await run('mount', ['-t', 'tmpfs', 'tmpfs', below]);
+      try {
+        for (const path of [rootfs, below]) await run('mknod', [join(path, 'there'), 'c', '1', '5']);
+        // 1:5 is /dev/zero; 10:200 /dev/net/tun, which not every kernel has: the refusal comes before.
+        const script = `
+          for place in "" /below /dev /dev/shm; do
+            mknod $place/made c 1 5; mknod $place/tun c 10 200
+            for node in there made tun; do true < $place/$node && echo opened $place/$node; done
+          done
+          for node in null zero full random urandom tty ptmx; do true <> /dev/$node && echo $node; done; exit 0`;
+        const { stdout } = await outputOf(await rig.start('nodev', script, { rootfs, tty: true }));
+        const lines = stdout
+          .trim()
+          .split('\r\n')
+          .map((line) => line.replace(/^.*cannot open /, ''));
+        const denied = ['there', 'made', 'tun'].map((node) => `${node}: Permission denied`);
+        const absent = 'there: No such file';
+        assert.deepEqual(lines, [
+          ...denied.map((line) => `/${line}`),
+          ...denied.map((line) => `/below/${line}`),
+          ...[absent, ...denied.slice(1)].map((line) => `/dev/${line}`),
+          ...[absent, ...denied.slice(1)].map((line) => `/dev/shm/${line}`),
+          ...['null', 'zero', 'full', 'random', 'urandom', 'tty', 'ptmx'],
+        ]);
+      } finally {
+        await run('umount', ['-l', below]);
+      }
+    });
+
     test('what is written to it arrives whole, however slowly it reads, and ends when it is ended', async () => {
       const supervisor = await rig.start('input', 'sleep 0.2; cat', { input: true });
       const sent = randomBytes(500_000).toString('hex');
