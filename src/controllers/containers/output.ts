@@ -24,12 +24,23 @@ export interface LogReading {
 const chunkSize = 256 * 1024;
 
 export async function* readLog(reading: LogReading): AsyncGenerator<Uint8Array> {
-  if (reading.tail === undefined) {
+  const { directory, tail, follow, signal } = reading;
+  if (tail === undefined) {
     yield* readFrames(reading);
     return;
   }
-  let skip = Math.max(0, (await countLines(reading)) - reading.tail);
-  for await (const chunk of readFrames(reading)) {
+  const now = await Extent.open(directory);
+  try {
+    yield* lastLines(now, tail, signal);
+  } finally {
+    await now.close();
+  }
+  if (follow) yield* readFrames({ ...reading, offset: now.read });
+}
+
+async function* lastLines(now: Extent, tail: number, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+  let skip = Math.max(0, (await countLines(now.frames(signal))) - tail);
+  for await (const chunk of now.frames(signal)) {
     if (skip === 0) {
       yield chunk;
       continue;
@@ -42,16 +53,60 @@ export async function* readLog(reading: LogReading): AsyncGenerator<Uint8Array> 
   }
 }
 
-async function countLines(reading: LogReading): Promise<number> {
+async function countLines(chunks: AsyncIterable<Uint8Array>): Promise<number> {
   let lines = 0;
   let last: number | undefined = 10;
-  for await (const chunk of readFrames({ ...reading, follow: false })) {
+  for await (const chunk of chunks) {
     for (const { bytes } of framesOf(chunk)) {
       for (let at = bytes.indexOf(10); at >= 0; at = bytes.indexOf(10, at + 1)) lines += 1;
       last = bytes.at(-1) ?? last;
     }
   }
   return last === 10 ? lines : lines + 1;
+}
+
+/** All that a log holds at one moment. It stays the same, however often it is read: what is written later is not in it, what goes is. */
+class Extent {
+  /** Where the last reading has ended, in all output. */
+  read = 0;
+  readonly #files: readonly LogFile[];
+  readonly #end: number;
+
+  private constructor(files: readonly LogFile[], end: number) {
+    this.#files = files;
+    this.#end = end;
+  }
+
+  static async open(directory: string): Promise<Extent> {
+    const files: LogFile[] = [];
+    try {
+      for (const base of await listBases(directory)) {
+        const file = await LogFile.open(directory, base);
+        if (file !== undefined) files.push(file);
+      }
+      return new Extent(files, (await files.at(-1)?.end()) ?? 0);
+    } catch (error) {
+      for (const file of files) await file.close();
+      throw error;
+    }
+  }
+
+  async *frames(signal: AbortSignal): AsyncGenerator<Uint8Array> {
+    for (const file of this.#files) {
+      file.offset = file.base;
+      while (!signal.aborted) {
+        const chunk = await file.read(this.#end);
+        if (chunk === undefined) break;
+        file.offset += chunk.length;
+        yield chunk;
+      }
+      this.read = file.offset;
+    }
+  }
+
+  async close(): Promise<void> {
+    for (const file of this.#files) await file.close();
+  }
 }
 
 function skipLines(whole: Frame, most: number): { kept: Frame; skipped: number } {
@@ -126,15 +181,21 @@ class LogFile {
     }
   }
 
-  /** The next whole frames; undefined when there is none now. The caller moves `offset` on. @throws DecodeError */
-  async read(): Promise<Uint8Array | undefined> {
-    const { bytesRead } = await this.#file.read(this.#buffer, 0, chunkSize, this.offset - this.base);
-    let end = 0;
-    for (const { bytes } of framesOf(this.#buffer.subarray(0, bytesRead))) end += frameHeader + bytes.length;
-    if (end === 0 && bytesRead === chunkSize) {
+  /** In all output, of what is written next. */
+  async end(): Promise<number> {
+    return this.base + (await this.#file.stat()).size;
+  }
+
+  /** The next whole frames before `end`; undefined when there is none now. The caller moves `offset` on. @throws DecodeError */
+  async read(end = Number.POSITIVE_INFINITY): Promise<Uint8Array | undefined> {
+    const length = Math.min(chunkSize, end - this.offset);
+    const { bytesRead } = await this.#file.read(this.#buffer, 0, length, this.offset - this.base);
+    let whole = 0;
+    for (const { bytes } of framesOf(this.#buffer.subarray(0, bytesRead))) whole += frameHeader + bytes.length;
+    if (whole === 0 && bytesRead === chunkSize) {
       throw new DecodeError(`the log at ${this.offset} has a frame of more than ${chunkSize} bytes`);
     }
-    return end === 0 ? undefined : Buffer.from(this.#buffer.subarray(0, end));
+    return whole === 0 ? undefined : Buffer.from(this.#buffer.subarray(0, whole));
   }
 
   async close(): Promise<void> {
