@@ -70,6 +70,11 @@ static int open_terminal(const struct command *command, int *slave, struct probl
 	if (master < 0 || ioctl(master, TIOCSPTLCK, &unlock) < 0 ||
 	    (*slave = ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC)) < 0)
 		return problem_errno(problem, EXIT_SHIM, "open a terminal");
+	const struct winsize size = {
+		.ws_row = (unsigned short)command->spec->rows, .ws_col = (unsigned short)command->spec->columns
+	};
+	if (size.ws_row != 0 && ioctl(master, TIOCSWINSZ, &size) < 0)
+		return problem_errno(problem, EXIT_SHIM, "set the size of the terminal");
 	if (command->init < 0 && command->spec->rootfs != NULL) {
 		int number = 0;
 		char path[32];

@@ -47,6 +47,8 @@ struct spec {
 	const char *rootfs;
 	const char *join;
 	bool tty;
+	uint64_t rows; /* of the terminal; 0 when not given */
+	uint64_t columns;
 	bool input;
 	uint64_t log_size;
 	char *argv[SPEC_WORDS + 1];

@@ -75,6 +75,15 @@ static int set_number(uint64_t *field, const char *key, const char *value, struc
 	return 0;
 }
 
+static int set_length(uint64_t *field, const char *key, const char *value, struct problem *problem)
+{
+	if (set_number(field, key, value, problem) < 0)
+		return -1;
+	if (*field < 1 || *field > UINT16_MAX)
+		return problem_set(problem, EXIT_SHIM, "the spec's %s is not between 1 and %d", key, UINT16_MAX);
+	return 0;
+}
+
 static int add_word(char **words, size_t *count, const char *key, char *value, struct problem *problem)
 {
 	if (*count == SPEC_WORDS)
@@ -104,6 +113,10 @@ static int read_record(struct spec *spec, const char *key, char *value, struct p
 		return set_text(&spec->join, key, value, 4095, problem);
 	if (strcmp(key, "tty") == 0)
 		return set_flag(&spec->tty, key, value, problem);
+	if (strcmp(key, "rows") == 0)
+		return set_length(&spec->rows, key, value, problem);
+	if (strcmp(key, "columns") == 0)
+		return set_length(&spec->columns, key, value, problem);
 	if (strcmp(key, "input") == 0)
 		return set_flag(&spec->input, key, value, problem);
 	if (strcmp(key, "log-size") == 0)
@@ -124,6 +137,8 @@ static int check(const struct spec *spec, bool exec, struct problem *problem)
 		missing = "netns";
 	else if (!exec && spec->hostname == NULL)
 		missing = "hostname";
+	else if ((spec->rows == 0) != (spec->columns == 0))
+		missing = spec->rows == 0 ? "rows" : "columns";
 	if (missing != NULL)
 		return problem_set(problem, EXIT_SHIM, "the spec lacks %s", missing);
 	if (spec->log_size < 64 * 1024)

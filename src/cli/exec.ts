@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { readEnvironment } from './environment.ts';
 import { follow, requireTerminal } from './follow.ts';
 import { clientOf, collect, refuseNotYet } from './session.ts';
+import { sizeFor } from './terminal-size.ts';
 
 interface Options {
   readonly detach?: boolean;
@@ -29,7 +30,13 @@ export function addExec(program: Command): void {
     if (!detach) requireTerminal({ interactive, tty });
     const client = clientOf(command);
     const env = readEnvironment(options);
-    const body = { command: words[0] === '--' ? words.slice(1) : [...words], env, interactive, tty };
+    const body = {
+      command: words[0] === '--' ? words.slice(1) : [...words],
+      env,
+      interactive,
+      tty,
+      ...sizeFor(tty),
+    };
     const { Id } = await client.call('execContainer', { params: { name }, body });
     if (!detach) process.exitCode = await follow(client, Id, { interactive, tty });
   });

@@ -4,6 +4,7 @@ import { Refusal } from '../lib/errors.ts';
 import { readEnvironment } from './environment.ts';
 import { follow, requireTerminal } from './follow.ts';
 import { clientOf, collect, print, refuseNotYet } from './session.ts';
+import { sizeFor } from './terminal-size.ts';
 
 interface Options {
   readonly detach?: boolean;
@@ -107,6 +108,7 @@ export function addRun(program: Command): void {
         env: readEnvironment(options),
         interactive,
         tty,
+        ...sizeFor(tty),
         remove: rm,
       },
     });

@@ -50,6 +50,8 @@ const size = (largest: number) =>
     v.maxValue(largest, `is larger than ${largest}`),
   );
 
+const TerminalSize = v.strictObject({ rows: size(65535), columns: size(65535) });
+
 /** A number in a path or query, where everything is text. */
 const Digits = v.pipe(v.string(), v.regex(/^\d{1,15}$/, 'is not a whole number'), v.transform(Number));
 const Flag = v.pipe(
@@ -96,6 +98,7 @@ export const RunBody = v.strictObject({
   rootfs: v.exactOptional(Path),
   interactive: v.optional(v.boolean(), false),
   tty: v.optional(v.boolean(), false),
+  size: v.exactOptional(TerminalSize),
   remove: v.optional(v.boolean(), false),
   ...Wishes,
 });
@@ -105,12 +108,13 @@ export const ExecBody = v.strictObject({
   env: v.optional(Environment, []),
   interactive: v.optional(v.boolean(), false),
   tty: v.optional(v.boolean(), false),
+  size: v.exactOptional(TerminalSize),
 });
 
 export const KillBody = v.strictObject({
   signal: v.optional(v.pipe(v.string(), v.regex(/^[A-Za-z0-9+-]{1,16}$/, 'is not a signal')), 'SIGKILL'),
 });
-export const ResizeBody = v.strictObject({ rows: size(65535), columns: size(65535) });
+export const ResizeBody = TerminalSize;
 
 const Namespace = { path: v.exactOptional(Path), pid: v.exactOptional(Pid) };
 export const AttachBody = v.strictObject({

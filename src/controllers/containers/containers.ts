@@ -24,7 +24,7 @@ export interface Streams {
   output(id: string, options: OutputOptions): Readable;
   /** What is written goes to its standard input; ending it closes that. */
   input(id: string): Writable;
-  resize(id: string, size: { rows: number; columns: number }): Promise<void>;
+  resize(id: string, size: TerminalSize): Promise<void>;
   /** Resolves with the exit code when it has ended. */
   wait(id: string, options: { signal: AbortSignal }): Promise<number>;
 }
@@ -35,6 +35,11 @@ export interface OutputOptions {
   /** Leaves out the first so many bytes of the frames: where a reader goes on that was cut off. Not together with `tail`. */
   readonly offset?: number;
   readonly signal: AbortSignal;
+}
+
+export interface TerminalSize {
+  readonly rows: number;
+  readonly columns: number;
 }
 
 export interface RunSpec {
@@ -51,6 +56,8 @@ export interface RunSpec {
   /** Keep standard input open. */
   readonly interactive: boolean;
   readonly tty: boolean;
+  /** Of its terminal from the beginning. */
+  readonly size?: TerminalSize;
   readonly remove: boolean;
 }
 
@@ -59,6 +66,8 @@ export interface ExecSpec {
   readonly env: readonly string[];
   readonly interactive: boolean;
   readonly tty: boolean;
+  /** Of its terminal from the beginning. */
+  readonly size?: TerminalSize;
 }
 
 /** The command could not be executed: 127 not found, 126 found but not executable; nothing is left of the container. */

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { firstAbort } from '../../lib/abort.ts';
+import type { TerminalSize } from './containers.ts';
 import type { ShimPlace } from './shim.ts';
 import { Supervisor, startSupervisor } from './supervisor.ts';
 
@@ -17,6 +18,7 @@ export interface StartExecution {
   readonly command: readonly string[];
   readonly env: readonly string[];
   readonly tty: boolean;
+  readonly size?: TerminalSize;
   readonly input: boolean;
   readonly logSize: number;
 }

@@ -20,6 +20,8 @@ test('what cannot be run is refused before anything is done', async () => {
     [{ hostname: 'x'.repeat(65) }, /invalid hostname/],
     [{ env: ['A'] }, /invalid environment variable: A/],
     [{ env: ['=b'] }, /invalid environment variable: =b/],
+    [{ size: { rows: 1, columns: 1 } }, /a size is given, but no terminal/],
+    [{ tty: true, size: { rows: 0, columns: 80 } }, /a terminal of 0 rows and 80 columns/],
     [{ ip: '10.0.0.2' }, /--ip needs a network/],
     [{ mac: '02:42:0a:00:00:02' }, /--mac-address needs a network/],
     [{ aliases: ['db'] }, /--alias needs a network/],
@@ -108,6 +110,10 @@ test('a spec holds no NUL beside its own, and no more than the supervisor reads'
   assert.equal(
     Buffer.from(formatShimSpec(spec)).toString(),
     'skein-spec=1\0control=/c\0netns=/n\0hostname=h\0tty=1\0input=0\0log-size=65536\0env=A=b\0arg=a\0end=\0',
+  );
+  assert.match(
+    Buffer.from(formatShimSpec({ ...spec, size: { rows: 24, columns: 80 } })).toString(),
+    /\0tty=1\0rows=24\0columns=80\0input=0\0/,
   );
   assert.throws(() => formatShimSpec({ ...spec, command: ['a\0arg=b'] }), /NUL/);
   assert.throws(() => formatShimSpec({ ...spec, command: Array(4097).fill('a') }), /more than 4096/);

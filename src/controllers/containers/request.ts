@@ -26,10 +26,16 @@ export async function checkRun(spec: RunSpec): Promise<void> {
 }
 
 /** @throws Refusal 'invalid' */
-export function checkExec({ command, env }: Pick<ExecSpec, 'command' | 'env'>): void {
+export function checkExec({ command, env, tty, size }: Pick<ExecSpec, 'command' | 'env' | 'tty' | 'size'>): void {
   if (command.length === 0 || command[0] === '') throw new Refusal('invalid', 'No command specified');
   const wrong = env.find((word) => word.indexOf('=') < 1);
   if (wrong !== undefined) throw new Refusal('invalid', `invalid environment variable: ${wrong.slice(0, 80)}`);
+  if (size === undefined) return;
+  if (!tty) throw new Refusal('invalid', 'a size is given, but no terminal');
+  const fits = (length: number) => Number.isInteger(length) && length >= 1 && length <= 0xffff;
+  if (!fits(size.rows) || !fits(size.columns)) {
+    throw new Refusal('invalid', `a terminal of ${size.rows} rows and ${size.columns} columns`);
+  }
 }
 
 async function checkRootfs(rootfs: string): Promise<void> {

@@ -1,4 +1,5 @@
 import { Refusal } from '../../lib/errors.ts';
+import type { TerminalSize } from './containers.ts';
 
 /** What a supervisor is told to run; it reads it from the file `spec` (`native/spec.c`). */
 export type ShimSpec = CommandSpec & (ContainerSpec | ExecutionSpec);
@@ -10,6 +11,8 @@ interface CommandSpec {
   /** All of it: nothing is inherited. */
   readonly env: readonly string[];
   readonly tty: boolean;
+  /** 1 to 65535 each. */
+  readonly size?: TerminalSize;
   readonly input: boolean;
   /** Bytes after which the log goes on in a new file. */
   readonly logSize: number;
@@ -44,6 +47,7 @@ export function formatShimSpec(spec: ShimSpec): Uint8Array {
     `control=${spec.control}`,
     ...place,
     `tty=${spec.tty ? 1 : 0}`,
+    ...(spec.size ? [`rows=${spec.size.rows}`, `columns=${spec.size.columns}`] : []),
     `input=${spec.input ? 1 : 0}`,
     `log-size=${spec.logSize}`,
     ...spec.env.map((word) => `env=${word}`),

@@ -273,6 +273,16 @@ function shimSuite(kind: string, shimIn: (directory: string) => Promise<string>)
       assert.equal(stderr, '');
     });
 
+    test('a terminal has the size that it begins with before the command looks', async () => {
+      const size = { rows: 65535, columns: 97 };
+      await rig.start('sized-idle', 'sleep 1000');
+      const supervisors = [
+        await rig.start('sized', 'stty size', { tty: true, size }),
+        await rig.exec('sized-exec', 'sized-idle', 'stty size', { tty: true, size }),
+      ];
+      for (const each of supervisors) assert.equal((await outputOf(each)).stdout, '65535 97\r\n');
+    });
+
     test('the size of what has no terminal is refused', async () => {
       const supervisor = await rig.start('flat', 'sleep 1000');
       assert.equal(await supervisor.ask({ kind: 'size', rows: 1, columns: 1 }), 25);
@@ -516,6 +526,9 @@ function shimSuite(kind: string, shimIn: (directory: string) => Promise<string>)
       ['with a flag of 2', replaced('tty', 'tty=2'), /tty is neither 0 nor 1/],
       ['with a word for a number', replaced('log-size', 'log-size=-1'), /log-size is not a number/],
       ['with a tiny log', replaced('log-size', 'log-size=1'), /below 65536/],
+      ['with a terminal of no rows', replaced('env', 'rows=0\0columns=1'), /rows is not between 1 and 65535/],
+      ['with too many columns', replaced('env', 'rows=1\0columns=65536'), /columns is not between 1 and 65535/],
+      ['with rows alone', replaced('env', 'rows=1'), /lacks columns/],
       ['with two controls', replaced('env', 'control=/tmp/y'), /control twice/],
       ['with a long control', replaced('control', `control=/${'x'.repeat(107)}`), /longer than 107 bytes/],
       ['with a long host name', replaced('hostname', `hostname=${'x'.repeat(65)}`), /longer than 64 bytes/],

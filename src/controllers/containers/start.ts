@@ -55,6 +55,7 @@ export async function startContainer(
     command: spec.command,
     env: formEnvironment(spec.env, { hostname, tty: spec.tty }),
     tty: spec.tty,
+    ...(spec.size && { size: spec.size }),
     input: spec.interactive,
     logSize,
   });

@@ -2,7 +2,7 @@ import { Readable } from 'node:stream';
 import { firstAbort } from '../../lib/abort.ts';
 import { pause } from '../../lib/backoff.ts';
 import { Refusal } from '../../lib/errors.ts';
-import { CommandFailed, type ExecSpec, type OutputOptions, type Streams } from './containers.ts';
+import { CommandFailed, type ExecSpec, type OutputOptions, type Streams, type TerminalSize } from './containers.ts';
 import { formEnvironment } from './etc.ts';
 import type { Executions } from './executions.ts';
 import { openInput } from './input.ts';
@@ -41,6 +41,7 @@ export function openStreams({ executions, heldOf, directoryOf, logSize }: Stream
         command: spec.command,
         env: formEnvironment([...env, ...spec.env], { hostname, tty: spec.tty }),
         tty: spec.tty,
+        ...(spec.size && { size: spec.size }),
         input: spec.interactive,
         logSize,
       });
@@ -64,7 +65,7 @@ export function openStreams({ executions, heldOf, directoryOf, logSize }: Stream
     return Readable.from(readLog({ ...options, directory, ended }), { objectMode: false });
   }
 
-  async function resize(id: string, { rows, columns }: { rows: number; columns: number }): Promise<void> {
+  async function resize(id: string, { rows, columns }: TerminalSize): Promise<void> {
     const fits = (size: number) => Number.isInteger(size) && size >= 0 && size <= 0xffff;
     if (!fits(rows) || !fits(columns))
       throw new Refusal('invalid', `a terminal of ${rows} rows and ${columns} columns`);
