@@ -167,6 +167,12 @@ static int look_up(const struct spec *spec, char path[4096], struct problem *pro
 static int prepare(const struct command *command, char path[4096], struct problem *problem)
 {
 	bool joins = command->init >= 0;
+	/*
+	 * The container's processes see us already. Once our capabilities are down to theirs, only this keeps them from our
+	 * descriptors, until execve makes the command as open as others are.
+	 */
+	if (joins && prctl(PR_SET_DUMPABLE, 0) < 0)
+		return problem_errno(problem, EXIT_SHIM, "close this process to the container's");
 	if ((joins ? jail_join(command, problem) : jail_make(command, problem)) < 0)
 		return -1;
 	if (take_streams(command, problem) < 0 || reset_signals(problem) < 0)

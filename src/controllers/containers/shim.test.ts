@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { existsSync, readFileSync } from 'node:fs';
-import { mkdir, readlink, stat, symlink, unlink, writeFile } from 'node:fs/promises';
+import { existsSync, readFileSync, readlinkSync } from 'node:fs';
+import { chmod, copyFile, mkdir, readlink, stat, symlink, unlink, writeFile } from 'node:fs/promises';
 import { createConnection } from 'node:net';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import type { Writable } from 'node:stream';
 import { after, before, describe, test } from 'node:test';
 import { promisify } from 'node:util';
@@ -29,6 +30,9 @@ import { formatShimSpec } from './shim-spec.ts';
 import { type End, Supervisor, startSupervisor } from './supervisor.ts';
 
 const run = promisify(execFile);
+/** Holds a write lease on a file (F_SETLEASE, F_WRLCK) until its input ends; says when it has it, and when it is asked for. */
+const lease =
+  '$| = 1; $SIG{IO} = sub { print "wanted\\n" }; open F, "<", shift; fcntl F, 1024, 1 or die $!; print "held\\n"; <STDIN>';
 
 function shimSuite(kind: string, shimIn: (directory: string) => Promise<string>): void {
   describe(`the supervisor, ${kind}`, { skip: missing ?? false }, () => {
@@ -281,6 +285,38 @@ function shimSuite(kind: string, shimIn: (directory: string) => Promise<string>)
         await rig.exec('sized-exec', 'sized-idle', 'stty size', { tty: true, size }),
       ];
       for (const each of supervisors) assert.equal((await outputOf(each)).stdout, '65535 97\r\n');
+    });
+
+    test('who enters a container cannot be looked into from there before it is the command', async (t) => {
+      if (
+        await run('perl', ['-e', '1']).then(
+          () => false,
+          () => true,
+        )
+      )
+        return t.skip('needs perl');
+      const container = await rig.start('entered', 'read pid; readlink /proc/$pid/fd/3 || echo denied', {
+        input: true,
+      });
+      const program = join(rig.directory, 'leased');
+      await copyFile('/bin/true', program);
+      await chmod(program, 0o755);
+      // A lease holds the execution of the program up until it is given back.
+      const holder = spawn('perl', ['-e', lease, program], { stdio: ['pipe', 'pipe', 'inherit'] });
+      const said = createInterface(holder.stdout)[Symbol.asyncIterator]();
+      assert.equal((await said.next()).value, 'held');
+      const entering = rig.exec('entering', 'entered', '', { command: [program] });
+      try {
+        assert.equal((await said.next()).value, 'wanted');
+        const [pid] = readFileSync(join(rig.place('entering').directory, 'pid'), 'utf8').split(' ');
+        const inside = /^NSpid:.*\t(\d+)$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
+        assert.equal(readlinkSync(`/proc/${pid}/exe`), rig.place('entering').shim);
+        openInput(container.place.control, 'it').end(`${inside}\n`);
+        assert.equal((await outputOf(container)).stdout, 'denied\n');
+      } finally {
+        holder.stdin.end();
+        await (await entering).end;
+      }
     });
 
     test('the size of what has no terminal is refused', async () => {
