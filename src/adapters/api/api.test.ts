@@ -240,6 +240,19 @@ test('output, input and exit code of a container go through the API', async () =
   assert.equal((await textOf(client.output(Id, { follow: false, tail: 0, signal: signal() })))['stdout'], '');
 });
 
+test('a long input waits for its reader often and leaves no listeners behind', async () => {
+  const { client } = await serve();
+  const warnings: string[] = [];
+  const note = ({ name }: Error) => warnings.push(name);
+  process.on('warning', note);
+  const { Id } = await client.call('runContainer', { body: { command: ['wc', '-c'], interactive: true } });
+  const chunks = Array.from({ length: 64 }, () => Buffer.alloc(65_536));
+  await client.input(Id, Readable.from(chunks), { signal: signal() });
+  assert.equal((await textOf(client.output(Id, { follow: true, signal: signal() })))['stdout'], '4194304\n');
+  process.off('warning', note);
+  assert.ok(!warnings.includes('MaxListenersExceededWarning'));
+});
+
 test('an exec has the same streams', async () => {
   const { client } = await serve();
   await client.call('runContainer', { body: { command: ['sleep', '60'], name: 'c' } });

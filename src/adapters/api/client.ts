@@ -234,6 +234,7 @@ async function written(outgoing: ClientRequest, chunk: Buffer): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
   outgoing.once('drain', resolve).once('close', resolve);
   await promise;
+  outgoing.off('drain', resolve).off('close', resolve);
 }
 
 async function* cutAware(response: IncomingMessage, socketPath: string): AsyncGenerator<Buffer> {
