@@ -2,10 +2,12 @@ import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { openClient } from '../adapters/api/client.ts';
 import { parseEnvironmentFile } from './environment.ts';
 import { formatCommand } from './ps.ts';
 import { parseTarget } from './session.ts';
@@ -47,7 +49,11 @@ interface Ended {
 }
 
 function start(args: readonly string[], env: Record<string, string> = {}) {
-  const child = spawn(process.execPath, ['--', place('./main.ts'), ...args], {
+  return execute([process.execPath, '--', place('./main.ts'), ...args], env);
+}
+
+function execute([program = '', ...args]: readonly string[], env: Record<string, string> = {}) {
+  const child = spawn(program, args, {
     env: {
       PATH: process.env['PATH'],
       NODE_COMPILE_CACHE: join(directory, 'compiled'),
@@ -65,6 +71,17 @@ function start(args: readonly string[], env: Record<string, string> = {}) {
 
 async function skein(...args: string[]): Promise<Ended> {
   const { child, ended } = start(args);
+  child.stdin.end();
+  return await ended;
+}
+
+/** What a shell makes of it, where `skein` is ours. */
+async function shell(script: string, env: Record<string, string> = {}): Promise<Ended> {
+  const { child, ended } = execute(['sh', '-c', `skein() { "$node" -- "$main" "$@"; }\n${script}`], {
+    ...env,
+    node: process.execPath,
+    main: place('./main.ts'),
+  });
   child.stdin.end();
   return await ended;
 }
@@ -205,6 +222,77 @@ test('a container in the foreground gets the signals that run gets', async () =>
   child.kill('SIGTERM');
   const { stdout, code } = await ended;
   assert.deepEqual({ stdout, code }, { stdout: 'ready\ngot it\n', code: 9 });
+});
+
+test('a reader of the output who has gone away ends it quietly, and a full disk with a sentence', async () => {
+  await skein('run', '-d', '--name', 'talker', '--', 'sh', '-c', 'while echo line; do sleep 0.01; done');
+  const full = 'skein: cannot write to the standard output: ENOSPC: no space left on device, write\n';
+  const table: [string, string][] = [
+    ['{ skein logs -f talker; echo $? >&2; } | head -1', '141\n'],
+    // The shell's echo fails when the reader has gone.
+    [`trap '' PIPE; { while echo; do :; done 2>/dev/null; skein ps; echo $? >&2; } | :`, '141\n'],
+    ['skein logs -f talker >/dev/full; echo $? >&2', `${full}1\n`],
+    ['skein ps >/dev/full; echo $? >&2', `${full}1\n`],
+    ['skein --help >/dev/full; echo $? >&2', `${full}1\n`],
+    ['(skein bogus 2>/dev/full; echo $? >&2)', '1\n'],
+  ];
+  for (const [script, stderr] of table) assert.equal((await shell(script)).stderr, stderr, script);
+  await skein('rm', '-f', 'talker');
+});
+
+test('an input that the command did not wait for is nothing to complain of', async (t) => {
+  const through = join(directory, 'late.sock');
+  const client = openClient(socket);
+  let connections = 0;
+  const passOn = (from: Socket) => {
+    const to = connect(socket);
+    from.on('error', () => to.destroy());
+    to.on('error', () => from.destroy());
+    from.pipe(to).pipe(from);
+  };
+  const whenEnded = async () => {
+    const { Id } = await client.call('getContainer', { params: { name: 'brief' } });
+    await client.wait(Id, { signal: AbortSignal.timeout(10_000) });
+  };
+  // What comes after the request to run it arrives when the command has ended.
+  const proxy = createServer((from) => {
+    connections += 1;
+    if (connections === 1) passOn(from);
+    else
+      whenEnded().then(
+        () => passOn(from),
+        (error: Error) => from.destroy(error),
+      );
+  });
+  t.after(() => proxy.close());
+  proxy.listen(through);
+  await once(proxy, 'listening');
+  const { child, ended } = start(['-H', through, 'run', '-i', '--name', 'brief', '--', 'echo', 'done']);
+  t.after(() => child.kill());
+  assert.deepEqual(await ended, { stdout: 'done\n', stderr: '', code: 0 });
+});
+
+test('an input that a living command cannot get is complained of', async () => {
+  const { stdout } = await shell(
+    'skein run -i --name deaf -- sleep 60 2>&1 0>/dev/null | { read line; echo "$line"; skein kill deaf; }',
+  );
+  assert.equal(stdout, 'skein: input: EBADF: bad file descriptor, read\ndeaf\n');
+});
+
+test('a daemon in the background that ends before it is ready is quoted', async () => {
+  const stateDir = join(directory, 'state');
+  const log = join(stateDir, 'daemon.log');
+  const launch = async (code: string) => {
+    const script = `if (process.argv[1].includes('/daemon/')) { ${code} }`;
+    const NODE_OPTIONS = `--import=data:text/javascript,${encodeURIComponent(script)}`;
+    return await shell(`skein launch --detach --state-dir ${stateDir}`, { NODE_OPTIONS });
+  };
+  const first = await launch(`for (let i = 1; i < 8; i++) console.error('line ' + i + '\\x1b'); process.exit(3)`);
+  const lines = [3, 4, 5, 6, 7].map((i) => `  line ${i}\\x1b\n`).join('');
+  assert.equal(first.stderr, `skein: the daemon ended with code 3 before it was ready; the end of ${log}:\n${lines}`);
+  assert.equal(first.code, 1);
+  const second = await launch(`process.kill(process.pid, 'SIGKILL')`);
+  assert.equal(second.stderr, `skein: the daemon ended with SIGKILL before it was ready; see ${log}\n`);
 });
 
 test('what is missing is complained of and the rest is shown', async () => {

@@ -25,9 +25,7 @@ export async function follow(client: Client, id: string, { interactive, tty, kil
   const letGo = [...(tty ? [watchSize(client, id)] : []), ...(kill !== undefined && !raw ? [passSignals(kill)] : [])];
   if (raw) beginRaw();
   try {
-    if (interactive) {
-      client.input(id, process.stdin, { signal }).catch((error: unknown) => complain(`input: ${messageOf(error)}`));
-    }
+    if (interactive) void sendInput(client, id, signal);
     await writeFrames(client.output(id, { ...waiting, follow: true }));
     return await client.wait(id, { signal });
   } finally {
@@ -38,6 +36,25 @@ export async function follow(client: Client, id: string, { interactive, tty, kil
   }
 }
 
+/** What nobody reads any more, because the command has ended or is about to, is nothing to complain of. */
+async function sendInput(client: Client, id: string, signal: AbortSignal): Promise<void> {
+  try {
+    await client.input(id, process.stdin, { signal });
+  } catch (error) {
+    if (!(await endsSoon(client, id, signal))) complain(`input: ${messageOf(error)}`);
+  }
+}
+
+/** Also true when `signal` aborts, as nobody waits for its end any more then. */
+async function endsSoon(client: Client, id: string, signal: AbortSignal): Promise<boolean> {
+  try {
+    await client.wait(id, { signal: AbortSignal.any([signal, AbortSignal.timeout(1000)]) });
+    return true;
+  } catch (error) {
+    return signal.aborted || (error instanceof Refusal && error.kind === 'not-found');
+  }
+}
+
 export async function writeFrames(frames: AsyncIterable<Frame>): Promise<void> {
   for await (const { stream, bytes } of frames) {
     if (stream === 'note') complain(Buffer.from(bytes).toString().trimEnd());
@@ -45,9 +62,10 @@ export async function writeFrames(frames: AsyncIterable<Frame>): Promise<void> {
   }
 }
 
+/** What cannot be written ends the command line: main.ts listens for that. */
 async function write(stream: Writable, bytes: Uint8Array): Promise<void> {
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
-  stream.write(bytes, (error) => (error ? reject(error) : resolve()));
+  const { promise, resolve } = Promise.withResolvers<void>();
+  stream.write(bytes, () => resolve());
   await promise;
 }
 

@@ -1,11 +1,12 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, openSync, readFileSync } from 'node:fs';
+import { fstatSync, mkdirSync, openSync, readFileSync, readSync } from 'node:fs';
 import { extname, join } from 'node:path';
 import { type Command, Option } from 'commander';
 import { messageOf, Refusal } from '../lib/errors.ts';
 import { namesOf, parseSettings, type Settings, settingKeys, settings, settingsFile } from '../model/settings.ts';
 import { collect, complain, print } from './session.ts';
+import { printable } from './table.ts';
 
 /** Beside us as source in a clone, as JavaScript in the package. */
 const daemon = join(import.meta.dirname, `../daemon/main${extname(import.meta.filename)}`);
@@ -76,7 +77,8 @@ async function detach(args: readonly string[], { stateDir }: Settings): Promise<
   } catch (cause) {
     throw new Refusal('invalid', `cannot make the directory ${stateDir}: ${messageOf(cause)}`, { cause });
   }
-  const out = openSync(log, 'a', 0o600);
+  const out = openSync(log, 'a+', 0o600);
+  const begin = fstatSync(out).size;
   const child = spawn(process.execPath, [daemon, '--ready-fd=3', ...args], {
     detached: true,
     cwd: '/',
@@ -89,9 +91,23 @@ async function detach(args: readonly string[], { stateDir }: Settings): Promise<
     print(`the daemon runs as pid ${child.pid}; its log is ${log}\n`);
     return;
   }
-  const [code] = await ended;
-  complain(said.trim() || `the daemon ended with code ${code} before it was ready; see ${log}`);
+  const [code, signal] = await ended;
+  const ending = `the daemon ended with ${signal ?? `code ${code}`} before it was ready`;
+  const lines = lastLines(out, begin);
+  const why = lines.length === 0 ? `see ${log}` : [`the end of ${log}:`, ...lines].join('\n  ');
+  complain(printable(said.trim()) || `${ending}; ${why}`);
   process.exitCode = 1;
+}
+
+const mostLines = 5;
+const mostBytes = 4096;
+
+/** The last lines of the log, but none from before `begin`, where those of this start begin. */
+function lastLines(log: number, begin: number): readonly string[] {
+  const bytes = Buffer.alloc(mostBytes);
+  const length = readSync(log, bytes, { position: Math.max(begin, fstatSync(log).size - mostBytes) });
+  const lines = bytes.toString('utf8', 0, length).split('\n').map(printable);
+  return lines.filter((line) => line.trim() !== '').slice(-mostLines);
 }
 
 async function readAll(stream: unknown): Promise<string> {

@@ -1,3 +1,4 @@
+import { constants } from 'node:os';
 import { CommanderError } from 'commander';
 import { NotExecuted } from '../adapters/api/client.ts';
 import { messageOf, Refusal } from '../lib/errors.ts';
@@ -5,6 +6,8 @@ import { commands, openProgram } from './commands.ts';
 import { complain } from './session.ts';
 import { printable } from './table.ts';
 
+process.stdout.on('error', (error) => endWithout('output', error));
+process.stderr.on('error', (error) => endWithout('error', error));
 const chosen = commandIn(process.argv.slice(2));
 try {
   if (Number.parseInt(process.versions.node, 10) < 24) {
@@ -24,6 +27,13 @@ function commandIn(words: readonly string[]): string | undefined {
     else if (word !== undefined && !word.startsWith('-')) return word;
   }
   return undefined;
+}
+
+/** Nobody takes what is written. A reader that has gone away ends it quietly, with the code SIGPIPE would give. */
+function endWithout(output: 'output' | 'error', error: NodeJS.ErrnoException): never {
+  if (error.code === 'EPIPE') process.exit(128 + constants.signals.SIGPIPE);
+  if (output === 'output') complain(`cannot write to the standard output: ${printable(messageOf(error))}`);
+  process.exit(1);
 }
 
 function fail(error: unknown): number {

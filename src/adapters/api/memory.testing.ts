@@ -363,7 +363,9 @@ function memoryContainers(endpoints: MemoryEndpoints): Containers {
       },
       output: (id, options) => stream(id).output(options),
       input: (id) => {
-        const { stdin } = stream(id).process;
+        const { exitCode, process: child } = stream(id);
+        if (exitCode !== undefined) throw new Refusal('conflict', `cannot write to container: ${id} is not running`);
+        const { stdin } = child;
         const pass = new PassThrough();
         pass.pipe(stdin);
         return pass;
