@@ -75,12 +75,15 @@ function beginRaw(): void {
   spawnSync('stty', ['-opost'], { stdio: ['inherit', 'ignore', 'ignore'] });
 }
 
-/** The terminal's size goes to the container's, now and whenever it changes. */
+/** The terminal's size goes to the container's, now and whenever it changes; one at a time, so that the last one stays. */
 function watchSize(client: Client, id: string): () => void {
-  const send = () => {
+  let sending = Promise.resolve();
+  const sendNow = async () => {
     const { rows, columns } = process.stdout;
-    if (!process.stdout.isTTY) return;
-    client.call('resizeTerminal', { params: { id }, body: { rows, columns } }).catch(() => undefined);
+    await client.call('resizeTerminal', { params: { id }, body: { rows, columns } }).catch(() => undefined);
+  };
+  const send = () => {
+    if (process.stdout.isTTY) sending = sending.then(sendNow);
   };
   send();
   process.stdout.on('resize', send);
