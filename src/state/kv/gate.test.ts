@@ -87,7 +87,13 @@ test('a store put back to an older backup is refused until its generation says t
   // A restart alone changes nothing.
   assert.equal(await state.allocator.take(vnis, owner('after')), '257');
   await state.catalog.add(networkRecord('after'));
-  await until(() => events.at(-1)?.kind === 'put');
+  // The second network has been told, not only the first.
+  const { id: last } = networkRecord('after');
+  await until(() => {
+    const event = events.at(-1);
+    if (event?.kind === 'put') return event.network.id === last;
+    return event?.kind === 'snapshot' && event.networks.some(({ id }) => id === last);
+  });
   const told = [...events];
   await etcd.stop();
   await rm(etcd.dataDir, { recursive: true });
