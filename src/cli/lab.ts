@@ -109,6 +109,7 @@ export async function interruptible<T>(work: (signal: AbortSignal) => Promise<T>
     controller.signal.throwIfAborted();
     throw error;
   } finally {
-    for (const signal of signals) process.off(signal, interrupt);
+    // Once interrupted, all that is left is to say so, which the next Ctrl-C does not cut off.
+    if (!controller.signal.aborted) for (const signal of signals) process.off(signal, interrupt);
   }
 }

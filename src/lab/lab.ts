@@ -119,7 +119,8 @@ export async function openLab(options: LabOptions): Promise<Lab> {
   const folder = claim(name);
   const scope = new Scope();
   scope.defer(() => closeLab(name));
-  const interrupt = () => void scope.close();
+  // How it went is told by the same call below.
+  const interrupt = () => void scope.close().catch(() => {});
   signal?.addEventListener('abort', interrupt);
   scope.defer(() => signal?.removeEventListener('abort', interrupt));
   try {
@@ -349,7 +350,7 @@ export async function closeLab(name: string): Promise<void> {
 async function clear(folder: string): Promise<void> {
   await Promise.all(listFolder(folder).map((name) => closePlace(join(folder, name))));
   // Should a mount ever stand there, what it shows is not ours.
-  await run(['rm', '-rf', '--one-file-system', folder]);
+  await run(['rm', '-rf', '--one-file-system', folder], { detached: true });
   try {
     rmdirSync(labs);
   } catch {

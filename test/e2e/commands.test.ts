@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -53,19 +54,33 @@ test('skein demo --keep leaves its lab, and skein lab down ends it', { skip }, a
   assert.ok(!existsSync(`/run/skein-lab/${name}`));
 });
 
-test('a demo that is interrupted leaves nothing and fails', { skip }, async () => {
-  const { code, stderr } = await attempt([
-    'timeout',
-    '--preserve-status',
-    '-s',
-    'INT',
-    '2',
-    launcher,
-    'demo',
-    '--name',
-    name,
-  ]);
-  assert.notEqual(code, 0);
-  assert.equal(stderr, 'skein: interrupted\n');
-  assert.ok(!existsSync(`/run/skein-lab/${name}`));
-});
+for (const [moment, shown] of [
+  ['while its hosts start', 'starting'],
+  ['at its first command', '\nh1#'],
+] as const) {
+  test(`a demo that is interrupted ${moment}, and again and again, leaves nothing and fails`, { skip }, async () => {
+    // A process group of its own, as a shell gives it; Ctrl-C reaches all of the group.
+    const demo = spawn(launcher, ['demo', '--name', name], { detached: true });
+    let [stdout, stderr] = ['', ''];
+    demo.stderr.setEncoding('utf8').on('data', (text: string) => {
+      stderr += text;
+    });
+    await new Promise<void>((resolve, reject) => {
+      demo.stdout.setEncoding('utf8').on('data', (text: string) => {
+        stdout += text;
+        if (stdout.includes(shown)) resolve();
+      });
+      demo.once('error', reject);
+      demo.once('close', () => reject(new Error(`it ended before it was interrupted: ${stderr}`)));
+    });
+    const impatient = setInterval(() => demo.pid && process.kill(-demo.pid, 'SIGINT'), 5);
+    const code = await new Promise((resolve) => {
+      demo.once('exit', () => clearInterval(impatient));
+      demo.once('close', resolve);
+    });
+    // Node gives up its handlers at its very end: then it is the signal's own code.
+    assert.notEqual(code, 0);
+    assert.equal(stderr, 'skein: interrupted\n');
+    assert.ok(!existsSync(`/run/skein-lab/${name}`));
+  });
+}
