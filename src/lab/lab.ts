@@ -8,6 +8,7 @@ import {
   rmdirSync,
   writeFileSync,
 } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import * as v from 'valibot';
@@ -350,7 +351,11 @@ export async function closeLab(name: string): Promise<void> {
 async function clear(folder: string): Promise<void> {
   await Promise.all(listFolder(folder).map((name) => closePlace(join(folder, name))));
   // Should a mount ever stand there, what it shows is not ours.
-  await run(['rm', '-rf', '--one-file-system', folder], { detached: true });
+  if (readFileSync('/proc/self/mountinfo', 'utf8').includes(` ${folder}/`)) {
+    throw new Error(`remove ${folder}: something is mounted in it; unmount that first`);
+  }
+  // Not by a program: the second Ctrl-C would end that.
+  await rm(folder, { recursive: true, force: true, maxRetries: 5 });
   try {
     rmdirSync(labs);
   } catch {

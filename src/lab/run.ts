@@ -11,8 +11,6 @@ export interface RunOptions {
   readonly input?: string;
   readonly signal?: AbortSignal;
   readonly env?: NodeJS.ProcessEnv;
-  /** In a session of its own: what a terminal sends to all that runs in it, such as Ctrl-C, does not reach it. */
-  readonly detached?: boolean;
 }
 
 /** The command ended with another exit code than 0. */
@@ -28,15 +26,11 @@ export class CommandError extends Error {
 }
 
 /** Runs a command to its end; a signal counts as 128 and its number does in a shell: 137 for SIGKILL. */
-export function attempt(
-  command: readonly string[],
-  { input = '', signal, env, detached = false }: RunOptions = {},
-): Promise<Output> {
+export function attempt(command: readonly string[], { input = '', signal, env }: RunOptions = {}): Promise<Output> {
   const [program = '', ...args] = command;
   return new Promise((resolve, reject) => {
     const child = spawn(program, args, {
       stdio: ['pipe', 'pipe', 'pipe'],
-      detached,
       ...(signal && { signal }),
       ...(env && { env }),
     });
