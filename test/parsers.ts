@@ -22,7 +22,7 @@ import { decodeNotification } from '../src/kernel/route/notification.ts';
 import { tfilter } from '../src/kernel/route/redirects.ts';
 import { rtmsg } from '../src/kernel/route/routes.ts';
 import { RTM } from '../src/kernel/route/rtnetlink.ts';
-import { parseLabDescription } from '../src/lab/lab.ts';
+import { parseLabDescription } from '../src/lab/description.ts';
 import { parseWalkthrough } from '../src/lab/walkthrough.ts';
 import { parseAddress, parseInterfaceAddress, parsePrefix } from '../src/lib/prefix.ts';
 import { parseCluster } from '../src/model/cluster.ts';
@@ -294,9 +294,9 @@ export const parsers: Readonly<Record<string, Parser>> = {
     samples: payloads([RTM.NEWROUTE]),
     parse: (bytes) => rtmsg.decode(bytes),
   },
-  'lab/lab.ts parseLabDescription': {
+  'lab/description.ts parseLabDescription': {
     kind: 'text',
-    samples: ['{"hosts":2,"underlay":4,"mtu":1500,"store":"etcd://192.168.205.2:2379"}'],
+    samples: ['{"hosts":2,"subnets":1,"underlay":4,"mtu":1500,"store":"etcd://192.168.205.2:2379"}'],
     parse: (text) => parseLabDescription(text, 'lab.json'),
   },
   'lab/walkthrough.ts parseWalkthrough': {

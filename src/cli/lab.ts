@@ -21,21 +21,31 @@ function addUp(lab: Command): void {
     .description('Start a lab, whose hosts are h1, h2 and so on')
     .addOption(nameOption())
     .option('--hosts <count>', 'how many hosts', parseCount, 3)
+    .option('--subnets <count>', 'over how many subnets they are spread, a router between', parseCount, 1)
     .option('--store <url>', "what the hosts take as --cluster-store (default: an etcd of the lab's own)")
     .addOption(new Option('--underlay <family>', 'IP version between the hosts').choices(['4', '6']).default('4'))
     .option('--mtu <bytes>', 'MTU between the hosts', parseCount, 1500)
-    .action(async (options: { name: string; hosts: number; store?: string; underlay: '4' | '6'; mtu: number }) => {
-      const { name, hosts, mtu, store } = options;
-      const underlay = options.underlay === '4' ? 4 : 6;
-      const opened = await interruptible((signal) =>
-        openLab({ name, hosts, underlay, mtu, tied: false, signal, ...(store !== undefined && { store }) }),
-      );
-      const which = name === defaultName ? '' : ` --name ${name}`;
-      const list = opened.hosts.map((host) => `${host.name} ${host.address}`).join(', ');
-      print(`lab ${name}: ${list}; store ${opened.store}\n`);
-      print(`go on with: ${self} lab exec${which} h1 -- skein host ls\n`);
-      print(`end it with: ${self} lab down${which}\n`);
-    });
+    .action(
+      async (options: {
+        name: string;
+        hosts: number;
+        subnets: number;
+        store?: string;
+        underlay: '4' | '6';
+        mtu: number;
+      }) => {
+        const { name, hosts, subnets, mtu, store } = options;
+        const underlay = options.underlay === '4' ? 4 : 6;
+        const opened = await interruptible((signal) =>
+          openLab({ name, hosts, subnets, underlay, mtu, tied: false, signal, ...(store !== undefined && { store }) }),
+        );
+        const which = name === defaultName ? '' : ` --name ${name}`;
+        const list = opened.hosts.map((host) => `${host.name} ${host.address}`).join(', ');
+        print(`lab ${name}: ${list}; store ${opened.store}\n`);
+        print(`go on with: ${self} lab exec${which} h1 -- skein host ls\n`);
+        print(`end it with: ${self} lab down${which}\n`);
+      },
+    );
 }
 
 function addDown(lab: Command): void {
@@ -53,14 +63,16 @@ function addLs(lab: Command): void {
   lab
     .command('ls')
     .description('List the labs of this machine')
-    .action(() => print(formatTable(['NAME', 'HOSTS', 'UNDERLAY', 'MTU', 'STATE', 'STORE'], listLabs().map(rowOf))));
+    .action(() =>
+      print(formatTable(['NAME', 'HOSTS', 'SUBNETS', 'UNDERLAY', 'MTU', 'STATE', 'STORE'], listLabs().map(rowOf))),
+    );
 }
 
 function rowOf({ name, description, alive }: LabState): readonly string[] {
   const state = alive ? 'up' : 'broken';
-  if (!description) return [name, '-', '-', '-', state, '-'];
-  const { hosts, underlay, mtu, store } = description;
-  return [name, String(hosts), `IPv${underlay}`, String(mtu), state, store];
+  if (!description) return [name, '-', '-', '-', '-', state, '-'];
+  const { hosts, subnets, underlay, mtu, store } = description;
+  return [name, String(hosts), String(subnets), `IPv${underlay}`, String(mtu), state, store];
 }
 
 function addExec(lab: Command): void {

@@ -4,8 +4,9 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { parseLabDescription } from './description.ts';
 import { findEtcd } from './etcd.ts';
-import { closeLab, findLab, type LabOptions, listLabs, openLab, parseLabDescription } from './lab.ts';
+import { closeLab, findLab, type LabOptions, listLabs, openLab } from './lab.ts';
 import { attempt } from './run.ts';
 
 const skip = process.getuid?.() === 0 ? false : 'a lab needs root';
@@ -57,6 +58,24 @@ test('over IPv6 there is no IPv4, and the MTU is the one that was asked for', { 
   assert.equal((await h1.exec(['ip', '-4', '-o', 'addr', 'show', 'eth0'])).stdout, '');
   await h1.exec(['ping', '-c1', '-W5', '-M', 'do', '-s', String(1400 - 48), lab.host('h2').address]);
   assert.notEqual((await h1.attempt(['ping', '-c1', '-W1', '-M', 'do', '-s', String(1401 - 48), 'h2'])).code, 0);
+});
+
+test('on several subnets hosts reach each other, the store and the outside through the router', { skip }, async (t) => {
+  for (const underlay of [4, 6] as const) {
+    const lab = await open(t, { underlay, hosts: 3, subnets: 2 });
+    assert.deepEqual(
+      lab.hosts.map(({ address }) => address),
+      underlay === 4
+        ? ['192.168.205.10', '192.168.206.11', '192.168.205.12']
+        : ['fd00:205::10', 'fd00:206::11', 'fd00:205::12'],
+    );
+    const ttl = async (to: string) =>
+      / ttl=(\d+) /.exec((await lab.host('h1').exec(['ping', '-c1', '-W5', to])).stdout)?.[1];
+    assert.equal(await ttl('h2'), '63');
+    assert.equal(await ttl('h3'), '64');
+    for (const to of [underlay === 4 ? '192.168.205.2' : 'fd00:205::2', 'outside'])
+      await lab.host('h2').exec(['ping', '-c1', '-W5', to]);
+  }
 });
 
 test('a lab runs an etcd of its own, and its end ends that', { skip }, async (t) => {
@@ -125,6 +144,7 @@ test('what was killed half-way up is ended by its name', { skip }, async (t) => 
 test('a lab that cannot be says so', { skip }, async () => {
   const tried = (options: Partial<LabOptions>) => openLab({ ...bare, name: 'never', ...options });
   await assert.rejects(tried({ hosts: 0 }), /a lab has 1 to 64 hosts, not 0/);
+  await assert.rejects(tried({ subnets: 3 }), /2 hosts are on 1 to 2 subnets, not 3/);
   await assert.rejects(tried({ mtu: 500 }), /the MTU of a lab is between 1280 and 65000, not 500/);
   await assert.rejects(tried({ name: '../x' }), /"..\/x" is no name of a lab/);
   await assert.rejects(tried({ store: 'local:' }), /local: is a store for one host/);

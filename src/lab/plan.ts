@@ -1,26 +1,29 @@
 import type { Family } from '../lib/prefix.ts';
 
-/** Addresses and links of a lab. The first host is .10, as in the walk-throughs. */
+/**
+ * Addresses and links of a lab. The first host is .10, as in the walk-throughs; hosts take turns on the subnets, so that
+ * an address tells both.
+ */
 
-/** The lab's own etcd and the router, in the place that also is the switch; documentation addresses for the Internet. */
+/** The lab's own etcd and the router, in the place that also is the switches; documentation addresses for the Internet. */
 const plans = {
   4: {
-    host: (i: number) => `192.168.205.${10 + i}`,
+    host: (subnet: number, i: number) => `192.168.${205 + subnet}.${10 + i}`,
     length: 24,
     all: '0.0.0.0/0',
-    network: '192.168.205.0/24',
-    router: '192.168.205.1',
+    network: (subnet: number) => `192.168.${205 + subnet}.0/24`,
+    router: (subnet: number) => `192.168.${205 + subnet}.1`,
     store: '192.168.205.2',
     outside: '203.0.113.7',
     exit: '203.0.113.1',
     outsideLength: 24,
   },
   6: {
-    host: (i: number) => `fd00:205::${(16 + i).toString(16)}`,
+    host: (subnet: number, i: number) => `fd00:${205 + subnet}::${(16 + i).toString(16)}`,
     length: 64,
     all: '::/0',
-    network: 'fd00:205::/64',
-    router: 'fd00:205::1',
+    network: (subnet: number) => `fd00:${205 + subnet}::/64`,
+    router: (subnet: number) => `fd00:${205 + subnet}::1`,
     store: 'fd00:205::2',
     outside: '2001:db8:7::7',
     exit: '2001:db8:7::1',
@@ -29,26 +32,40 @@ const plans = {
 } as const;
 
 export const mostHosts = 64;
+export const mostSubnets = 8;
 
 export interface Plan {
   readonly underlay: Family;
   readonly mtu: number;
-  readonly hosts: readonly { readonly name: string; readonly address: string }[];
+  readonly subnets: number;
+  readonly hosts: readonly PlannedHost[];
   readonly store: string;
+}
+
+interface PlannedHost {
+  readonly name: string;
+  readonly index: number;
+  readonly subnet: number;
+  readonly address: string;
 }
 
 export function hostName(index: number): string {
   return `h${index + 1}`;
 }
 
-export function planOf(hosts: number, underlay: Family, mtu: number): Plan {
+export function planOf(lab: {
+  readonly hosts: number;
+  readonly subnets: number;
+  readonly underlay: Family;
+  readonly mtu: number;
+}): Plan {
+  const { subnets, underlay, mtu } = lab;
   const plan = plans[underlay];
-  return {
-    underlay,
-    mtu,
-    hosts: Array.from({ length: hosts }, (_, i) => ({ name: hostName(i), address: plan.host(i) })),
-    store: `etcd://${bracketed(plan.store)}:2379`,
-  };
+  const hosts = Array.from({ length: lab.hosts }, (_, index) => {
+    const subnet = index % subnets;
+    return { name: hostName(index), index, subnet, address: plan.host(subnet, index) };
+  });
+  return { underlay, mtu, subnets, hosts, store: `etcd://${bracketed(plan.store)}:2379` };
 }
 
 /** `address:port` and `[address]:port` */
@@ -61,18 +78,24 @@ function familiesOf({ underlay }: Plan): readonly Family[] {
   return underlay === 4 ? [4, 6] : [6];
 }
 
-/** Lines for `ip -batch` in the switch: a bridge, a cable to each host, the router's addresses and the store's. */
+function subnetsOf({ subnets }: Plan): readonly number[] {
+  return Array.from({ length: subnets }, (_, subnet) => subnet);
+}
+
+/** Lines for `ip -batch` in the switches: a bridge a subnet, a cable to each host, the router's addresses and the store's. */
 export function switchLines(plan: Plan, pids: ReadonlyMap<string, number>): readonly string[] {
   const families = familiesOf(plan);
+  const { mtu } = plan;
   return [
-    `link add br0 mtu ${plan.mtu} type bridge stp_state 0 mcast_snooping 0`,
-    ...families.flatMap((family) =>
-      [plans[family].router, plans[family].store].map((address) => add(address, plans[family].length, 'br0')),
-    ),
-    'link set br0 up',
-    ...plan.hosts.flatMap(({ name }) => [
-      `link add ${name} mtu ${plan.mtu} type veth peer name eth0 mtu ${plan.mtu} netns ${pids.get(name)}`,
-      `link set ${name} master br0 up`,
+    ...subnetsOf(plan).flatMap((subnet) => [
+      `link add br${subnet} mtu ${mtu} type bridge stp_state 0 mcast_snooping 0`,
+      ...families.map((family) => add(plans[family].router(subnet), plans[family].length, `br${subnet}`)),
+      `link set br${subnet} up`,
+    ]),
+    ...families.map((family) => add(plans[family].store, plans[family].length, 'br0')),
+    ...plan.hosts.flatMap(({ name, subnet }) => [
+      `link add ${name} mtu ${mtu} type veth peer name eth0 mtu ${mtu} netns ${pids.get(name)}`,
+      `link set ${name} master br${subnet} up`,
     ]),
     `link add outside type veth peer name eth0 netns ${pids.get('outside')}`,
     ...families.map((family) => add(plans[family].exit, plans[family].outsideLength, 'outside')),
@@ -80,13 +103,12 @@ export function switchLines(plan: Plan, pids: ReadonlyMap<string, number>): read
   ];
 }
 
-export function hostLines(plan: Plan, address: string): readonly string[] {
-  const index = plan.hosts.findIndex((host) => host.address === address);
+export function hostLines(plan: Plan, { index, subnet }: PlannedHost): readonly string[] {
   const families = familiesOf(plan);
   return [
-    ...families.map((family) => add(plans[family].host(index), plans[family].length, 'eth0')),
+    ...families.map((family) => add(plans[family].host(subnet, index), plans[family].length, 'eth0')),
     'link set eth0 up',
-    ...families.map((family) => `route add ${plans[family].all} via ${plans[family].router}`),
+    ...families.map((family) => `route add ${plans[family].all} via ${plans[family].router(subnet)}`),
   ];
 }
 
@@ -96,7 +118,9 @@ export function outsideLines(plan: Plan): readonly string[] {
   return [
     ...families.map((family) => add(plans[family].outside, plans[family].outsideLength, 'eth0')),
     'link set eth0 up',
-    ...families.map((family) => `route add ${plans[family].network} via ${plans[family].exit}`),
+    ...families.flatMap((family) =>
+      subnetsOf(plan).map((subnet) => `route add ${plans[family].network(subnet)} via ${plans[family].exit}`),
+    ),
   ];
 }
 

@@ -1,0 +1,37 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Place } from './place.ts';
+
+export interface LabHost extends Place {
+  /** On the underlay. */
+  readonly address: string;
+  /** The daemon's API, as the machine outside reaches it. */
+  readonly socket: string;
+  readonly daemon: Daemon;
+}
+
+export interface Daemon {
+  /** Resolves when it answers. @throws CommandError */
+  start(): Promise<void>;
+  /** Resolves when the process is gone. @throws Error when none runs */
+  kill(signal: NodeJS.Signals): Promise<void>;
+}
+
+export function hostOf(place: Place, address: string): LabHost {
+  const runDir = join(place.folder, 'run/skein');
+  return { ...place, address, socket: join(runDir, 'skein.sock'), daemon: daemonOf(place, runDir) };
+}
+
+function daemonOf(place: Place, runDir: string): Daemon {
+  return {
+    start: async () => {
+      await place.exec(['skein', 'launch', '--detach']);
+    },
+    kill: async (signal) => {
+      // The pid in the file is the one that counts inside.
+      const pid = readFileSync(join(runDir, 'skein.pid'), 'utf8').trim();
+      const wait = `kill -s ${signal.replace(/^SIG/, '')} ${pid}; while kill -0 ${pid} 2>/dev/null; do sleep 0.01; done`;
+      await place.exec(['sh', '-euc', wait], { signal: AbortSignal.timeout(20_000) });
+    },
+  };
+}
