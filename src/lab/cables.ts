@@ -15,6 +15,11 @@ export async function wire(plan: Plan, by: ReadonlyMap<string, Place>): Promise<
   ]);
 }
 
+/** Configures the cable that is plugged into a host again. */
+export async function wireHost(plan: Plan, host: Plan['hosts'][number], place: Place): Promise<void> {
+  await links(new Map([[host.name, place]]), host.name, hostLines(plan, host));
+}
+
 /** Not in the place's PID namespace: the process ids in the lines are ours. */
 async function links(by: ReadonlyMap<string, Place>, name: string, lines: readonly string[]): Promise<void> {
   const place = by.get(name);

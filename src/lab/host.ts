@@ -8,6 +8,8 @@ export interface LabHost extends Place {
   /** The daemon's API, as the machine outside reaches it. */
   readonly socket: string;
   readonly daemon: Daemon;
+  /** As a power cut does it: only what is on the disk is left. The lab has the new host then; its daemon is not started. */
+  reboot(): Promise<void>;
 }
 
 export interface Daemon {
@@ -17,7 +19,7 @@ export interface Daemon {
   kill(signal: NodeJS.Signals): Promise<void>;
 }
 
-export function hostOf(place: Place, address: string): LabHost {
+export function hostOf(place: Place, address: string): Omit<LabHost, 'reboot'> {
   const runDir = join(place.folder, 'run/skein');
   return { ...place, address, socket: join(runDir, 'skein.sock'), daemon: daemonOf(place, runDir) };
 }

@@ -102,6 +102,27 @@ test('a name is used once, and free again after the end, which may be called twi
   await (await open(t, { name: lab.name })).close();
 });
 
+test('after a reboot only the disk is left of a host', { skip }, async (t) => {
+  const lab = await open(t);
+  const of = (command: string) => lab.host('h1').exec(['sh', '-euc', command]);
+  const bootId = 'cat /proc/sys/kernel/random/boot_id';
+  const before = await of(bootId);
+  await of('echo kept >/var/lib/skein/file; ip link add left type bridge; ip netns add left');
+  lab.host('h1').spawn(['sleep', '1000'], { stdio: 'ignore' });
+  await lab.host('h1').reboot();
+  assert.equal(
+    (await of('cat /var/lib/skein/file; ls /run; ls /sys/class/net; pidof sleep | wc -w')).stdout,
+    'kept\neth0\nlo\n1\n',
+  );
+  assert.notEqual((await of(bootId)).stdout, before.stdout);
+  assert.equal((await lab.host('h2').exec(['cat', '/proc/sys/kernel/random/boot_id'])).stdout, before.stdout);
+  for (const to of ['h2', '203.0.113.7']) await lab.host('h1').exec(['ping', '-c1', '-W5', to]);
+  const again = await of(bootId);
+  await lab.host('h1').reboot();
+  assert.notEqual((await of(bootId)).stdout, again.stdout);
+  assert.equal((await of('cat /var/lib/skein/file')).stdout, 'kept\n');
+});
+
 test('two labs of the same addresses live side by side', { skip }, async (t) => {
   const [one, other] = await Promise.all([open(t), open(t)]);
   assert.notEqual(one.name, other.name);

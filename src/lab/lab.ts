@@ -2,13 +2,14 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Refusal } from '../lib/errors.ts';
 import { Scope } from '../lib/scope.ts';
-import { wire } from './cables.ts';
+import { wire, wireHost } from './cables.ts';
 import { type Description, fileOf, namesOfPlaces, places, readDescription } from './description.ts';
 import { checkName, claim, folderOf, listFolders, removeFolder } from './folders.ts';
 import { self } from './home.ts';
 import { hostOf, type LabHost } from './host.ts';
 import { findPlace, isRunning, openPlace, type Place } from './place.ts';
 import { bracketed, hostsFile, mostHosts, mostSubnets, type Plan, planOf } from './plan.ts';
+import { rebootPlace } from './reboot.ts';
 import { startOutside, startStore } from './services.ts';
 
 export type { LabHost } from './host.ts';
@@ -139,7 +140,16 @@ function labOf(name: string, description: Description): Omit<Lab, 'close'> {
       );
     return found;
   };
-  const hosts = plan.hosts.map((host) => hostOf(place(host.name), host.address));
+  const tied = description.opener !== undefined;
+  const hostAt = (i: number, at: Place, host: Plan['hosts'][number]): LabHost => {
+    const reboot = async () => {
+      const after = await rebootPlace(at, { underlay: place(places.underlay), tied });
+      await wireHost(plan, host, after);
+      hosts[i] = hostAt(i, after, host);
+    };
+    return { ...hostOf(at, host.address), reboot };
+  };
+  const hosts = plan.hosts.map((host, i) => hostAt(i, place(host.name), host));
   return {
     name,
     store: description.store,

@@ -45,8 +45,9 @@ exec unshare --net --uts --mount --pid --fork --kill-child --mount-proc --propag
 `;
 
 /**
- * What a machine has of its own: host name, /sys of its network, /etc and /var/lib on top of the real ones, /run. Then it
- * waits, and reaps what loses its parent. In the folder nothing is made with `mkdir -p`: what is gone stays gone.
+ * What a machine has of its own: host name, /sys of its network, /etc and /var/lib on top of the real ones, /run, and after
+ * a reboot a boot id and the /var/lib of before. Then it stands on its disk, which no path leads to any more, and reaps what
+ * loses its parent. In the folder nothing is made with `mkdir -p`: what is gone stays gone.
  */
 const inner = `
 folder=$1
@@ -56,7 +57,8 @@ mkdir "$folder/disk" "$folder/run"
 mount -t tmpfs -o mode=755 tmpfs "$folder/disk"
 for tree in etc var/lib; do
   disk=$folder/disk/\${tree##*/}
-  mkdir "$disk" "$disk/upper" "$disk/work"
+  mkdir "$disk" "$disk/work"
+  if [ "$tree" = var/lib ] && [ -d "$folder/kept" ]; then mv "$folder/kept" "$disk/upper"; else mkdir "$disk/upper"; fi
   mount -t overlay -o "lowerdir=/$tree,upperdir=$disk/upper,workdir=$disk/work" overlay "/$tree"
 done
 mkdir -p /etc/skein /var/lib/skein
@@ -65,11 +67,12 @@ groups=
 if [ -d /sys/fs/cgroup ]; then groups=$folder/disk/cgroup; mkdir "$groups"; mount --rbind /sys/fs/cgroup "$groups"; fi
 mount -t sysfs sysfs /sys
 if [ -n "$groups" ]; then mount --move "$groups" /sys/fs/cgroup; fi
+if [ -f "$folder/boot_id" ]; then mount --bind "$folder/boot_id" /proc/sys/kernel/random/boot_id; fi
+cd "$folder/disk"
 mount --bind "$folder/run" /run
-cd /
 echo ready
 exec >&2
-while :; do sleep 86400 & wait $!; done
+while :; do sleep 86400 & wait $! || :; done
 `;
 
 /**
