@@ -51,7 +51,7 @@ exec unshare --net --uts --mount --pid --fork --kill-child --mount-proc --propag
  */
 const inner = `
 folder=$1
-echo "$2" >/proc/sys/kernel/hostname
+hostname "$2"
 ip link set lo up
 mkdir "$folder/disk" "$folder/run"
 mount -t tmpfs -o mode=755 tmpfs "$folder/disk"
@@ -62,7 +62,7 @@ for tree in etc var/lib; do
   mount -t overlay -o "lowerdir=/$tree,upperdir=$disk/upper,workdir=$disk/work" overlay "/$tree"
 done
 mkdir -p /etc/skein /var/lib/skein
-cp -R "$folder/etc/." /etc/
+cp -R --remove-destination "$folder/etc/." /etc/
 groups=
 if [ -d /sys/fs/cgroup ]; then groups=$folder/disk/cgroup; mkdir "$groups"; mount --rbind /sys/fs/cgroup "$groups"; fi
 mount -t sysfs sysfs /sys

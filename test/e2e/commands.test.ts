@@ -16,7 +16,7 @@ test('skein lab: up, ls, exec, down', { skip }, async (t) => {
   const up = await lab('up', '--hosts', '1', '--store', 'local:');
   assert.equal(up.code, 0, up.stderr);
   assert.match(up.stdout, new RegExp(`^lab ${name}: h1 192\\.168\\.205\\.10; store local:\n`));
-  assert.match((await run([launcher, 'lab', 'ls'])).stdout, new RegExp(`^${name} +1 +IPv4 +1500 +up +local:$`, 'm'));
+  assert.match((await run([launcher, 'lab', 'ls'])).stdout, new RegExp(`^${name} +1 +1 +IPv4 +1500 +up +local:$`, 'm'));
 
   const again = await lab('up');
   assert.deepEqual(
