@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { parseBody, parseInput } from '../src/adapters/api/parse.ts';
 import { parseEnvironmentFile } from '../src/cli/environment.ts';
-import { parseFilters } from '../src/cli/listing.ts';
 import { parseTarget } from '../src/cli/session.ts';
+import { parseTemplate } from '../src/cli/template.ts';
 import { controlAnswer } from '../src/controllers/containers/control.ts';
 import { parseExitRecord } from '../src/controllers/containers/exit-record.ts';
 import { parseSignal } from '../src/controllers/containers/signal.ts';
@@ -10,6 +10,7 @@ import { parseGateway } from '../src/controllers/endpoints/exits.ts';
 import { parseSandboxRecord } from '../src/controllers/endpoints/sandbox-record.ts';
 import { parseIdentity } from '../src/controllers/hosts/identity.ts';
 import { parseIntent } from '../src/controllers/networks/intents.ts';
+import { parseDepartures } from '../src/daemon/departures.ts';
 import { decodeAttributes } from '../src/kernel/netlink/attribute.ts';
 import { NLMSG, nlmsg, nlmsgerr } from '../src/kernel/netlink/message.ts';
 import { NFT_MSG, nftChain, nftRule } from '../src/kernel/nftables/message.ts';
@@ -25,8 +26,6 @@ import { RTM } from '../src/kernel/route/rtnetlink.ts';
 import { parseLabDescription } from '../src/lab/description.ts';
 import { parseWalkthrough } from '../src/lab/walkthrough.ts';
 import { parseAddress, parseInterfaceAddress, parsePrefix } from '../src/lib/prefix.ts';
-import { parseNodes } from '../src/lib/template/parse.ts';
-import { parseTemplate } from '../src/lib/template/template.ts';
 import { parseCluster } from '../src/model/cluster.ts';
 import { parseContainer } from '../src/model/container.ts';
 import { parseEndpoint } from '../src/model/endpoint.ts';
@@ -174,17 +173,7 @@ export const parsers: Readonly<Record<string, Parser>> = {
     samples: ['unix:///run/skein/skein.sock', 'h1', 'demo/h1'],
     parse: parseTarget,
   },
-  'cli/listing.ts parseFilters': {
-    kind: 'text',
-    samples: ['name=x', 'label=a=b', 'status=running'],
-    parse: (text) => parseFilters([text], ['name', 'label', 'status']),
-  },
-  'lib/template/parse.ts parseNodes': {
-    kind: 'text',
-    samples: ['{{with $x := .A}}{{$x.B}}{{else}}{{- (len "a") | printf "%d" -}} {{end}}'],
-    parse: parseNodes,
-  },
-  'lib/template/template.ts parseTemplate': {
+  'cli/template.ts parseTemplate': {
     kind: 'text',
     samples: ['{{.Id}}', '{{range .Containers}}{{json .Name}} {{end}}', '{{index .Labels "a"}}', 'json'],
     parse: parseTemplate,
@@ -305,6 +294,22 @@ export const parsers: Readonly<Record<string, Parser>> = {
     kind: 'bytes',
     samples: payloads([RTM.NEWROUTE]),
     parse: (bytes) => rtmsg.decode(bytes),
+  },
+  'daemon/departures.ts parseDepartures': {
+    kind: 'text',
+    samples: [
+      JSON.stringify([
+        {
+          host: 'ab'.repeat(16),
+          cluster: {
+            ...{ id: 'cd'.repeat(32), generation: 1, featureLevel: 1, dataPort: 4789, underlay: 4 },
+            created: '2026-11-20T18:00:00.000Z',
+          },
+          store: 'etcd://10.0.0.1:2379',
+        },
+      ]),
+    ],
+    parse: (text) => parseDepartures(text, 'departures.json'),
   },
   'lab/description.ts parseLabDescription': {
     kind: 'text',

@@ -13,6 +13,10 @@ interface Entry {
 export const commands: Readonly<Record<string, Entry>> = {
   launch: { sentence: 'Start the daemon on this host', load: async () => (await import('./launch.ts')).addLaunch },
   stop: { sentence: 'End the daemon', load: async () => (await import('./stop.ts')).addStop },
+  reset: {
+    sentence: 'Take every trace of Skein off this host',
+    load: async () => (await import('./reset.ts')).addReset,
+  },
   status: {
     sentence: 'Show how this host and its cluster do',
     load: async () => (await import('./status.ts')).addStatus,

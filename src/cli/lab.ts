@@ -2,8 +2,8 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { self } from '../lab/home.ts';
 import { closeLab, findLab, type LabState, listLabs, openLab } from '../lab/lab.ts';
 import { Refusal } from '../lib/errors.ts';
-import { printListing } from './listing.ts';
 import { print } from './session.ts';
+import { formatTable } from './table.ts';
 
 const defaultName = 'default';
 
@@ -59,36 +59,20 @@ function addDown(lab: Command): void {
     });
 }
 
-const headers = {
-  Name: 'NAME',
-  Hosts: 'HOSTS',
-  Subnets: 'SUBNETS',
-  Underlay: 'UNDERLAY',
-  MTU: 'MTU',
-  State: 'STATE',
-  Store: 'STORE',
-};
-
 function addLs(lab: Command): void {
   lab
     .command('ls')
     .description('List the labs of this machine')
-    .option('-q, --quiet', 'only names')
-    .option('--format <template>', 'json, table, or a template such as {{.Name}}')
-    .action(async (options: { quiet?: boolean; format?: string }) => {
-      const columns = ['Name', 'Hosts', 'Subnets', 'Underlay', 'MTU', 'State', 'Store'] as const;
-      await printListing({ rows: listLabs().map(rowOf), headers, columns, id: 'Name' }, options);
-    });
+    .action(() =>
+      print(formatTable(['NAME', 'HOSTS', 'SUBNETS', 'UNDERLAY', 'MTU', 'STATE', 'STORE'], listLabs().map(rowOf))),
+    );
 }
 
-function rowOf({ name, description, alive }: LabState) {
-  const State = alive ? 'up' : 'broken';
-  if (!description) return { Name: name, Hosts: '-', Subnets: '-', Underlay: '-', MTU: '-', State, Store: '-' };
+function rowOf({ name, description, alive }: LabState): readonly string[] {
+  const state = alive ? 'up' : 'broken';
+  if (!description) return [name, '-', '-', '-', '-', state, '-'];
   const { hosts, subnets, underlay, mtu, store } = description;
-  return {
-    ...{ Name: name, Hosts: String(hosts), Subnets: String(subnets), Underlay: `IPv${underlay}`, MTU: String(mtu) },
-    ...{ State, Store: store },
-  };
+  return [name, String(hosts), String(subnets), `IPv${underlay}`, String(mtu), state, store];
 }
 
 function addExec(lab: Command): void {

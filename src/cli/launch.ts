@@ -1,15 +1,15 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fstatSync, mkdirSync, openSync, readFileSync, readSync } from 'node:fs';
-import { extname, join } from 'node:path';
+import { join } from 'node:path';
 import { type Command, Option } from 'commander';
 import { messageOf, Refusal } from '../lib/errors.ts';
 import { namesOf, parseSettings, type Settings, settingKeys, settings, settingsFile } from '../model/settings.ts';
+import { daemonProgram, execute } from './program.ts';
 import { collect, complain, print } from './session.ts';
 import { printable } from './table.ts';
 
-/** Beside us as source in a clone, as JavaScript in the package. */
-const daemon = join(import.meta.dirname, `../daemon/main${extname(import.meta.filename)}`);
+const daemon = daemonProgram('main');
 
 /** Executes the daemon, with the same Node and the same settings. */
 export function addLaunch(program: Command): void {
@@ -30,7 +30,7 @@ export function addLaunch(program: Command): void {
       ...Object.entries(flags).flatMap(([flag, texts]) => texts.map((text) => `--${flag}=${text}`)),
     ];
     if (options['detach'] === true) await detach(args, chosen);
-    else execute(args);
+    else execute(daemon, args);
   });
 }
 
@@ -60,14 +60,6 @@ function readSettingsFile(
     if (!required && cause instanceof Error && 'code' in cause && cause.code === 'ENOENT') return undefined;
     throw new Refusal('invalid', `cannot read ${path}: ${messageOf(cause)}`, { cause });
   }
-}
-
-/** This process becomes the daemon: one pid for whoever supervises it. */
-function execute(args: readonly string[]): void {
-  process.removeAllListeners('warning');
-  if (process.execve === undefined)
-    throw new Refusal('unsupported', 'this Node cannot execute the daemon; 24 is needed');
-  process.execve(process.execPath, [process.execPath, daemon, ...args], process.env);
 }
 
 async function detach(args: readonly string[], { stateDir }: Settings): Promise<void> {

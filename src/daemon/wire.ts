@@ -23,6 +23,7 @@ import { openState } from '../state/kv/open.ts';
 import { parseStoreUrl } from '../state/kv/url.ts';
 import { openRemembered } from '../state/remembered/open.ts';
 import { gatewayPools } from './pools.ts';
+import { rememberStore } from './remembered-store.ts';
 import { repairRegularly } from './repair.ts';
 
 export interface DaemonInit {
@@ -82,6 +83,7 @@ export async function openDaemon({ settings, log, sockets, stop }: DaemonInit): 
     const remembered = held(await openRemembered({ journal, away, log }));
     const [catalog, registry] = [remembered.catalog(state.catalog), remembered.registry(state.registry)];
     await journal.commit([{ kind: 'cluster', id: 'cluster', put: cluster }]);
+    await rememberStore(journal, settings.clusterStore);
     presence.ousted.addEventListener('abort', () => stop(presence.ousted.reason), { once: true });
     const { advertise, data, mtu, routes } = chooseUnderlay(view, { ...wishes, family: cluster.underlay });
     const self: Host = {

@@ -103,6 +103,11 @@ export function openPinDirectory(sys: Syscalls, path: string): void {
   }
 }
 
+/** Takes back what `openPinDirectory` made, with what is still pinned there. May repeat. @throws KernelError */
+export function closePinDirectory(sys: Syscalls, path: string): void {
+  detach(sys, path);
+}
+
 /** Number of the namespace that a descriptor is open on: unique while it exists. */
 export function inodeOf(fd: number): string {
   return fstatSync(fd, { bigint: true }).ino.toString();

@@ -116,7 +116,7 @@ export async function openStateIn(raw: Store, options: OpenStateIn): Promise<Sta
 }
 
 /** Every kind of store that there is. @throws StoreError for a local file that cannot be used */
-function openStore(url: StoreUrl, defaultPath: string): Promise<Store> | Store {
+export function openStore(url: StoreUrl, defaultPath: string): Promise<Store> | Store {
   switch (url.kind) {
     case 'etcd':
       return openEtcd({ members: url.members, url: formatStoreUrl(url) });

@@ -1,0 +1,15 @@
+import { extname, join } from 'node:path';
+import { Refusal } from '../lib/errors.ts';
+
+/** A program of the daemon: beside us as source in a clone, as JavaScript in the package. */
+export function daemonProgram(name: 'main' | 'reset-main' | 'doctor-main'): string {
+  return join(import.meta.dirname, `../daemon/${name}${extname(import.meta.filename)}`);
+}
+
+/** This process becomes the program: one pid for whoever waits for it. */
+export function execute(program: string, args: readonly string[]): void {
+  process.removeAllListeners('warning');
+  if (process.execve === undefined)
+    throw new Refusal('unsupported', 'this Node cannot execute the daemon; 24 is needed');
+  process.execve(process.execPath, [process.execPath, program, ...args], process.env);
+}

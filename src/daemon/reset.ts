@@ -1,0 +1,224 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { openClient } from '../adapters/api/client.ts';
+import { endContainers, livingContainers } from '../controllers/containers/end-all.ts';
+import { parseIdentity } from '../controllers/hosts/identity.ts';
+import { openDataplane } from '../dataplane/open.ts';
+import { closePinDirectory } from '../kernel/namespace.ts';
+import { openSyscalls } from '../kernel/syscall.ts';
+import { backoff } from '../lib/backoff.ts';
+import { messageOf, Refusal } from '../lib/errors.ts';
+import { type Cluster, parseCluster } from '../model/cluster.ts';
+import { parseContainer } from '../model/container.ts';
+import { keysBelow } from '../model/keys.ts';
+import type { Settings } from '../model/settings.ts';
+import { depart } from '../state/kv/departure.ts';
+import { openJournal } from '../state/kv/local/journal.ts';
+import { openStore } from '../state/kv/open.ts';
+import { parseStoreUrl } from '../state/kv/url.ts';
+import { type Departure, departuresIn, formatDepartures } from './departures.ts';
+import { pathsOf } from './paths.ts';
+import { storeIn } from './remembered-store.ts';
+
+export interface ResetInit {
+  readonly settings: Settings;
+  /** Whether `--cluster-store` was said, and does not come from the defaults. */
+  readonly storeGiven: boolean;
+  /** Also when containers run. */
+  readonly force: boolean;
+  /** Tells what was done, and what could not be, in sentences. */
+  readonly say: (sentence: string) => void;
+  readonly complain: (sentence: string) => void;
+}
+
+/** What of a host has to be known before its state directory goes. */
+interface Known {
+  readonly host?: string;
+  readonly cluster?: Cluster;
+  readonly store?: string;
+  /** Names of containers by id. */
+  readonly names: ReadonlyMap<string, string>;
+}
+
+const patience = { stop: 15_000, terminate: 10_000, kill: 5_000 } as const;
+
+/**
+ * Takes every trace of Skein off this host: daemon, containers, kernel, cluster state, files. Each step stands by itself, so
+ * that what fails keeps nothing else from being done; what the later steps need (the state directory) goes last, and only
+ * when the kernel is clean: it holds what settings were. May repeat, after a crash too.
+ * @returns whether nothing is left
+ * @throws Refusal 'conflict' when containers run and it is not forced
+ */
+export async function reset({ settings, storeGiven, force, say, complain }: ResetInit): Promise<boolean> {
+  if (process.getuid?.() !== 0) throw new Refusal('forbidden', 'reset needs root: it changes the kernel and /var/lib');
+  const paths = pathsOf(settings);
+  const places = { directory: paths.containers, controls: paths.controls, shim: paths.shim };
+  const living = await livingContainers(places);
+  if (living.length > 0 && !force) {
+    const list = living.map((id) => id.slice(0, 12)).join(', ');
+    throw new Refusal('conflict', `containers run on this host (${list}): end them first, or say --force`);
+  }
+  let whole = true;
+  const step = async (what: string, task: () => Promise<string | undefined>): Promise<boolean> => {
+    try {
+      const done = await task();
+      if (done !== undefined) say(done);
+      return true;
+    } catch (error) {
+      complain(`cannot ${what}: ${messageOf(error)}`);
+      whole = false;
+      return false;
+    }
+  };
+
+  if (!(await step('end the daemon', () => endDaemon(paths)))) return false;
+  let known: Known = { names: new Map() };
+  await step('read what this host remembers', async () => {
+    known = await recall(paths.journal);
+    return undefined;
+  });
+  await step('end the containers', async () => {
+    const left = await endContainers(places);
+    if (left.length > 0) throw new Error(`${left.map((id) => known.names.get(id) ?? id).join(', ')} did not die`);
+    return living.length === 0 ? undefined : `ended ${count(living.length, 'container')}`;
+  });
+  // To look at the kernel makes it.
+  const ran = existsSync(settings.runDir);
+  const kernel = await step('clear the kernel', () => clearKernel(settings));
+  const memory = join(settings.stateDir, 'departures.json');
+  const url = storeGiven ? settings.clusterStore : (known.store ?? settings.clusterStore);
+  const owed: Departure[] = [...departuresIn(memory), ...departureOf(known, url)];
+  const unpaid: Departure[] = [];
+  for (const departure of owed) {
+    const paid = await step(`give back what host ${departure.host.slice(0, 12)} holds in the store`, () =>
+      giveBack(departure, paths.store),
+    );
+    if (!paid) unpaid.push(departure);
+  }
+  if (kernel) {
+    await step(`remove ${settings.runDir}`, async () => {
+      closePinDirectory(openSyscalls(), paths.namespaces);
+      const done = await empty(settings.runDir);
+      return ran ? done : undefined;
+    });
+    await step(`remove ${settings.stateDir}`, async () => {
+      const done = await empty(settings.stateDir);
+      if (unpaid.length === 0) return done;
+      await mkdir(settings.stateDir, { recursive: true, mode: 0o700 });
+      await writeFile(memory, formatDepartures(unpaid), { mode: 0o600 });
+      return `${done ?? ''}, but for ${memory}: reset again once the store answers, and the rest is given back`;
+    });
+  } else
+    complain(`${settings.stateDir} is kept: it holds what this host's settings were; reset again when that is mended`);
+  return whole;
+}
+
+/** Afterwards none runs. @throws Error */
+async function endDaemon(paths: ReturnType<typeof pathsOf>): Promise<string | undefined> {
+  const pid = daemonIn(paths.pid) ?? daemonIn(`${paths.journal}.pid`);
+  if (pid === undefined) return undefined;
+  await openClient(paths.socket)
+    .call('stopDaemon', {}, { signal: AbortSignal.timeout(patience.stop) })
+    .catch(() => process.kill(pid, 'SIGTERM'));
+  if (await gone(pid, patience.terminate)) return `ended the daemon, process ${pid}`;
+  process.kill(pid, 'SIGKILL');
+  if (await gone(pid, patience.kill)) return `killed the daemon, process ${pid}`;
+  throw new Error(`process ${pid} does not die`);
+}
+
+/** The process that a pid file names, if it is a daemon of ours. */
+function daemonIn(path: string): number | undefined {
+  try {
+    const pid = Number(readFileSync(path, 'utf8').trim());
+    return isDaemon(pid) ? pid : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function isDaemon(pid: number): boolean {
+  try {
+    return /\/daemon\/main\.[jt]s\0/.test(readFileSync(`/proc/${pid}/cmdline`, 'utf8'));
+  } catch {
+    return false;
+  }
+}
+
+async function gone(pid: number, ms: number): Promise<boolean> {
+  const signal = AbortSignal.timeout(ms);
+  for await (const _ of backoff({ first: 5, most: 100, signal })) if (!isDaemon(pid)) return true;
+  return !isDaemon(pid);
+}
+
+async function recall(path: string): Promise<Known> {
+  if ((await readdir(join(path, '..')).catch(() => [])).length === 0) return { names: new Map() };
+  const journal = await openJournal(path);
+  try {
+    const [host, cluster, containers, store] = await Promise.all([
+      journal.load('host'),
+      journal.load('cluster'),
+      journal.load('container'),
+      storeIn(journal),
+    ]);
+    const self = host.find(({ id }) => id === 'self');
+    const former = cluster.find(({ id }) => id === 'cluster');
+    const names = containers.flatMap(({ id, value }) => {
+      try {
+        return [[id, parseContainer(value, id).name] as const];
+      } catch {
+        return [];
+      }
+    });
+    return {
+      ...(self && { host: parseIdentity(self.value, 'host identity in the state directory').id }),
+      ...(former && { cluster: parseCluster(former.value, 'cluster in the state directory') }),
+      ...(store !== undefined && { store }),
+      names: new Map(names),
+    };
+  } finally {
+    await journal.close();
+  }
+}
+
+async function clearKernel({ runDir, stateDir }: Settings): Promise<string | undefined> {
+  const dataplane = await openDataplane({ run: runDir, state: stateDir });
+  try {
+    const { steps } = await dataplane.set([]);
+    return steps.length === 0 ? undefined : `took ${count(steps.length, 'thing')} out of the kernel`;
+  } finally {
+    await dataplane.close();
+  }
+}
+
+/** Nothing of a host that never was in a cluster, or whose store goes with its state directory. */
+function departureOf({ host, cluster }: Known, url: string): readonly Departure[] {
+  const store = parseStoreUrl(url);
+  if (host === undefined || cluster === undefined || (store.kind === 'local' && store.path === undefined)) return [];
+  return [{ host, cluster, store: url }];
+}
+
+async function giveBack({ host, cluster, store: url }: Departure, defaultPath: string): Promise<string> {
+  const parsed = parseStoreUrl(url);
+  const store = await openStore(parsed, defaultPath);
+  try {
+    const gave = await depart(store, { keys: keysBelow(parsed.root), host, cluster, now: Date.now });
+    const held = `${count(gave.endpoints, 'endpoint')}, ${count(gave.names, 'name')}, ${count(gave.addresses, 'address')}`;
+    return `left cluster ${cluster.id.slice(0, 12)} and gave back ${held}`;
+  } finally {
+    await store.close();
+  }
+}
+
+/** The directory itself stays when it is a mount, or others hold it. */
+async function empty(directory: string): Promise<string | undefined> {
+  const names = await readdir(directory).catch(() => undefined);
+  if (names === undefined) return undefined;
+  for (const name of names) await rm(join(directory, name), { recursive: true, force: true });
+  await rm(directory, { recursive: true, force: true }).catch(() => undefined);
+  return `removed ${directory}`;
+}
+
+function count(n: number, what: string): string {
+  return `${n} ${what}${n === 1 ? '' : what.endsWith('s') ? 'es' : 's'}`;
+}

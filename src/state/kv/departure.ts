@@ -1,0 +1,106 @@
+import type { Cluster } from '../../model/cluster.ts';
+import { parseEndpoint } from '../../model/endpoint.ts';
+import type { Keys } from '../../model/keys.ts';
+import { formatResting, parseAllocation } from './allocation.ts';
+import { parseHolder } from './claims.ts';
+import { joinCluster } from './cluster.ts';
+import { persist } from './persist.ts';
+import { lastOfKey, readItem } from './records.ts';
+import { Skipped } from './skipped.ts';
+import type { Item, Store, Write } from './store.ts';
+
+/** What a host that leaves its cluster for good has given back, by kind. */
+export interface Departed {
+  readonly endpoints: number;
+  readonly names: number;
+  readonly addresses: number;
+  /** Of networks that it had begun to make. */
+  readonly begun: number;
+}
+
+export interface Departure {
+  readonly keys: Keys;
+  readonly host: string;
+  /** The cluster that the host was in: nothing is written to another's store. */
+  readonly cluster: Cluster;
+  readonly now: () => number;
+}
+
+/** Keys that are changed at once. */
+const atOnce = 64;
+
+/**
+ * Takes everything of a host out of the store: endpoints, names, addresses (they rest, as after every release), what it
+ * had begun, and at last the host itself, so that one that was cut off is found and finished by repeating it. The host's
+ * daemon must not run. @throws Refusal 'unavailable' | 'conflict'
+ */
+export async function depart(store: Store, { keys, host, cluster, now }: Departure): Promise<Departed> {
+  const skipped = new Skipped();
+  await persist(store, 'read the cluster', (signal) =>
+    joinCluster(store, keys, { proposal: cluster, known: cluster, signal }),
+  );
+  const list = (prefix: string) => persist(store, `read ${prefix}`, (signal) => store.list(prefix, { signal }));
+  const count = { endpoints: 0, names: 0, addresses: 0, begun: 0 };
+  const remove = async (items: readonly Item[]) => {
+    await change(
+      store,
+      items.map((item) => ({ item, write: { kind: 'delete', key: item.key } })),
+    );
+    return items.length;
+  };
+
+  const networks = (await list(keys.networks)).items.map(({ key }) => lastOfKey(key));
+  for (const network of networks) {
+    const endpoints = (await list(keys.endpoints(network))).items;
+    count.endpoints += await remove(endpoints.filter((item) => readItem(item, parseEndpoint, skipped)?.host === host));
+    const names = (await list(keys.endpointNames(network))).items;
+    count.names += await remove(names.filter((item) => readItem(item, parseHolder, skipped)?.host === host));
+    const resting = (await list(keys.addresses(network))).items.flatMap((item): Change[] => {
+      const there = readItem(item, parseAllocation, skipped);
+      if (there?.kind !== 'held' || there.owner.host !== host) return [];
+      return [{ item, write: { kind: 'put', key: item.key, value: formatResting(there.owner, now()) } }];
+    });
+    await change(store, resting);
+    count.addresses += resting.length;
+  }
+
+  // What it took for a network that it had not made yet when it ended.
+  const there = new Set(networks);
+  for (const prefix of [keys.subnets, keys.vnis]) {
+    const taken = (await list(prefix)).items.filter((item) => {
+      const found = readItem(item, parseAllocation, skipped);
+      return found?.kind === 'held' && found.owner.host === host && !there.has(found.owner.id);
+    });
+    count.begun += await remove(taken);
+  }
+  const claimed = (await list(keys.networkNames)).items.filter((item) => {
+    const holder = readItem(item, parseHolder, skipped);
+    return holder?.host === host && !there.has(holder.id);
+  });
+  count.begun += await remove(claimed);
+
+  for (const key of [keys.host(host), keys.aliveHost(host)]) await remove((await list(key)).items);
+  return count;
+}
+
+interface Change {
+  readonly item: Item;
+  readonly write: Write;
+}
+
+/** What is not any more as it was read belongs to someone else by now, and is left. @throws Refusal 'unavailable' */
+async function change(store: Store, changes: readonly Change[]): Promise<void> {
+  const commit = (some: readonly Change[]) =>
+    persist(store, 'give back what this host holds', (signal) =>
+      store.commit(
+        some.map(({ item: { key, revision } }) => ({ key, revision })),
+        some.map(({ write }) => write),
+        { signal },
+      ),
+    );
+  for (let i = 0; i < changes.length; i += atOnce) {
+    const some = changes.slice(i, i + atOnce);
+    if ((await commit(some)).done) continue;
+    for (const one of some) await commit([one]);
+  }
+}

@@ -1,0 +1,101 @@
+import assert from 'node:assert/strict';
+import type { Lab, LabHost } from '../../src/lab/lab.ts';
+import { idle, pings, skein, testInLab, until } from './testbed.ts';
+
+/** All that a host's kernel and disk have, but what changes by itself. */
+async function traces(host: LabHost): Promise<string> {
+  const script = `
+    ip -br link; ip -br addr; ip route; ip -6 route; bridge fdb; nft list ruleset; ip netns
+    sysctl net.ipv4.ip_forward net.ipv6.conf.all.forwarding; sysctl -a 2>/dev/null | grep accept_ra
+    grep skein /proc/self/mountinfo
+    find /run/skein /var/lib/skein /run/netns /etc/NetworkManager -mindepth 1 2>/dev/null`;
+  return (await host.attempt(['sh', '-c', script])).stdout.replaceAll(/ (REACHABLE|STALE|DELAY|PROBE)\b/g, '');
+}
+
+/** Keys of the store, that of the cluster and counters left out. */
+async function keys(lab: Lab): Promise<readonly string[]> {
+  const list = ['etcdctl', '--endpoints', lab.store.replace('etcd://', 'http://'), 'get', '--prefix', '/skein/'];
+  const { stdout } = await lab.underlay.exec(list);
+  const lines = stdout.split('\n');
+  return lines.filter(
+    (line, i) =>
+      i % 2 === 0 &&
+      line !== '' &&
+      !/^\/skein\/(cluster|subnets)$/.test(line) &&
+      !/"released"/.test(lines[i + 1] ?? ''),
+  );
+}
+
+testInLab('a host that is reset', { daemons: false }, (step) => {
+  let before: string;
+
+  step('keeps its containers unless it is forced', async (lab) => {
+    const [h1, h2] = [lab.host('h1'), lab.host('h2')];
+    before = await traces(h1);
+    await Promise.all([h1, h2].map((host) => host.daemon.start()));
+    await skein(h1, 'network', 'create', 'demo', '--ipv6');
+    await idle(h1, 'test1', '--network', 'demo');
+    await idle(h2, 'test2', '--network', 'demo');
+    const refused = await h1.attempt(['skein', 'reset']);
+    assert.equal(refused.code, 1);
+    assert.match(refused.stderr, /containers run on this host .*--force/);
+    assert.ok(await pings(h2, 'test2', '10.0.0.2'));
+  });
+
+  step('has nothing left in its kernel, on its disk and in the store, and others go on', async (lab) => {
+    const [h1, h2] = [lab.host('h1'), lab.host('h2')];
+    const { stdout } = await h1.exec(['skein', 'reset', '--force']);
+    assert.match(stdout, /ended the daemon/);
+    assert.match(stdout, /ended 1 container\n/);
+    assert.match(stdout, /gave back 1 endpoint, \d names?, 2 addresses/);
+    assert.equal(await traces(h1), before);
+    await until('the other host is alone', async () => (await skein(h2, 'host', 'ls', '-q')).split('\n').length === 1);
+    const left = await keys(lab);
+    assert.equal(left.filter((key) => key.startsWith('/skein/hosts/')).length, 1, left.join('\n'));
+    assert.equal(left.filter((key) => key.startsWith('/skein/endpoints/')).length, 1, left.join('\n'));
+    assert.equal(left.filter((key) => /\/skein\/addresses\/.*10\.0\.0\./.test(key)).length, 1, left.join('\n'));
+  });
+
+  step('can be reset again, and can come back as a new host', async (lab) => {
+    const [h1, h2] = [lab.host('h1'), lab.host('h2')];
+    assert.equal((await h1.exec(['skein', 'reset'])).stdout, '');
+    await h1.daemon.start();
+    await idle(h1, 'again', '--network', 'demo');
+    await until('it is reached', () => pings(h2, 'test2', '10.0.0.4'));
+  });
+
+  step('is clean after a crash too, also when what was pinned is gone', async (lab) => {
+    const h1 = lab.host('h1');
+    await h1.daemon.kill('SIGKILL');
+    await h1.exec([
+      'sh',
+      '-c',
+      'ip link del skein_gwbridge; for f in /run/skein/netns/*-*; do umount -l $f; rm $f; done',
+    ]);
+    await h1.exec(['skein', 'reset', '--force']);
+    assert.equal(await traces(h1), before);
+  });
+
+  step('remembers what it owes a store that is away, and gives it back the next time', async (lab) => {
+    const h1 = lab.host('h1');
+    await h1.daemon.start();
+    await idle(h1, 'third', '--network', 'demo');
+    const id = await skein(h1, 'status', '-f', '{{.host.id}}');
+    const hide = (what: string) => lab.underlay.exec(['nft', ...what.split(' ')]);
+    await hide('add table inet hide');
+    await hide('add chain inet hide in { type filter hook input priority 0; }');
+    await hide(`add rule inet hide in ip saddr ${h1.address} tcp dport 2379 drop`);
+    const { code, stderr, stdout } = await h1.attempt(['skein', 'reset', '--force']);
+    assert.equal(code, 1);
+    assert.match(
+      stderr,
+      new RegExp(`cannot give back what host ${id.slice(0, 12)} holds in the store: .*${lab.store}`),
+    );
+    assert.match(stdout, /departures\.json: reset again once the store answers/);
+    await hide('delete table inet hide');
+    assert.ok((await keys(lab)).some((key) => key.includes(id)));
+    await h1.exec(['skein', 'reset']);
+    assert.ok(!(await keys(lab)).some((key) => key.includes(id)));
+    assert.equal(await traces(h1), before);
+  });
+});
