@@ -10,6 +10,7 @@ import { parseGateway } from '../src/controllers/endpoints/exits.ts';
 import { parseSandboxRecord } from '../src/controllers/endpoints/sandbox-record.ts';
 import { parseIdentity } from '../src/controllers/hosts/identity.ts';
 import { parseIntent } from '../src/controllers/networks/intents.ts';
+import { mtuOption, parseOptions } from '../src/controllers/networks/options.ts';
 import { parseDepartures } from '../src/daemon/departures.ts';
 import { decodeAttributes } from '../src/kernel/netlink/attribute.ts';
 import { NLMSG, nlmsg, nlmsgerr } from '../src/kernel/netlink/message.ts';
@@ -220,6 +221,11 @@ export const parsers: Readonly<Record<string, Parser>> = {
     kind: 'json',
     samples: [{ network: 'demo' }, { network: 'demo', later: 1 }],
     parse: (json) => parseIntent(json, 'intent'),
+  },
+  'controllers/networks/options.ts parseOptions': {
+    kind: 'text',
+    samples: ['1400', '65535'],
+    parse: (text) => parseOptions({ [mtuOption]: text }),
   },
   'kernel/netlink/attribute.ts decodeAttributes': {
     kind: 'bytes',

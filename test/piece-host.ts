@@ -176,6 +176,9 @@ export async function eventually(check: () => boolean | Promise<boolean>): Promi
 }
 
 /** As `skein network create NAME` asks. */
-export const request = (name: string) => ({ name, subnets: [], ipv6: false, labels: {} });
+export const request = (name: string) => ({
+  ...{ name, subnets: [], ipv6: false, internal: false, attachable: false },
+  ...{ options: {}, labels: {} },
+});
 
 export const wish = (network: string, name: string) => ({ network, name, aliases: [] });

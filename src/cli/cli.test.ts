@@ -108,6 +108,22 @@ test('a network is created, listed as Docker lists it, inspected and removed', a
   });
 });
 
+test('a network is created with every flag of Docker’s that works', async () => {
+  const flags = [
+    ...['--subnet', '10.7.0.0/16', '--subnet', 'fd00:7::/64', '--gateway', 'fd00:7::9', '--ip-range', '10.7.5.0/24'],
+    ...['--aux-address', 'router=10.7.5.1', '--internal', '--attachable', '-o', 'com.docker.network.driver.mtu=1400'],
+  ];
+  assert.equal((await skein('network', 'create', ...flags, 'flags')).stderr, '');
+  const [network] = JSON.parse((await skein('network', 'inspect', 'flags')).stdout);
+  assert.deepEqual(network.IPAM.Config, [
+    { Subnet: '10.7.0.0/16', IPRange: '10.7.5.0/24', Gateway: '10.7.0.1', AuxiliaryAddresses: { router: '10.7.5.1' } },
+    { Subnet: 'fd00:7::/64', Gateway: 'fd00:7::9' },
+  ]);
+  assert.deepEqual([network.Internal, network.Attachable], [true, true]);
+  assert.deepEqual(network.Options, { 'com.docker.network.driver.mtu': '1400' });
+  await skein('network', 'rm', 'flags');
+});
+
 test('run shows both outputs and ends with the code of the command', async () => {
   assert.deepEqual(await skein('run', '--rm', '--', 'sh', '-c', 'echo out; echo err >&2; exit 7'), {
     stdout: 'out\n',
@@ -137,9 +153,17 @@ test('exit codes are those of Docker', async () => {
     [['run', '--mac-address', '01:00:5e:00:00:01', 'true'], 125, /^skein: the body: mac is a multicast/],
     [['run', '--env-file', '/no/such', 'true'], 125, /^skein: cannot read \/no\/such/],
     [['exec', 'none', 'true'], 1, /^skein: container none not found\n$/],
-    [['network', 'create', '--internal', 'x'], 1, /^skein: --internal does not work yet\n$/],
-    [['network', 'create', '-o', 'a=b', 'x'], 1, /^skein: --opt does not work yet\n$/],
-    [['network', 'create', '--ip-range', '10.0.0.0/28', 'x'], 1, /^skein: --ip-range does not work yet\n$/],
+    [['network', 'create', '--ingress', 'x'], 1, /^skein: --ingress does not work yet\n$/],
+    [
+      ['network', 'create', '-o', 'a=b', 'x'],
+      1,
+      /^skein: network option a does not work; there is: com\.docker\.network\.driver\.mtu\n$/,
+    ],
+    [
+      ['network', 'create', '--ip-range', '10.0.0.0/28', 'x'],
+      1,
+      /^skein: every ip-range or gateway must have a corresponding subnet\n$/,
+    ],
     [['network', 'create', '../x'], 1, /^skein: the body: name is not a name:/],
     [
       ['network', 'create', '--subnet', '10.0.0.0/24', '--gateway', '10.9.0.1', 'x'],

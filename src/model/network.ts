@@ -21,7 +21,15 @@ export const Subnet = v.pipe(
     subnet: PrefixText,
     gateway: AddressText,
     ipRange: v.optional(PrefixText),
-    auxAddresses: v.optional(v.record(Text, AddressText)),
+    auxAddresses: v.optional(
+      v.pipe(
+        v.record(Text, AddressText),
+        v.check(
+          (addresses) => Object.keys(addresses).length <= most.auxAddresses,
+          `are more than ${most.auxAddresses}`,
+        ),
+      ),
+    ),
   }),
   v.check(({ subnet, gateway }) => isIn(subnet, gateway), 'has a gateway that is not in it'),
   v.check(({ gateway }) => isUnicast(parseAddress(gateway)), 'has a gateway that no machine can have'),

@@ -20,6 +20,7 @@ export const most = {
   aliases: 32,
   text: 1024,
   subnets: 16,
+  auxAddresses: 64,
   addresses: 16,
   routes: 256,
 } as const;

@@ -1,11 +1,13 @@
+import { Refusal } from '../lib/errors.ts';
+
 /** Numbers that must be unique in the cluster: addresses of a network, subnets, VNIs. */
 export interface Allocator {
   /**
    * Afterwards the item belongs to `owner` and to nobody else. Without a wish: the lowest that is free and has not been
    * given back within the rest; if there is none, the one that rests longest. A wish, and what the same owner holds
    * already, is given at once (so a repeated call is answered the same; an owner takes on one host at a time).
-   * @throws Taken when the wish is held by another or overlaps what is held, naming it; Refusal 'conflict' when the pool is
-   *   exhausted, 'unavailable' when the store is
+   * @throws Taken when the wish is held by another or overlaps what is held, naming it; Exhausted when nothing is left in
+   *   the pool; Refusal 'unavailable' when the store is
    */
   take(pool: Pool, owner: Owner, wish?: string): Promise<string>;
   /**
@@ -18,7 +20,8 @@ export interface Allocator {
 }
 
 /**
- * - `addresses`: items are addresses of `range` (canonical text), taken in order; `reserved` are never chosen, only wished for
+ * - `addresses`: items are addresses of `range` (canonical text), taken in order; `reserved` are never chosen, only wished
+ *   for, nor are the first of the `subnet` that the range is a part of and, in IPv4, its last
  * - `subnets`: items are prefixes; no two that are held overlap. The automatic choice takes prefixes of length `size` out
  *   of `range` in order, passing over what overlaps one of `avoid`
  * - `vnis`: items are decimal numbers from `first` to `last`, in order
@@ -28,6 +31,8 @@ export type Pool =
       readonly kind: 'addresses';
       readonly network: string;
       readonly range: string;
+      /** The range itself unless another is said. */
+      readonly subnet?: string;
       readonly reserved: readonly string[];
     }
   | {
@@ -60,6 +65,13 @@ export class Taken extends Error {
     super(`${wish} is taken by ${by.owner.name}${by.item === wish ? '' : ` (${by.item})`}`);
     this.wish = wish;
     this.by = by;
+  }
+}
+
+/** Nothing is left in the pool that could be given. */
+export class Exhausted extends Refusal {
+  constructor(message: string) {
+    super('conflict', message);
   }
 }
 

@@ -93,7 +93,7 @@ test('a network is made, listed, inspected and removed', async () => {
     EnableIPv6: false,
     IPAM: { Driver: 'default', Options: {}, Config: [{ Subnet: '10.0.0.0/24', Gateway: '10.0.0.1' }] },
     Internal: false,
-    Attachable: true,
+    Attachable: false,
     Ingress: false,
     ConfigFrom: { Network: '' },
     ConfigOnly: false,
@@ -107,6 +107,29 @@ test('a network is made, listed, inspected and removed', async () => {
     kind: 'not-found',
     message: 'network demo not found',
   });
+});
+
+test('a network is made with everything that Docker can ask for, and shows it as Docker does', async () => {
+  const { client } = await serve();
+  const subnets = [
+    { subnet: '10.7.0.0/16', ipRange: '10.7.5.0/24', gateway: '10.7.0.254', auxAddresses: { router: '10.7.5.1' } },
+    { subnet: 'FD00:7::/64' },
+  ];
+  const options = { 'com.docker.network.driver.mtu': '1400' };
+  const body = { name: 'demo', internal: true, attachable: true, ipv6: true, subnets, options, labels: { a: 'b' } };
+  await client.call('createNetwork', { body });
+  const { IPAM, Internal, Attachable, EnableIPv6, Options, Labels } = await client.call('getNetwork', {
+    params: { name: 'demo' },
+  });
+  assert.deepEqual(IPAM.Config, [
+    {
+      ...{ Subnet: '10.7.0.0/16', IPRange: '10.7.5.0/24', Gateway: '10.7.0.254' },
+      AuxiliaryAddresses: { router: '10.7.5.1' },
+    },
+    { Subnet: 'fd00:7::/64', Gateway: 'fd00:7::1' },
+  ]);
+  assert.deepEqual({ Internal, Attachable, EnableIPv6 }, { Internal: true, Attachable: true, EnableIPv6: true });
+  assert.deepEqual({ Options, Labels }, { Options: options, Labels: { a: 'b' } });
 });
 
 test('a container is shown with its networks, and each network with it', async () => {
@@ -378,25 +401,25 @@ const bad: readonly [
   ['control characters', { body: '{"name":"a\\u001b[2J"}' }, 400, /^the body: name is not a name:/],
   ['an empty name', { body: '{"name":""}' }, 400, /^the body: name is not a name:/],
   ['a long name', { body: `{"name":"${'x'.repeat(129)}"}` }, 400, /^the body: name is longer than 128 characters$/],
-  ['an unknown field', { body: '{"name":"x","internal":true}' }, 400, /^the body: internal is not known here$/],
+  ['an unknown field', { body: '{"name":"x","ingress":true}' }, 400, /^the body: ingress is not known here$/],
   [
     'an unknown field within',
-    { body: '{"name":"x","subnets":[{"subnet":"10.0.0.0/24","ipRange":"x"}]}' },
+    { body: '{"name":"x","subnets":[{"subnet":"10.0.0.0/24","range":"x"}]}' },
     400,
-    /^the body: subnets\.0\.ipRange is not known here$/,
+    /^the body: subnets\.0\.range is not known here$/,
   ],
   ['a prototype', { body: '{"name":"x","__proto__":{"polluted":1}}' }, 400, /^the body: __proto__ is not known here$/],
   [
     'a bad subnet',
     { body: '{"name":"x","subnets":[{"subnet":"10.0.0.1/24"}]}' },
     400,
-    /^the body: subnets\.0\.subnet is not a network/,
+    /^invalid network config: invalid subnet 10\.0\.0\.1\/24: it should be 10\.0\.0\.0\/24$/,
   ],
   [
     'an octal address',
     { body: '{"name":"x","subnets":[{"subnet":"10.0.0.0/24","gateway":"010.0.0.1"}]}' },
     400,
-    /^the body: subnets\.0\.gateway is not an IP address$/,
+    /^invalid network config: invalid gateway 010\.0\.0\.1: .* is not an IP address$/,
   ],
   [
     'many subnets',

@@ -193,7 +193,11 @@ export function openHandlers(needs: ApiNeeds): Handlers {
     stopDaemon: () => ({}),
     listHosts: () => hosts.list().map((state) => viewHost(state, self)),
     listNetworks,
-    createNetwork: async ({ body }) => ({ Id: (await networks.create(body)).id }),
+    createNetwork: async ({ body }) => {
+      const warnings: string[] = [];
+      const { id } = await networks.create(body, (sentence) => warnings.push(sentence));
+      return { Id: id, Warning: warnings.join('\n') };
+    },
     getNetwork: ({ params }) => getNetwork(params.name),
     removeNetwork: async ({ params }) => {
       refuseGateway(params.name);

@@ -10,6 +10,8 @@ import {
 } from '../../controllers/containers/containers.ts';
 import type { Connect, Endpoints, LocalEndpoint, OpenSandbox, Sandbox } from '../../controllers/endpoints/endpoints.ts';
 import type { HostState } from '../../controllers/hosts/hosts.ts';
+import { planSubnets } from '../../controllers/ipam/plan.ts';
+import { parseOptions } from '../../controllers/networks/options.ts';
 import { messageOf, Refusal } from '../../lib/errors.ts';
 import type { Container } from '../../model/container.ts';
 import type { Endpoint } from '../../model/endpoint.ts';
@@ -83,25 +85,26 @@ export function memoryControllers(options: { readonly stop: () => void }): ApiNe
 function memoryNetworks(host: string): ApiNeeds['networks'] {
   const all = new Map<string, Network>();
   return {
-    create: async ({ name, subnets, ipv6, labels, driver }) => {
+    create: async ({ name, subnets, ipv6, internal, attachable, options, labels, driver }) => {
       if (driver !== undefined && driver !== 'overlay')
         throw new Refusal('unsupported', `there is no driver ${driver}`);
       if ([...all.values()].some((network) => network.name === name)) {
         throw new Refusal('conflict', `network with name ${name} already exists`);
       }
-      const [first = { subnet: `10.0.${all.size}.0/24` }] = subnets;
+      parseOptions(options);
+      const planned = planSubnets(subnets.length > 0 ? subnets : [{ subnet: `10.0.${all.size}.0/24` }]);
       const network: Network = {
         id: newId(),
         name,
         created: now(),
         driver: 'overlay',
-        subnets: [{ subnet: first.subnet, gateway: first.gateway ?? first.subnet.replace(/0\/\d+$/, '1') }],
+        subnets: [...planned],
         vni: 256 + all.size,
         mtu: 1450,
         ipv6,
-        internal: false,
-        attachable: true,
-        options: {},
+        internal,
+        attachable,
+        options: { ...options },
         labels: { ...labels },
         owner: host,
         featureLevel: 1,

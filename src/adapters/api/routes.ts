@@ -33,7 +33,7 @@ export const routes = {
     path: '/networks',
     sentence: 'Makes a network',
     body: schema.CreateNetworkBody,
-    answer: schema.Created,
+    answer: schema.CreatedNetwork,
   },
   getNetwork: {
     method: 'GET',

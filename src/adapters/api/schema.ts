@@ -1,16 +1,5 @@
 import * as v from 'valibot';
-import {
-  AddressInput,
-  HexId,
-  HostId,
-  Labels,
-  MacInput,
-  most,
-  Name,
-  PrefixInput,
-  SandboxId,
-  Text,
-} from '../../model/text.ts';
+import { AddressInput, HexId, HostId, Labels, MacInput, most, Name, SandboxId, Text } from '../../model/text.ts';
 
 /**
  * What goes over the API. Requests are strict: an unknown field is refused, so that nothing asked for is silently left
@@ -59,17 +48,28 @@ const Flag = v.pipe(
   v.transform((text) => text === 'true'),
 );
 
+/** Addresses and prefixes are judged by the controller, all at once. */
 export const CreateNetworkBody = v.strictObject({
   name: Name,
   driver: v.exactOptional(Text),
   subnets: v.optional(
     v.pipe(
-      v.array(v.strictObject({ subnet: PrefixInput, gateway: v.exactOptional(AddressInput) })),
+      v.array(
+        v.strictObject({
+          subnet: Text,
+          gateway: v.exactOptional(Text),
+          ipRange: v.exactOptional(Text),
+          auxAddresses: v.exactOptional(v.record(Text, Text)),
+        }),
+      ),
       v.maxLength(most.subnets, `are more than ${most.subnets}`),
     ),
     [],
   ),
   ipv6: v.optional(v.boolean(), false),
+  internal: v.optional(v.boolean(), false),
+  attachable: v.optional(v.boolean(), false),
+  options: v.optional(Labels, {}),
   labels: v.optional(Labels, {}),
 });
 
@@ -205,7 +205,12 @@ export const NetworkView = v.looseObject({
     Driver: v.string(),
     Options: v.record(v.string(), v.string()),
     Config: v.array(
-      v.looseObject({ Subnet: v.string(), IPRange: v.optional(v.string()), Gateway: v.optional(v.string()) }),
+      v.looseObject({
+        Subnet: v.string(),
+        IPRange: v.optional(v.string()),
+        Gateway: v.optional(v.string()),
+        AuxiliaryAddresses: v.optional(v.record(v.string(), v.string())),
+      }),
     ),
   }),
   Internal: v.boolean(),
@@ -288,6 +293,8 @@ export const AttachedView = v.looseObject({
 });
 
 export const Created = v.looseObject({ Id: v.string() });
+/** `Warning` is empty, or sentences of what works now and may surprise later. */
+export const CreatedNetwork = v.looseObject({ Id: v.string(), Warning: v.string() });
 export const Named = v.looseObject({ Id: v.string(), Name: v.string() });
 export const Done = v.looseObject({});
 export const Exited = v.looseObject({ StatusCode: IntegerView });

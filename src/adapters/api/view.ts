@@ -35,10 +35,11 @@ export function viewNetwork(network: Network, endpoints: readonly Endpoint[], se
     IPAM: {
       Driver: 'default',
       Options: {},
-      Config: network.subnets.map(({ subnet, ipRange, gateway }) => ({
+      Config: network.subnets.map(({ subnet, ipRange, gateway, auxAddresses }) => ({
         Subnet: subnet,
         ...(ipRange === undefined ? {} : { IPRange: ipRange }),
         Gateway: gateway,
+        ...(auxAddresses === undefined ? {} : { AuxiliaryAddresses: auxAddresses }),
       })),
     },
     Internal: network.internal,

@@ -1,12 +1,13 @@
 import type { Command } from 'commander';
-import { Refusal } from '../../lib/errors.ts';
-import { clientOf, collect, print, refuseNotYet } from '../session.ts';
+import { clientOf, collect, complain, print, refuseNotYet } from '../session.ts';
+import { type IpamFlags, pairSubnets } from './ipam.ts';
 
-interface Options {
+interface Options extends IpamFlags {
   readonly driver: string;
-  readonly subnet: readonly string[];
-  readonly gateway: readonly string[];
   readonly ipv6?: boolean;
+  readonly internal?: boolean;
+  readonly attachable?: boolean;
+  readonly opt: readonly string[];
   readonly label: readonly string[];
 }
 
@@ -18,51 +19,39 @@ export function addCreate(network: Command): void {
     .option('-d, --driver <driver>', 'overlay is the only one', 'overlay')
     .option('--subnet <prefix>', 'subnet such as 10.0.9.0/24; may repeat', collect, [])
     .option('--gateway <address>', 'gateway of the subnet that holds it; may repeat', collect, [])
+    .option('--ip-range <prefix>', 'part of a subnet that containers get addresses from; may repeat', collect, [])
+    .option('--aux-address <name=address>', 'address that no container gets; may repeat', collect, [])
     .option('--ipv6', 'also IPv6')
-    .option('--label <key=value>', 'label; may repeat', collect, [])
-    .option('--attachable', 'as every network is');
+    .option('--internal', 'no way out of the host for containers on internal networks alone')
+    .option('--attachable', 'shown by inspect; containers can join every network')
+    .option('-o, --opt <key=value>', 'com.docker.network.driver.mtu=BYTES; may repeat', collect, [])
+    .option('--label <key=value>', 'label; may repeat', collect, []);
   refuseNotYet(command, [
-    '--aux-address <x>',
     '--config-from <x>',
     '--config-only',
     '--ingress',
-    '--internal',
-    '--ip-range <x>',
     '--ipam-driver <x>',
     '--ipam-opt <x>',
     '--ipv4 <x>',
-    '-o, --opt <x>',
     '--scope <x>',
   ]);
   command.action(async (name: string, options: Options) => {
-    const { driver, subnet, gateway, ipv6 = false, label } = options;
-    const body = { name, driver, subnets: await pair(subnet, gateway), ipv6, labels: parseLabels(label) };
-    const { Id } = await clientOf(command).call('createNetwork', { body });
+    const { driver, ipv6 = false, internal = false, attachable = false } = options;
+    const body = { name, driver, ipv6, internal, attachable, subnets: [...pairSubnets(options)] };
+    const { Id, Warning } = await clientOf(command).call('createNetwork', {
+      body: { ...body, options: parsePairs(options.opt), labels: parsePairs(options.label) },
+    });
+    for (const sentence of Warning.split('\n')) if (sentence !== '') complain(`warning: ${sentence}`);
     print(`${Id}\n`);
   });
 }
 
-/** Each gateway goes to the subnet that holds it, as in Docker. */
-async function pair(subnets: readonly string[], gateways: readonly string[]) {
-  if (gateways.length === 0) return subnets.map((subnet) => ({ subnet }));
-  const { contains, parseAddress, parsePrefix } = await import('../../lib/prefix.ts');
-  const left = new Set(gateways);
-  const paired = subnets.map((subnet) => {
-    const gateway = [...left].find((candidate) => contains(parsePrefix(subnet), parseAddress(candidate)));
-    if (gateway === undefined) return { subnet };
-    left.delete(gateway);
-    return { subnet, gateway };
-  });
-  const [lonely] = left;
-  if (lonely !== undefined) throw new Refusal('invalid', `no matching subnet for gateway ${lonely}`);
-  return paired;
-}
-
-function parseLabels(labels: readonly string[]): Record<string, string> {
+/** `key=value`, or `key` with an empty value. */
+function parsePairs(texts: readonly string[]): Record<string, string> {
   return Object.fromEntries(
-    labels.map((label) => {
-      const equals = label.indexOf('=');
-      return equals < 0 ? [label, ''] : [label.slice(0, equals), label.slice(equals + 1)];
+    texts.map((text) => {
+      const equals = text.indexOf('=');
+      return equals < 0 ? [text, ''] : [text.slice(0, equals), text.slice(equals + 1)];
     }),
   );
 }

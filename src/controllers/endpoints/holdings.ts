@@ -1,13 +1,13 @@
 import { Refusal } from '../../lib/errors.ts';
-import { parsePrefix } from '../../lib/prefix.ts';
+import { contains, parseAddress, parsePrefix } from '../../lib/prefix.ts';
 import { settle } from '../../lib/settle.ts';
 import type { Endpoint } from '../../model/endpoint.ts';
 import type { Network } from '../../model/network.ts';
-import { type Allocator, Taken } from '../../state/allocator.ts';
+import { type Allocator, Exhausted, Taken } from '../../state/allocator.ts';
 import { Claimed, type Claims } from '../../state/claims.ts';
 import type { Registry } from '../../state/registry.ts';
 import type { Hosts } from '../hosts/hosts.ts';
-import { addressPool, macOf, subnetsFor } from '../ipam/ipam.ts';
+import { addressPool, type Choice, choicesFor, macOf } from '../ipam/ipam.ts';
 import type { ConnectRequest } from './endpoints.ts';
 import type { Place } from './sandbox-record.ts';
 
@@ -43,14 +43,9 @@ export function openHoldings({ registry, allocator, claims, hosts, now }: Holdin
   const ownerOf = (place: Pick<Place, 'id' | 'name'>) => ({ host: hosts.self.id, id: place.id, name: place.name });
 
   async function take(place: Place, request: ConnectRequest, { network, sandbox, container }: At): Promise<Endpoint> {
-    const wanted = subnetsFor(network, request);
+    const wanted = choicesFor(network, request);
     const [addresses] = await settle([
-      settle(
-        wanted.map(async ({ subnet, wish }) => {
-          const address = await takeAddress(place, { network, subnet, wish });
-          return `${address}/${parsePrefix(subnet.subnet).length}`;
-        }),
-      ),
+      settle(wanted.map((choice) => takeOneOf(place, network, choice))),
       claimName(place),
     ]);
     return {
@@ -82,6 +77,24 @@ export function openHoldings({ registry, allocator, claims, hosts, now }: Holdin
     }
   }
 
+  /** Of the first subnet that is not exhausted. */
+  async function takeOneOf(place: Place, network: Network, { family, subnets, wish }: Choice): Promise<string> {
+    let full: Exhausted | undefined;
+    for (const subnet of subnets) {
+      try {
+        const address = await takeAddress(place, { network, subnet, wish });
+        return `${address}/${parsePrefix(subnet.subnet).length}`;
+      } catch (error) {
+        if (!(error instanceof Exhausted)) throw error;
+        full = error;
+      }
+    }
+    const none = `no available IPv${family} addresses on this network's address pools`;
+    throw new Refusal('conflict', `${none}: ${network.name} (${network.id.slice(0, 12)}): ${full?.message}`, {
+      cause: full,
+    });
+  }
+
   async function takeAddress(
     place: Place,
     { network, subnet, wish }: { network: Network; subnet: Network['subnets'][number]; wish?: string | undefined },
@@ -100,8 +113,9 @@ export function openHoldings({ registry, allocator, claims, hosts, now }: Holdin
     }
   }
 
+  /** Nothing where the holder's record does not say. */
   function where(host: string | undefined): string {
-    if (host === undefined) return '';
+    if (host === undefined || host === '') return '';
     return ` on host ${hosts.get(host)?.host.name ?? host.slice(0, 12)}`;
   }
 
@@ -146,10 +160,10 @@ export function openHoldings({ registry, allocator, claims, hosts, now }: Holdin
     subnet: string,
   ): Promise<readonly string[]> {
     if (place.endpoint !== undefined) {
-      const family = subnet.includes(':');
+      const prefix = parsePrefix(subnet);
       return place.endpoint.addresses
-        .filter((text) => text.includes(':') === family)
-        .map((text) => text.split('/')[0] ?? text);
+        .map((text) => text.split('/')[0] ?? text)
+        .filter((text) => contains(prefix, parseAddress(text)));
     }
     return (await allocator.held(pool)).filter(({ owner }) => owner.id === place.id).map(({ item }) => item);
   }

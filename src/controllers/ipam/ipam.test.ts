@@ -1,13 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
-import { Refusal } from '../../lib/errors.ts';
-import { assertApart, broaderRoutes, macOf, networkMtu, planSubnet, subnetsFor } from './ipam.ts';
+import { choicesFor, macOf, networkMtu, routesInTheWay } from './ipam.ts';
 
 const demo = {
   name: 'demo',
   subnets: [
-    { subnet: '10.0.0.0/24', gateway: '10.0.0.1' },
+    { subnet: '10.0.0.0/24', gateway: '10.0.0.1', auxAddresses: { router: '10.0.0.7' } },
+    { subnet: '10.0.4.0/24', gateway: '10.0.4.1' },
     { subnet: 'fd00:1::/64', gateway: 'fd00:1::1' },
   ],
 };
@@ -32,76 +31,48 @@ test('the MTU is what the smallest path leaves, 50 bytes less over IPv4 and 70 o
   );
 });
 
-test('a subnet gets its first address as gateway, or the one that was named', () => {
-  assert.deepEqual(planSubnet({ subnet: '192.168.10.0/24' }), { subnet: '192.168.10.0/24', gateway: '192.168.10.1' });
-  assert.deepEqual(planSubnet({ subnet: 'FD00:0:0:1::/64' }), { subnet: 'fd00:0:0:1::/64', gateway: 'fd00:0:0:1::1' });
-  assert.equal(planSubnet({ subnet: '10.0.0.0/24', gateway: '10.0.0.254' }).gateway, '10.0.0.254');
-});
-
-test('subnets and gateways that cannot work are refused with the reason', () => {
-  const table: [Parameters<typeof planSubnet>[0], RegExp][] = [
-    [{ subnet: '10.0.0.5/24' }, /did you mean 10\.0\.0\.0\/24/],
-    [{ subnet: '10.0.0.0/31' }, /too small/],
-    [{ subnet: 'fd00::/127' }, /too small/],
-    [{ subnet: '127.0.0.0/8' }, /loopback/],
-    [{ subnet: '224.0.0.0/24' }, /multicast/],
-    [{ subnet: 'fe80::/64' }, /link-local/],
-    [{ subnet: '10.0.0.0/24', gateway: '10.0.1.1' }, /10\.0\.1\.1 is not in the subnet 10\.0\.0\.0\/24/],
-    [{ subnet: '10.0.0.0/24', gateway: '10.0.0.0' }, /network's or broadcast/],
-    [{ subnet: '10.0.0.0/24', gateway: '10.0.0.255' }, /network's or broadcast/],
-    [{ subnet: '10.0.0.0/24', gateway: 'fd00::1' }, /not in the subnet/],
-    [{ subnet: 'nonsense' }, /nonsense/],
+test('an MTU that was asked for is given when every path carries it', () => {
+  const paths = [
+    { name: 'h1', mtu: 1500 },
+    { name: 'h2', mtu: 1400 },
   ];
-  for (const [request, reason] of table) {
-    assert.throws(
-      () => planSubnet(request),
-      (error) => error instanceof Refusal && reason.test(error.message),
-      request.subnet,
-    );
-  }
-});
-
-test('subnets of one request that overlap are both named', () => {
-  assertApart(['10.0.0.0/24', '10.0.1.0/24', 'fd00::/64']);
-  assert.throws(() => assertApart(['10.1.0.0/24', '10.0.0.0/8']), /10\.1\.0\.0\/24 and 10\.0\.0\.0\/8 overlap/);
+  assert.equal(networkMtu(paths, { underlay: 4, ipv6: false, wish: 1300 }), 1300);
+  assert.equal(networkMtu(paths, { underlay: 4, ipv6: false, wish: 1350 }), 1350);
+  assert.throws(() => networkMtu(paths, { underlay: 4, ipv6: false, wish: 1351 }), /1351.*host h2 carries 1400.*1350/);
+  assert.throws(() => networkMtu(paths, { underlay: 4, ipv6: true, wish: 1279 }), /1279 bytes is too small: IPv6/);
 });
 
 test('an endpoint gets an address of each family, and the one that it asked for', () => {
   assert.deepEqual(
-    subnetsFor(demo, {}).map(({ subnet }) => subnet.subnet),
-    ['10.0.0.0/24', 'fd00:1::/64'],
+    choicesFor(demo, {}).map(({ subnets }) => subnets.map(({ subnet }) => subnet)),
+    [['10.0.0.0/24', '10.0.4.0/24'], ['fd00:1::/64']],
   );
   assert.deepEqual(
-    subnetsFor(demo, { ip: '10.0.0.9', ip6: 'fd00:1:0::9' }).map(({ wish }) => wish),
-    ['10.0.0.9', 'fd00:1::9'],
+    choicesFor(demo, { ip: '10.0.4.9', ip6: 'fd00:1:0::9' }).map(({ subnets, wish }) => [subnets[0]?.subnet, wish]),
+    [
+      ['10.0.4.0/24', '10.0.4.9'],
+      ['fd00:1::/64', 'fd00:1::9'],
+    ],
   );
 });
 
 test('addresses that a network cannot give are refused', () => {
-  const table: [Parameters<typeof subnetsFor>[1], RegExp][] = [
-    [{ ip: '10.9.0.2' }, /in no subnet of network demo \(10\.0\.0\.0\/24, fd00:1::\/64\)/],
+  const table: [Parameters<typeof choicesFor>[1], RegExp][] = [
+    [{ ip: '10.9.0.2' }, /in no subnet of network demo \(10\.0\.0\.0\/24, 10\.0\.4\.0\/24, fd00:1::\/64\)/],
     [{ ip: '10.0.0.1' }, /is the gateway of network demo/],
+    [{ ip: '10.0.0.7' }, /is kept for router, an auxiliary address of demo/],
     [{ ip: '10.0.0.255' }, /broadcast/],
     [{ ip: 'fd00:1::5' }, /not an IPv4 address/],
     [{ ip6: '10.0.0.5' }, /not an IPv6 address/],
     [{ ip: '010.0.0.5' }, /not an IP address/],
   ];
-  for (const [wish, reason] of table) assert.throws(() => subnetsFor(demo, wish), reason);
+  for (const [wish, reason] of table) assert.throws(() => choicesFor(demo, wish), reason);
 });
 
-test('routes that hold a subnet are found, narrower ones are not', () => {
-  const routes = [{ prefix: '10.0.0.0/8' }, { prefix: '10.0.0.0/25' }, { prefix: 'fd00::/8' }];
-  assert.deepEqual(broaderRoutes('10.0.0.0/24', routes), [{ prefix: '10.0.0.0/8' }]);
-});
-
-test('whatever is asked for, a subnet is planned or refused, nothing else', () => {
-  fc.assert(
-    fc.property(fc.string(), fc.option(fc.string(), { nil: undefined }), (subnet, gateway) => {
-      try {
-        planSubnet(gateway === undefined ? { subnet } : { subnet, gateway });
-      } catch (error) {
-        assert.ok(error instanceof Refusal);
-      }
-    }),
+test('routes that share addresses with a subnet are found, broader and narrower, others are not', () => {
+  const routes = ['10.0.0.0/8', '10.0.0.0/25', '10.0.1.0/24', 'fd00::/8'].map((prefix) => ({ prefix }));
+  assert.deepEqual(
+    routesInTheWay('10.0.0.0/24', routes).map(({ prefix }) => prefix),
+    ['10.0.0.0/8', '10.0.0.0/25'],
   );
 });

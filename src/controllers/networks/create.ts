@@ -1,17 +1,18 @@
 import { randomBytes } from 'node:crypto';
 import { Refusal } from '../../lib/errors.ts';
-import type { Log } from '../../lib/log.ts';
-import { formatPrefix, overlaps, parsePrefix } from '../../lib/prefix.ts';
+import { contains, formatPrefix, overlaps, parseAddress, parsePrefix } from '../../lib/prefix.ts';
 import { settle } from '../../lib/settle.ts';
 import type { Network, Subnet } from '../../model/network.ts';
 import { type Allocator, type Owner, type Pool, Taken } from '../../state/allocator.ts';
 import type { Catalog } from '../../state/catalog.ts';
 import { Claimed, type Claims } from '../../state/claims.ts';
 import type { Hosts } from '../hosts/hosts.ts';
-import { assertApart, broaderRoutes, networkMtu, planSubnet } from '../ipam/ipam.ts';
+import { networkMtu, routesInTheWay } from '../ipam/ipam.ts';
+import { planSubnets } from '../ipam/plan.ts';
 import { type Intents, vnis } from './intents.ts';
 import type { KnownNetworks } from './known.ts';
 import type { CreateNetwork } from './networks.ts';
+import { parseOptions } from './options.ts';
 
 export interface CreateNeeds {
   readonly catalog: Pick<Catalog, 'add'>;
@@ -20,7 +21,7 @@ export interface CreateNeeds {
   readonly hosts: Pick<Hosts, 'self' | 'cluster' | 'list'>;
   readonly intents: Pick<Intents, 'begin' | 'end' | 'settle'>;
   readonly known: Pick<KnownNetworks, 'list' | 'put'>;
-  readonly log: Log;
+  readonly warn: (sentence: string) => void;
   /** Where automatic subnets come from. */
   readonly pools: readonly { readonly range: string; readonly size: number }[];
 }
@@ -31,8 +32,9 @@ export async function createNetwork(request: CreateNetwork, needs: CreateNeeds):
   if (request.driver !== undefined && request.driver !== 'overlay') {
     throw new Refusal('unsupported', `there is no network driver ${request.driver}; there is: overlay`);
   }
-  const wanted = request.subnets.map(planSubnet);
-  assertApart(wanted.map(({ subnet }) => subnet));
+  const wanted = planSubnets(request.subnets);
+  const options = parseOptions(request.options);
+  refuseUnderlay(wanted, hosts);
   if (known.list().some(({ name }) => name === request.name)) throw nameTaken(request.name);
   const id = randomBytes(32).toString('hex');
   const owner = { host: hosts.self.id, id, name: request.name };
@@ -43,11 +45,12 @@ export async function createNetwork(request: CreateNetwork, needs: CreateNeeds):
       allocator.take(vnis, owner),
       takeSubnets({ owner, wanted, ipv6: request.ipv6 }, needs),
     ]);
-    const network = describe(request, { id, vni: Number(vni), subnets }, hosts);
+    const network = describe(request, { id, vni: Number(vni), subnets, mtu: options.mtu }, hosts);
     await catalog.add(network);
     known.put(network);
     await claims.claim({ kind: 'networks' }, network.name, { id });
     await intents.end(id);
+    for (const sentence of warningsOf(wanted, needs)) needs.warn(sentence);
     return network;
   } catch (error) {
     await intents.settle(id, request.name, { unused: true });
@@ -71,17 +74,16 @@ function nameTaken(name: string, options?: ErrorOptions): Refusal {
 
 async function takeSubnets(
   { owner, wanted, ipv6 }: { owner: Owner; wanted: readonly Subnet[]; ipv6: boolean },
-  needs: Pick<CreateNeeds, 'allocator' | 'hosts' | 'log' | 'pools'>,
+  needs: Pick<CreateNeeds, 'allocator' | 'hosts' | 'pools'>,
 ): Promise<readonly Subnet[]> {
   const { allocator, hosts, pools } = needs;
   const routes = hosts.list().flatMap(({ host, state }) => (state === 'alive' ? host.routes : []));
   const pool = { kind: 'subnets', ranges: pools, avoid: [...new Set(routes)] } as const;
   for (const { subnet } of wanted) await takeExplicit(allocator, pool, { owner, subnet });
-  warnOfRoutes(owner.name, wanted, needs);
   const taken = [...wanted];
-  if (wanted.length === 0) taken.push(planSubnet({ subnet: await takeFree(allocator, pool, owner) }));
+  if (wanted.length === 0) taken.push(...planSubnets([{ subnet: await takeFree(allocator, pool, owner) }]));
   if (ipv6 && !wanted.some(({ subnet }) => isIpv6(subnet))) {
-    taken.push(await takeUniqueLocal(allocator, pool, { owner, cluster: hosts.cluster.id }));
+    taken.push(...(await takeUniqueLocal(allocator, pool, { owner, cluster: hosts.cluster.id })));
   }
   return taken;
 }
@@ -129,13 +131,13 @@ async function takeUniqueLocal(
   allocator: Pick<Allocator, 'take'>,
   pool: Pool,
   { owner, cluster }: { owner: Owner; cluster: string },
-): Promise<Subnet> {
+): Promise<readonly Subnet[]> {
   const site = `fd${cluster.slice(0, 2)}:${cluster.slice(2, 6)}:${cluster.slice(6, 10)}`;
   for (let i = 0; i + 4 <= owner.id.length; i += 4) {
     const subnet = formatPrefix(parsePrefix(`${site}:${owner.id.slice(i, i + 4)}::/64`));
     try {
       await allocator.take(pool, owner, subnet);
-      return planSubnet({ subnet });
+      return planSubnets([{ subnet }]);
     } catch (error) {
       if (!(error instanceof Taken)) throw error;
     }
@@ -143,22 +145,48 @@ async function takeUniqueLocal(
   throw new Refusal('conflict', `no free IPv6 subnet was found for network ${owner.name}; name one with --subnet`);
 }
 
-function warnOfRoutes(
-  name: string,
-  subnets: readonly Subnet[],
-  { hosts, log }: Pick<CreateNeeds, 'hosts' | 'log'>,
-): void {
-  const routes = hosts.list().flatMap(({ host }) => host.routes.map((prefix) => ({ prefix, host: host.name })));
-  for (const { subnet } of subnets) {
-    for (const { prefix, host } of broaderRoutes(subnet, routes)) {
-      log.warn('a subnet lies inside a route of a host', { network: name, subnet, route: prefix, host });
+/** Containers could not reach the hosts at their addresses, which is never what is meant. @throws Refusal 'conflict' */
+function refuseUnderlay(subnets: readonly Subnet[], hosts: Pick<Hosts, 'list'>): void {
+  for (const { host, state } of hosts.list()) {
+    if (state !== 'alive') continue;
+    for (const { subnet } of subnets) {
+      const address = [host.data, splitPort(host.advertise)].find((text) => {
+        return contains(parsePrefix(subnet), parseAddress(text));
+      });
+      if (address === undefined) continue;
+      const reason = `host ${host.name} has its address ${address} in it, which its containers could not reach any more`;
+      throw new Refusal('conflict', `subnet ${subnet} overlaps the network between the hosts: ${reason}; take another`);
     }
   }
 }
 
+/** `192.0.2.1:2376` or `[2001:db8::1]:2376`. */
+function splitPort(place: string): string {
+  return place.slice(0, place.lastIndexOf(':')).replace(/^\[|\]$/g, '');
+}
+
+/** Once a route, with the hosts that have it. */
+function warningsOf(subnets: readonly Subnet[], { hosts }: Pick<CreateNeeds, 'hosts'>): readonly string[] {
+  const routes = Map.groupBy(
+    hosts.list().flatMap(({ host }) => host.routes.map((prefix) => ({ prefix, host: host.name }))),
+    ({ prefix }) => prefix,
+  );
+  return subnets.flatMap(({ subnet }) =>
+    routesInTheWay(
+      subnet,
+      Array.from(routes, ([prefix, having]) => ({ prefix, having })),
+    ).map(({ prefix, having }) => {
+      const names = having.slice(0, 3).map(({ host }) => host);
+      const more = having.length > names.length ? ` and ${having.length - names.length} more` : '';
+      const there = `${having.length === 1 ? 'host' : 'hosts'} ${names.join(', ')}${more}`;
+      return `subnet ${subnet} shares addresses with the route ${prefix} of ${there}: containers of this network cannot reach what lies there`;
+    }),
+  );
+}
+
 function describe(
   request: CreateNetwork,
-  { id, vni, subnets }: { id: string; vni: number; subnets: readonly Subnet[] },
+  { id, vni, subnets, mtu }: { id: string; vni: number; subnets: readonly Subnet[]; mtu: number | undefined },
   hosts: Pick<Hosts, 'self' | 'cluster' | 'list'>,
 ): Network {
   const ipv6 = subnets.some(({ subnet }) => isIpv6(subnet));
@@ -170,11 +198,11 @@ function describe(
     driver: 'overlay',
     subnets: [...subnets],
     vni,
-    mtu: networkMtu(paths, { underlay: hosts.cluster.underlay, ipv6 }),
+    mtu: networkMtu(paths, { underlay: hosts.cluster.underlay, ipv6, wish: mtu }),
     ipv6,
-    internal: false,
-    attachable: true,
-    options: {},
+    internal: request.internal,
+    attachable: request.attachable,
+    options: { ...request.options },
     labels: { ...request.labels },
     owner: hosts.self.id,
   };

@@ -1,9 +1,10 @@
 import type { Network } from '../../model/network.ts';
+import type { SubnetRequest } from '../ipam/plan.ts';
 
 /** The cluster's networks, as seen from this host. */
 export interface Networks {
-  /** @throws Refusal 'invalid' | 'conflict' | 'unsupported' | 'unavailable' */
-  create(request: CreateNetwork): Promise<Network>;
+  /** `warn` is told, in sentences, what works now and may surprise later. @throws Refusal 'invalid' | 'conflict' | 'unsupported' | 'unavailable' */
+  create(request: CreateNetwork, warn?: (sentence: string) => void): Promise<Network>;
   /** Every network, by name. Never waits. */
   list(): readonly Network[];
   /** By full name, full id or unambiguous start of the id. @throws Refusal 'not-found' | 'invalid' (ambiguous) */
@@ -15,14 +16,15 @@ export interface Networks {
   close(): Promise<void>;
 }
 
-/** As Docker's `network create` takes it. */
+/** As Docker's `network create` takes it. Addresses and prefixes are as people write them. */
 export interface CreateNetwork {
   readonly name: string;
   readonly driver?: string;
-  readonly subnets: readonly {
-    readonly subnet: string;
-    readonly gateway?: string;
-  }[];
+  readonly subnets: readonly SubnetRequest[];
   readonly ipv6: boolean;
+  /** Without a way out of the host. */
+  readonly internal: boolean;
+  readonly attachable: boolean;
+  readonly options: Readonly<Record<string, string>>;
   readonly labels: Readonly<Record<string, string>>;
 }

@@ -41,7 +41,7 @@ export async function openNetworks(needs: NetworksNeeds, { pools }: NetworksInit
   await intents.resume();
   const parts = { ...needs, intents, known, pools };
   return {
-    create: (request) => createNetwork(request, parts),
+    create: (request, warn = () => undefined) => createNetwork(request, { ...parts, warn }),
     list: () => known.list(),
     find: (nameOrId) => known.find(nameOrId),
     async remove(nameOrId) {

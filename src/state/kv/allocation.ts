@@ -55,8 +55,9 @@ export interface Space {
 }
 
 /**
- * An IPv4 range's first and last address are never chosen (the network's and the broadcast address of a whole subnet),
- * nor an IPv6 range's first (the subnet-router anycast address), unless the range is too small to have them.
+ * An IPv4 subnet's first and last address are never chosen (the network's and the broadcast address), nor an IPv6 subnet's
+ * first (the subnet-router anycast address), unless the subnet is too small to have them. A range within a subnet may have
+ * them or not.
  */
 export function spaceOf(pool: Exclude<Pool, { kind: 'subnets' }>): Space {
   if (pool.kind === 'vnis') {
@@ -69,11 +70,12 @@ export function spaceOf(pool: Exclude<Pool, { kind: 'subnets' }>): Space {
     };
   }
   const range = parsePrefix(pool.range);
+  const subnet = parsePrefix(pool.subnet ?? pool.range);
   const { family } = range.address;
-  const hostBits = bitsOf(family) - range.length;
+  const hasEdges = bitsOf(family) - subnet.length > 1;
   return {
-    first: firstOf(range) + (hostBits > 1 ? 1n : 0n),
-    last: lastOf(range) - (hostBits > 1 && family === 4 ? 1n : 0n),
+    first: firstOf(range) + (hasEdges && firstOf(range) === firstOf(subnet) ? 1n : 0n),
+    last: lastOf(range) - (hasEdges && family === 4 && lastOf(range) === lastOf(subnet) ? 1n : 0n),
     passed: new Set(pool.reserved),
     format: (value) => formatAddress({ family, value }),
     parse: (item) => sameFamily(parseAddress(item), family, item),

@@ -1,7 +1,6 @@
-import { Refusal } from '../../lib/errors.ts';
 import { Serial } from '../../lib/serial.ts';
 import type { Keys } from '../../model/keys.ts';
-import { type Allocator, rest as defaultRest, type Owner, type Pool, Taken } from '../allocator.ts';
+import { type Allocator, rest as defaultRest, Exhausted, type Owner, type Pool, Taken } from '../allocator.ts';
 import {
   type Allocation,
   formatHeld,
@@ -232,12 +231,9 @@ function ownSubnet(pool: Subnets, owner: Owner, records: ReadonlyMap<string, All
 function exhausted(
   pool: Pool,
   { count, example }: { readonly count: number; readonly example: { item: string; owner: Owner } | undefined },
-): Refusal {
+): Exhausted {
   const holders = example
     ? `${count} are held, ${example.item} by ${example.owner.name}`
     : 'nothing in it can be given';
-  return new Refusal(
-    'conflict',
-    `the ${poolName(pool)} is exhausted: ${holders}; give one back, or make the pool larger`,
-  );
+  return new Exhausted(`the ${poolName(pool)} is exhausted: ${holders}; give one back, or make the pool larger`);
 }
