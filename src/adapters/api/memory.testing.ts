@@ -10,9 +10,8 @@ import {
 } from '../../controllers/containers/containers.ts';
 import type { Connect, Endpoints, LocalEndpoint, OpenSandbox, Sandbox } from '../../controllers/endpoints/endpoints.ts';
 import type { HostState } from '../../controllers/hosts/hosts.ts';
-import { planSubnets } from '../../controllers/ipam/plan.ts';
-import { parseOptions } from '../../controllers/networks/options.ts';
 import { messageOf, Refusal } from '../../lib/errors.ts';
+import { formatAddress, formatPrefix, parsePrefix } from '../../lib/prefix.ts';
 import type { Container } from '../../model/container.ts';
 import type { Endpoint } from '../../model/endpoint.ts';
 import { frame } from '../../model/frame.ts';
@@ -91,14 +90,18 @@ function memoryNetworks(host: string): ApiNeeds['networks'] {
       if ([...all.values()].some((network) => network.name === name)) {
         throw new Refusal('conflict', `network with name ${name} already exists`);
       }
-      parseOptions(options);
-      const planned = planSubnets(subnets.length > 0 ? subnets : [{ subnet: `10.0.${all.size}.0/24` }]);
+      const wanted = subnets.length > 0 ? subnets : [{ subnet: `10.0.${all.size}.0/24` }];
       const network: Network = {
         id: newId(),
         name,
         created: now(),
         driver: 'overlay',
-        subnets: [...planned],
+        subnets: wanted.map(({ subnet, gateway, ipRange, auxAddresses }) => {
+          const prefix = parsePrefix(subnet.toLowerCase());
+          const first = formatAddress({ ...prefix.address, value: prefix.address.value + 1n });
+          const rest = { ...(ipRange && { ipRange }), ...(auxAddresses && { auxAddresses: { ...auxAddresses } }) };
+          return { subnet: formatPrefix(prefix), gateway: gateway ?? first, ...rest };
+        }),
         vni: 256 + all.size,
         mtu: 1450,
         ipv6,
