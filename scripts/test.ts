@@ -5,15 +5,19 @@
  *   node scripts/test.ts check        checks and unit tests
  *   node scripts/test.ts all PART...  only files whose path contains one of the parts; no checks
  *
+ * As root, what runs in labs is run a second time by nobody, who is root in a user namespace only; who is not root runs
+ * all of it so.
+ *
  * Each file is a process (group) of its own with a time-out, so that a test that hangs fails alone and is named.
  */
 import { spawn } from 'node:child_process';
-import { globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { chownSync, globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { styleText } from 'node:util';
 import type { Result } from './reporter.ts';
+import { inUserNamespace, openNobody, refusal } from './rootless.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
@@ -26,6 +30,9 @@ const checks = {
 
 const unitTests = ['src/**/*.test.ts', 'test/*.test.ts', 'bench/**/*.test.ts', 'native/**/*.test.ts'];
 const labTests = ['test/e2e/*.test.ts'];
+/** The first builds in the clone, which is not nobody's; the second becomes nobody by itself. */
+const notNobodys = ['test/e2e/package.test.ts', 'test/e2e/rootless.test.ts'];
+const isRoot = process.getuid?.() === 0;
 const seconds = { check: 180, unit: 120, lab: 300 } as const;
 
 interface Ended {
@@ -34,6 +41,17 @@ interface Ended {
   /** It was ended because it took too long. */
   readonly late: boolean;
 }
+
+/** Where and as whom the tests of a file run. */
+interface Runner {
+  readonly title: (file: string) => string;
+  /** Theirs to write to. */
+  readonly folder: string;
+  readonly owner?: { readonly uid: number; readonly gid: number };
+  readonly enter: (command: readonly string[]) => readonly string[];
+}
+
+const asWeAre: Runner = { title: (file) => file, folder: tmpdir(), enter: (command) => command };
 
 await main(process.argv.slice(2));
 
@@ -47,9 +65,52 @@ async function main([what = 'all', ...parts]: readonly string[]): Promise<void> 
   };
   if (parts.length === 0)
     for (const name of Object.keys(checks) as (keyof typeof checks)[]) collect([await check(name)]);
-  await side(find(unitTests), 2, async (file) => collect(await testFile(file, seconds.unit)));
-  if (what === 'all') await side(find(labTests), 1, async (file) => collect(await testFile(file, seconds.lab)));
+  const here = isRoot ? asWeAre : asRootOfNamespace(collect);
+  await side(find(unitTests), 2, async (file) => collect(await testFile(file, seconds.unit, here)));
+  if (what === 'all') {
+    const files = find(labTests);
+    await side(files, 1, async (file) => collect(await testFile(file, seconds.lab, here)));
+    if (isRoot)
+      await asNobody(
+        files.filter((file) => !notNobodys.includes(file)),
+        collect,
+      );
+  }
   close(results);
+}
+
+type Collect = (found: readonly Result[]) => void;
+
+/** Without user namespaces the tests themselves say what they miss. */
+function asRootOfNamespace(collect: Collect): Runner {
+  const reason = refusal();
+  if (reason === undefined) return { ...asWeAre, enter: inUserNamespace };
+  skipAll('what needs root', reason, collect);
+  return asWeAre;
+}
+
+async function asNobody(files: readonly string[], collect: Collect): Promise<void> {
+  if (files.length === 0) return;
+  const nobody = openNobody();
+  try {
+    const reason = refusal(nobody.as);
+    if (reason !== undefined) return skipAll('labs of nobody', reason, collect);
+    const own = { TMPDIR: nobody.folder, HOME: nobody.folder, NODE_COMPILE_CACHE: `${nobody.folder}/compile` };
+    const environment = ['env', ...Object.entries(own).map(([name, value]) => `${name}=${value}`)];
+    const enter = (command: readonly string[]) => nobody.as([...environment, ...inUserNamespace(command)]);
+    const { folder, owner } = nobody;
+    const runner = { title: (file: string) => `as nobody: ${file}`, folder, owner, enter };
+    await side(files, 1, async (file) => collect(await testFile(file, seconds.lab, runner)));
+  } finally {
+    nobody.close();
+  }
+}
+
+function skipAll(name: string, why: string, collect: Collect): void {
+  const reason = `NO USER NAMESPACES on this machine for who is not root: ${why}`;
+  const result: Result = { name, outcome: 'skipped', reason };
+  report(name, [result], 0, '');
+  collect([result]);
 }
 
 /** Works through the items, so many side by side. */
@@ -70,20 +131,26 @@ async function check(name: keyof typeof checks): Promise<Result> {
   return result;
 }
 
-async function testFile(file: string, limit: number): Promise<readonly Result[]> {
+async function testFile(
+  file: string,
+  limit: number,
+  { title, folder, owner, enter }: Runner,
+): Promise<readonly Result[]> {
   const started = performance.now();
-  const folder = mkdtempSync(join(tmpdir(), 'skein-test-'));
-  const events = join(folder, 'events');
+  const name = title(file);
+  const own = mkdtempSync(join(folder, 'skein-test-'));
+  const events = join(own, 'events');
+  if (owner) chownSync(own, owner.uid, owner.gid);
   const flags = ['--disable-warning=ExperimentalWarning', '--test-reporter=./scripts/reporter.ts'];
-  const command = ['node', ...flags, `--test-reporter-destination=${events}`, file];
+  const command = enter(['node', ...flags, `--test-reporter-destination=${events}`, file]);
   const { code, output, late } = await run(command, limit);
-  const results = readResults(events).map((result) => ({ ...result, name: `${file}: ${result.name}` }));
-  rmSync(folder, { recursive: true });
-  if (late) results.push({ name: file, outcome: 'failed', error: `it did not end within ${limit} s and was killed` });
+  const results = readResults(events).map((result) => ({ ...result, name: `${name}: ${result.name}` }));
+  rmSync(own, { recursive: true });
+  if (late) results.push({ name, outcome: 'failed', error: `it did not end within ${limit} s and was killed` });
   else if (code !== 0 && !results.some(({ outcome }) => outcome === 'failed'))
-    results.push({ name: file, outcome: 'failed', error: `the file ended with exit code ${code}` });
-  else if (results.length === 0) results.push({ name: file, outcome: 'failed', error: 'the file holds no test' });
-  report(file, results, performance.now() - started, output);
+    results.push({ name, outcome: 'failed', error: `the file ended with exit code ${code}` });
+  else if (results.length === 0) results.push({ name, outcome: 'failed', error: 'the file holds no test' });
+  report(name, results, performance.now() - started, output);
   return results;
 }
 

@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { openClient } from '../adapters/api/client.ts';
+import { labsFolder } from '../lab/rootless.ts';
 import { parseEnvironmentFile } from './environment.ts';
 import { formatCommand } from './ps.ts';
 import { parseTarget } from './session.ts';
@@ -341,8 +342,8 @@ test('stop ends the daemon, and version says that none answers', async () => {
 test('targets are sockets or hosts of a lab', () => {
   assert.equal(parseTarget('unix:///a/b.sock'), '/a/b.sock');
   assert.equal(parseTarget('/a/b.sock'), '/a/b.sock');
-  assert.equal(parseTarget('h1'), '/run/skein-lab/default/h1/run/skein/skein.sock');
-  assert.equal(parseTarget('demo/h1'), '/run/skein-lab/demo/h1/run/skein/skein.sock');
+  assert.equal(parseTarget('h1'), `${labsFolder()}/default/h1/run/skein/skein.sock`);
+  assert.equal(parseTarget('demo/h1'), `${labsFolder()}/demo/h1/run/skein/skein.sock`);
   for (const text of ['', '../x', 'a/b/c', 'a/../b', 'unix://relative', 'a b'])
     assert.throws(() => parseTarget(text), text);
 });

@@ -2,6 +2,7 @@ import { styleText } from 'node:util';
 import type { Command } from 'commander';
 import { self } from '../lab/home.ts';
 import { openLab } from '../lab/lab.ts';
+import { becomeRoot } from '../lab/rootless.ts';
 import { firstPage, readPage, walk } from '../lab/walk.ts';
 import type { Part } from '../lab/walkthrough.ts';
 import { interruptible } from './lab.ts';
@@ -13,6 +14,7 @@ export function addDemo(program: Command): void {
     .option('--keep', 'leave the lab running at the end')
     .option('--name <lab>', 'what the lab is called', 'demo')
     .action(async ({ keep = false, name }: { keep?: boolean; name: string }) => {
+      becomeRoot();
       const parts = readPage(firstPage);
       await interruptible(async (signal) => {
         say(styleText('dim', 'starting two hosts and an etcd …'));

@@ -1,11 +1,11 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { defaultLab } from '../lab/folders.ts';
 import { self } from '../lab/home.ts';
 import { closeLab, findLab, type LabState, listLabs, openLab } from '../lab/lab.ts';
+import { becomeRoot } from '../lab/rootless.ts';
 import { Refusal } from '../lib/errors.ts';
 import { print } from './session.ts';
 import { formatTable } from './table.ts';
-
-const defaultName = 'default';
 
 export function addLab(program: Command): void {
   const lab = program.command('lab').description('A cluster on this machine: hosts, an underlay, an etcd');
@@ -36,10 +36,11 @@ function addUp(lab: Command): void {
       }) => {
         const { name, hosts, subnets, mtu, store } = options;
         const underlay = options.underlay === '4' ? 4 : 6;
+        becomeRoot();
         const opened = await interruptible((signal) =>
           openLab({ name, hosts, subnets, underlay, mtu, tied: false, signal, ...(store !== undefined && { store }) }),
         );
-        const which = name === defaultName ? '' : ` --name ${name}`;
+        const which = name === defaultLab ? '' : ` --name ${name}`;
         const list = opened.hosts.map((host) => `${host.name} ${host.address}`).join(', ');
         print(`lab ${name}: ${list}; store ${opened.store}\n`);
         print(`go on with: ${self} lab exec${which} h1 -- skein host ls\n`);
@@ -99,7 +100,7 @@ function addExec(lab: Command): void {
 }
 
 function nameOption(): Option {
-  return new Option('--name <lab>', 'which lab').default(defaultName);
+  return new Option('--name <lab>', 'which lab').default(defaultLab);
 }
 
 /** @throws InvalidArgumentError */

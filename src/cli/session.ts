@@ -1,5 +1,7 @@
 import { type Command, Option } from 'commander';
 import { type Client, openClient } from '../adapters/api/client.ts';
+import { defaultLab } from '../lab/folders.ts';
+import { socketOfHost } from '../lab/host.ts';
 import { Refusal } from '../lib/errors.ts';
 import { formatTable } from './table.ts';
 import { parseTemplate } from './template.ts';
@@ -33,8 +35,7 @@ export function parseTarget(text: string): string {
       `${JSON.stringify(text.slice(0, 80))} is neither unix:///PATH nor the name of a lab's host`,
     );
   }
-  const place = host === undefined ? `default/${lab}` : `${lab}/${host}`;
-  return `/run/skein-lab/${place}/run/skein/skein.sock`;
+  return host === undefined ? socketOfHost(defaultLab, lab) : socketOfHost(lab, host);
 }
 
 /** Flags of Docker that do not work yet: refused, never ignored. */

@@ -1,13 +1,15 @@
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmdirSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { Refusal } from '../lib/errors.ts';
 import { self } from './home.ts';
 import { closePlace } from './place.ts';
+import { labsFolder } from './rootless.ts';
 
 /** Where the labs of this machine are kept, one folder each. */
 
-const labs = '/run/skein-lab';
+/** What a lab is called that was given no name. */
+export const defaultLab = 'default';
 /** A lab that is being ended: no name of a lab looks so. */
 const ending = '~';
 
@@ -19,13 +21,14 @@ export function checkName(name: string): void {
 }
 
 export function folderOf(name: string): string {
-  return join(labs, name);
+  return join(labsFolder(), name);
 }
 
 /** Whoever makes the folder has the name. @throws Refusal 'conflict' */
 export function claim(name: string): string {
   const folder = folderOf(name);
-  mkdirSync(labs, { recursive: true, mode: 0o755 });
+  // Root's are for others to speak to; in a folder for everyone the others' names are none of theirs.
+  mkdirSync(dirname(folder), { recursive: true, mode: folder.startsWith('/run/skein-lab/') ? 0o755 : 0o700 });
   try {
     mkdirSync(folder);
   } catch (cause) {
@@ -40,6 +43,7 @@ export function claim(name: string): string {
 
 /** By name, with those whose end was begun and not finished. */
 export function listFolders(): readonly { readonly name: string; readonly folder: string; readonly ending: boolean }[] {
+  const labs = labsFolder();
   return entriesOf(labs).map((entry) => ({
     name: entry.replace(ending, ''),
     folder: join(labs, entry),
@@ -53,10 +57,11 @@ export function listFolders(): readonly { readonly name: string; readonly folder
  */
 export async function removeFolder(name: string): Promise<void> {
   checkName(name);
-  const leaving = join(labs, name + ending);
+  const folder = folderOf(name);
+  const leaving = folder + ending;
   await clear(leaving);
   try {
-    renameSync(join(labs, name), leaving);
+    renameSync(folder, leaving);
   } catch (error) {
     if (codeOf(error) === 'ENOENT') return;
     throw error;
@@ -73,7 +78,7 @@ async function clear(folder: string): Promise<void> {
   // Not by a program: the second Ctrl-C would end that.
   await rm(folder, { recursive: true, force: true, maxRetries: 5 });
   try {
-    rmdirSync(labs);
+    rmdirSync(dirname(folder));
   } catch {
     // Other labs are there, or none ever was.
   }

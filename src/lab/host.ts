@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { folderOf } from './folders.ts';
 import type { Place } from './place.ts';
 
 export interface LabHost extends Place {
@@ -19,19 +20,26 @@ export interface Daemon {
   kill(signal: NodeJS.Signals): Promise<void>;
 }
 
-export function hostOf(place: Place, address: string): Omit<LabHost, 'reboot'> {
-  const runDir = join(place.folder, 'run/skein');
-  return { ...place, address, socket: join(runDir, 'skein.sock'), daemon: daemonOf(place, runDir) };
+const runDir = 'run/skein';
+
+/** The API of a lab's host, as the machine outside reaches it, whether there is such a host or not. */
+export function socketOfHost(lab: string, host: string): string {
+  return join(folderOf(lab), host, runDir, 'skein.sock');
 }
 
-function daemonOf(place: Place, runDir: string): Daemon {
+export function hostOf(place: Place, address: string): Omit<LabHost, 'reboot'> {
+  const socket = join(place.folder, runDir, 'skein.sock');
+  return { ...place, address, socket, daemon: daemonOf(place) };
+}
+
+function daemonOf(place: Place): Daemon {
   return {
     start: async () => {
       await place.exec(['skein', 'launch', '--detach']);
     },
     kill: async (signal) => {
       // The pid in the file is the one that counts inside.
-      const pid = readFileSync(join(runDir, 'skein.pid'), 'utf8').trim();
+      const pid = readFileSync(join(place.folder, runDir, 'skein.pid'), 'utf8').trim();
       const wait = `kill -s ${signal.replace(/^SIG/, '')} ${pid}; while kill -0 ${pid} 2>/dev/null; do sleep 0.01; done`;
       await place.exec(['sh', '-euc', wait], { signal: AbortSignal.timeout(20_000) });
     },

@@ -3,6 +3,7 @@ import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { home, unpackedEtcd } from './home.ts';
+import { entering } from './rootless.ts';
 import { attempt, type Output, type RunOptions, run } from './run.ts';
 
 /**
@@ -54,22 +55,22 @@ folder=$1
 hostname "$2"
 ip link set lo up
 mkdir "$folder/disk" "$folder/run"
-mount -t tmpfs -o mode=755 tmpfs "$folder/disk"
+mount -n -t tmpfs -o mode=755 tmpfs "$folder/disk"
 for tree in etc var/lib; do
   disk=$folder/disk/\${tree##*/}
   mkdir "$disk" "$disk/work"
   if [ "$tree" = var/lib ] && [ -d "$folder/kept" ]; then mv "$folder/kept" "$disk/upper"; else mkdir "$disk/upper"; fi
-  mount -t overlay -o "lowerdir=/$tree,upperdir=$disk/upper,workdir=$disk/work" overlay "/$tree"
+  mount -n -t overlay -o "lowerdir=/$tree,upperdir=$disk/upper,workdir=$disk/work" overlay "/$tree"
 done
 mkdir -p /etc/skein /var/lib/skein
 cp -R --remove-destination "$folder/etc/." /etc/
 groups=
-if [ -d /sys/fs/cgroup ]; then groups=$folder/disk/cgroup; mkdir "$groups"; mount --rbind /sys/fs/cgroup "$groups"; fi
-mount -t sysfs sysfs /sys
-if [ -n "$groups" ]; then mount --move "$groups" /sys/fs/cgroup; fi
-if [ -f "$folder/boot_id" ]; then mount --bind "$folder/boot_id" /proc/sys/kernel/random/boot_id; fi
+if [ -d /sys/fs/cgroup ]; then groups=$folder/disk/cgroup; mkdir "$groups"; mount -n --rbind /sys/fs/cgroup "$groups"; fi
+mount -n -t sysfs sysfs /sys
+if [ -n "$groups" ]; then mount -n --move "$groups" /sys/fs/cgroup; fi
+if [ -f "$folder/boot_id" ]; then mount -n --bind "$folder/boot_id" /proc/sys/kernel/random/boot_id; fi
 cd "$folder/disk"
-mount --bind "$folder/run" /run
+mount -n --bind "$folder/run" /run
 echo ready
 exec >&2
 while :; do sleep 86400 & wait $! || :; done
@@ -115,7 +116,7 @@ export function findPlace(name: string, folder: string): Place | undefined {
   if (pid === undefined) return undefined;
   const namespaces = ['--net', '--uts', '--mount', `--pid=/proc/${pid}/ns/pid_for_children`];
   const enter = (command: readonly string[]) =>
-    ['nsenter', '--target', String(pid), ...namespaces, '--', ...command] as const;
+    ['nsenter', '--target', String(pid), ...entering(pid), ...namespaces, '--', ...command] as const;
   const env = environment();
   return {
     name,
