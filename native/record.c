@@ -1,6 +1,7 @@
 /* What outlives the container: the log, the exit record, the pid. */
 #include "shim.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -41,13 +42,76 @@ static void log_name(char name[32], uint64_t base)
 	snprintf(name, 32, "log.%" PRIu64, base);
 }
 
-static int open_file(struct log *log)
+static int open_file(struct log *log, int flags)
 {
 	char name[32];
 	log_name(name, log->base);
-	log->fd = openat(log->dir, name, O_WRONLY | O_APPEND | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	log->fd = openat(log->dir, name, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | flags, 0600);
 	log->size = 0;
 	return log->fd < 0 ? -1 : 0;
+}
+
+/* The two newest files that an earlier life of the command has left. */
+static int find_files(struct log *log)
+{
+	int fd = openat(log->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *entries = fd < 0 ? NULL : fdopendir(fd);
+	if (entries == NULL) {
+		if (fd >= 0)
+			close(fd);
+		return -1;
+	}
+	bool found = false;
+	for (struct dirent *entry = readdir(entries); entry != NULL; entry = readdir(entries)) {
+		uint64_t base = 0;
+		char name[32];
+		if (sscanf(entry->d_name, "log.%" SCNu64, &base) != 1)
+			continue;
+		log_name(name, base);
+		if (strcmp(name, entry->d_name) != 0)
+			continue;
+		if (!found || base > log->base) {
+			log->has_previous = found;
+			log->previous = log->base;
+			log->base = base;
+			found = true;
+		} else if (!log->has_previous || base > log->previous) {
+			log->has_previous = true;
+			log->previous = base;
+		}
+	}
+	closedir(entries);
+	return 0;
+}
+
+/* Behind the last whole frame: what a power cut has torn is not read by anyone and would hide all that follows. */
+static int skip_frames(struct log *log)
+{
+	static unsigned char bytes[64 * 1024];
+	size_t filled = 0;
+	for (uint64_t at = 0;;) {
+		ssize_t n = pread(log->fd, bytes + filled, sizeof bytes - filled, (off_t)(at + filled));
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -1;
+		filled += (size_t)n;
+		size_t whole = 0;
+		while (filled - whole >= FRAME_HEADER) {
+			const unsigned char *header = bytes + whole;
+			size_t length = (size_t)header[4] << 24 | (size_t)header[5] << 16 | (size_t)header[6] << 8 | header[7];
+			if (length > sizeof bytes - FRAME_HEADER || filled - whole < FRAME_HEADER + length)
+				break;
+			whole += FRAME_HEADER + length;
+		}
+		if (whole == 0) {
+			log->size = at;
+			return filled == 0 ? 0 : ftruncate(log->fd, (off_t)at);
+		}
+		at += whole;
+		filled -= whole;
+		memmove(bytes, bytes + whole, filled);
+	}
 }
 
 int log_open(struct log *log, int dir, uint64_t limit, struct problem *problem)
@@ -55,7 +119,7 @@ int log_open(struct log *log, int dir, uint64_t limit, struct problem *problem)
 	memset(log, 0, sizeof *log);
 	log->dir = dir;
 	log->limit = limit;
-	if (open_file(log) < 0)
+	if (find_files(log) < 0 || open_file(log, 0) < 0 || skip_frames(log) < 0)
 		return problem_errno(problem, EXIT_SHIM, "open the log");
 	return 0;
 }
@@ -67,7 +131,7 @@ static int rotate(struct log *log)
 	next.base = log->base + log->size;
 	next.previous = log->base;
 	next.has_previous = true;
-	if (open_file(&next) < 0)
+	if (open_file(&next, O_TRUNC) < 0)
 		return -1;
 	if (log->has_previous) {
 		char name[32];

@@ -79,6 +79,7 @@ struct log {
 	uint64_t lost_in_all;
 };
 
+/* Goes on where an earlier life of the command has ended. */
 int log_open(struct log *log, int dir, uint64_t limit, struct problem *problem);
 /* Never blocks on a full disk and never fails: what cannot be written is dropped, counted, and noted when there is room. */
 void log_write(struct log *log, enum stream stream, const char *bytes, size_t length);

@@ -1,6 +1,28 @@
 import * as v from 'valibot';
 import { parseRecord } from './record.ts';
-import { HexId, Name, SandboxId, Text, Time } from './text.ts';
+import { HexId, InterfaceAddressText, Mac, most, Name, SandboxId, Text, Time } from './text.ts';
+
+const Count = v.pipe(v.number(), v.integer(), v.minValue(0));
+
+/** When a container whose command has ended is started again, as Docker means these words. */
+export const RestartPolicy = v.object({
+  name: v.picklist(['no', 'on-failure', 'always', 'unless-stopped']),
+  /** How often at most, with `on-failure`; 0 is without end. */
+  most: Count,
+});
+export type RestartPolicy = v.InferOutput<typeof RestartPolicy>;
+
+/** Where it is or was on a network, so that it comes back there. */
+export const FormerPlace = v.looseObject({
+  network: HexId,
+  aliases: v.pipe(v.array(Name), v.maxLength(most.aliases + 1)),
+  addresses: v.pipe(v.array(InterfaceAddressText), v.maxLength(most.addresses)),
+  /** If it was asked for. */
+  mac: v.optional(Mac),
+  /** The addresses were asked for: it cannot be there with others. */
+  fixed: v.boolean(),
+});
+export type FormerPlace = v.InferOutput<typeof FormerPlace>;
 
 const Argument = v.pipe(v.string(), v.maxLength(128 * 1024));
 
@@ -17,10 +39,18 @@ export const Container = v.looseObject({
   tty: v.boolean(),
   /** Removed by itself when it ends (`--rm`). */
   remove: v.boolean(),
+  restart: v.optional(RestartPolicy, { name: 'no', most: 0 }),
+  /** How often it was started again by itself since it was started by hand. */
+  restarts: v.optional(Count, 0),
+  /** Ended by hand: only a start by hand, or of the daemon with `always`, brings it back. */
+  stopped: v.optional(v.boolean(), false),
+  places: v.optional(v.array(FormerPlace), []),
   sandbox: SandboxId,
   state: v.variant('status', [
     v.object({ status: v.literal('created') }),
     v.object({ status: v.literal('running'), pid: v.number(), started: Time }),
+    /** It has ended and will be started again, or is just being started again. */
+    v.object({ status: v.literal('restarting'), exitCode: v.number(), started: Time, finished: Time }),
     v.object({ status: v.literal('exited'), exitCode: v.number(), started: Time, finished: Time }),
   ]),
 });

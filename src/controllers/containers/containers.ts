@@ -1,5 +1,5 @@
 import type { Readable, Writable } from 'node:stream';
-import type { Container } from '../../model/container.ts';
+import type { Container, RestartPolicy } from '../../model/container.ts';
 
 /** Process containers of this host. */
 export interface Containers {
@@ -9,8 +9,17 @@ export interface Containers {
   list(): readonly Container[];
   /** By name, id or unambiguous start of the id. @throws Refusal 'not-found' | 'invalid' */
   find(nameOrId: string): Container;
-  /** Sends a signal ('SIGKILL', 'TERM', '9'). @throws Refusal 'not-found' | 'conflict' (not running) | 'invalid' */
+  /**
+   * Sends a signal ('SIGKILL', 'TERM', '9'). After one that asks it to end it is not started again by itself. @throws Refusal 'not-found' | 'conflict' (not running) | 'invalid'
+   */
   kill(nameOrId: string, signal: string): Promise<void>;
+  /**
+   * Runs the command of one that has ended again, with its former addresses if they are free; nothing is done to one that
+   * runs. @throws Refusal; CommandFailed
+   */
+  start(nameOrId: string): Promise<void>;
+  /** Ends it for good: SIGTERM, and SIGKILL when that has not ended it within so many seconds. May repeat. @throws Refusal */
+  stop(nameOrId: string, options: { seconds: number }): Promise<void>;
   /** @throws Refusal 'not-found' | 'conflict' (running and not `force`) */
   remove(nameOrId: string, options: { force: boolean }): Promise<Container>;
   /** What a container or an exec wrote, from its file; it and `input`, `exec`, `wait` outlive a restart of the daemon as files do. */
@@ -59,6 +68,7 @@ export interface RunSpec {
   /** Of its terminal from the beginning. */
   readonly size?: TerminalSize;
   readonly remove: boolean;
+  readonly restart?: RestartPolicy;
 }
 
 export interface ExecSpec {

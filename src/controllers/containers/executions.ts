@@ -71,10 +71,10 @@ export class Executions {
     );
   }
 
-  /** Forgets those that ended before a time, with their output. */
-  async expire(before: number): Promise<void> {
+  /** Forgets those that ended so many milliseconds ago, with their output. */
+  async expire(age: number): Promise<void> {
     for (const { id, supervisor } of this.#executions.values()) {
-      if (!supervisor.ended.aborted || (await supervisor.end).finished >= before) continue;
+      if (supervisor.endedFor < age) continue;
       await rm(supervisor.place.directory, { recursive: true, force: true });
       this.#executions.delete(id);
     }

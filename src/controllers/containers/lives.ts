@@ -5,29 +5,39 @@ import { messageOf, ParseError } from '../../lib/errors.ts';
 import type { Log } from '../../lib/log.ts';
 import { type Container, parseContainer } from '../../model/container.ts';
 import type { Journal } from '../../state/journal.ts';
-import type { Endpoints } from '../endpoints/endpoints.ts';
+import type { Endpoints, Sandbox } from '../endpoints/endpoints.ts';
+import { CommandFailed } from './containers.ts';
 import type { Executions } from './executions.ts';
 import type { ExitRecord } from './exit-record.ts';
+import { placesIn } from './former.ts';
+import { beginsWithDaemon, pauseAfter } from './restart.ts';
 import type { ShimPlace } from './shim.ts';
-import { type Command, type End, Supervisor } from './supervisor.ts';
+import { runningAs, type StartNeeds, startAgain } from './start.ts';
+import { type End, Supervisor } from './supervisor.ts';
 
-/** A container as this host has it. */
+/** A container as this host has it, from a start by hand to the end of its last life. */
 export interface Held {
   container: Container;
-  readonly supervisor?: Supervisor;
-  /** Resolves with its exit code when it has ended, is journalled so and has left its networks. */
+  /** Of its present or last life, if that was seen. */
+  supervisor?: Supervisor;
+  /** Resolves with its exit code when it has ended for good, is journalled so and has left its networks. */
   readonly finished: Promise<number>;
+  /** Aborts when no life follows: nothing more is written. */
+  readonly ended: AbortSignal;
   /** Aborts when `finished` resolves. */
   readonly over: AbortSignal;
+  /** Aborted, its present life is its last: a pause ends at once, what is just being started is killed. */
+  readonly halt: AbortController;
   /** Has removed itself: its name is free, it is in no list, its output lingers. */
   gone: boolean;
+  /** By a clock that does not jump. */
+  goneSince?: number;
 }
 
-interface LivesNeeds {
-  readonly endpoints: Pick<Endpoints, 'closeSandbox' | 'sandboxes'>;
+interface LivesNeeds extends StartNeeds {
+  readonly endpoints: Pick<Endpoints, 'openSandbox' | 'closeSandbox' | 'sandboxes'>;
   readonly journal: Pick<Journal, 'load' | 'commit'>;
   readonly log: Log;
-  readonly now: () => number;
   readonly executions: Executions;
   readonly placeOf: (container: string) => ShimPlace;
   /** Holds the directories of all containers. */
@@ -38,6 +48,18 @@ interface LivesNeeds {
 const linger = { removed: 60_000, execution: 5 * 60_000 } as const;
 /** How long the daemon's start waits for a supervisor; whatever takes longer goes on beside it. */
 const adoptionTime = 1000;
+const sigkill = 9;
+/** Of a life that did not come about, for a reason that is not the command's; as Docker's. */
+const notStarted = 128;
+
+/** A command that runs, or the pause before one. */
+type Begin = { readonly supervisor: Supervisor } | { readonly pause: number };
+
+interface Life {
+  readonly end: End;
+  /** Milliseconds that this daemon has seen of it. */
+  readonly ran: number;
+}
 
 /** The containers of this host from the moment that they run, or are found, until nothing is left of them. */
 export class Lives {
@@ -45,6 +67,9 @@ export class Lives {
   readonly #held = new Map<string, Held>();
   /** Ids of which something could not be taken back yet. */
   readonly #leftovers = new Set<string>();
+  /** What is being started or finished. */
+  readonly #working = new Set<Promise<unknown>>();
+  readonly #closed = new AbortController();
 
   constructor(needs: LivesNeeds) {
     this.#needs = needs;
@@ -61,16 +86,41 @@ export class Lives {
       .sort((a, b) => Date.parse(b.created) - Date.parse(a.created));
   }
 
-  hold(container: Container, supervisor: Supervisor): Held {
-    const over = new AbortController();
-    const finished = supervisor.end.then(async (end) => {
-      await this.#finish(held, end);
-      over.abort();
-      return end.exitCode;
-    });
-    const held: Held = { container, supervisor, gone: false, finished, over: over.signal };
+  hold(container: Container, begin: Begin): Held {
+    const [ended, over, halt] = [new AbortController(), new AbortController(), new AbortController()];
+    const finished = Promise.withResolvers<number>();
+    const held: Held = {
+      container,
+      ...('supervisor' in begin ? { supervisor: begin.supervisor } : {}),
+      ...{ finished: finished.promise, ended: ended.signal, over: over.signal, halt, gone: false },
+    };
     this.#held.set(container.id, held);
+    void this.#live(held, begin).then(async (end) => {
+      ended.abort();
+      await this.#work(this.#finish(held, end));
+      over.abort();
+      finished.resolve(end.exitCode);
+    });
     return held;
+  }
+
+  /** Starts one that has ended, by hand. When that fails it is as before. @throws Refusal, CommandFailed, ShimError, JournalError */
+  async start(held: Held): Promise<void> {
+    const { journal, placeOf } = this.#needs;
+    const { container: before } = held;
+    const { id, state } = before;
+    if (state.status !== 'exited') return;
+    const container: Container = { ...before, restarts: 0, stopped: false, state: { ...state, status: 'restarting' } };
+    await journal.commit([{ kind: 'container', id, put: container }]);
+    held.container = container;
+    try {
+      const next = await this.#work(startAgain(container, placeOf(id), this.#needs));
+      this.hold(next.container, next);
+    } catch (error) {
+      held.container = before;
+      await this.#leave(before);
+      throw error;
+    }
   }
 
   /** Takes up what earlier lives of the daemon left. */
@@ -93,28 +143,34 @@ export class Lives {
     }
   }
 
-  /** What has ended and is still being finished. */
-  ending(): readonly Promise<unknown>[] {
-    const held = [...this.#held.values()];
-    return held
-      .filter(({ supervisor, over }) => supervisor?.ended.aborted && !over.aborted)
-      .map((each) => each.finished);
+  /** What is being started or finished. */
+  working(): readonly Promise<unknown>[] {
+    return [...this.#working];
   }
 
-  /** Lets go of what runs; nothing begins to be finished any more. */
+  /** Lets go of what runs; nothing begins to be started or finished any more. */
   close(): void {
+    this.#closed.abort();
     for (const { supervisor } of this.#held.values()) supervisor?.close();
   }
 
   async #adopt(container: Container): Promise<void> {
     const { id, state } = container;
+    if (state.status === 'exited' && beginsWithDaemon(container)) {
+      const again: Container = { ...container, stopped: false, state: { ...state, status: 'restarting' } };
+      await this.#note(again);
+      this.hold(again, { pause: 0 });
+      return;
+    }
     if (state.status === 'exited') {
-      const finished = Promise.resolve(state.exitCode);
-      this.#held.set(id, { container, gone: container.remove, finished, over: AbortSignal.abort() });
+      const [finished, over] = [Promise.resolve(state.exitCode), AbortSignal.abort()];
+      const halt = new AbortController();
+      const goneSince = performance.now();
+      this.#held.set(id, { container, gone: container.remove, goneSince, finished, ended: over, over, halt });
       return;
     }
     const supervisor = await Supervisor.open(this.#needs.placeOf(id));
-    const held = this.hold(container, supervisor);
+    const held = this.hold(container, { supervisor });
     const done = new AbortController();
     const adoption = Promise.all([this.#welcome(held, supervisor), this.#needs.executions.adopt(id)]);
     void adoption.finally(() => done.abort());
@@ -126,52 +182,129 @@ export class Lives {
     const { id, state } = held.container;
     await firstAbort([supervisor.known]);
     if (supervisor.ended.aborted) {
-      await held.finished;
-    } else if (state.status === 'created' && supervisor.command !== undefined) {
+      // One that is to live again is not waited for.
+      await firstAbort([held.over, AbortSignal.timeout(adoptionTime)]);
+    } else if (state.status !== 'running' && supervisor.command !== undefined) {
       held.container = runningAs(held.container, supervisor.command);
-      try {
-        await this.#needs.journal.commit([{ kind: 'container', id, put: held.container }]);
-      } catch (error) {
-        this.#needs.log.warn('running container not journalled yet', { container: id, error: messageOf(error) });
-      }
+      await this.#note(held.container);
     }
   }
 
-  /** Never rejects: what cannot be done now is tried again by the sweep, or by the next life. */
+  /** One life after the other. Resolves with the end of the last; never once the daemon ends, and never rejects. */
+  async #live(held: Held, begin: Begin): Promise<End> {
+    let paused: number | undefined;
+    let life = 'pause' in begin ? await this.#next(held, begin.pause) : await this.#lifeOf(begin.supervisor);
+    for (;;) {
+      const { container, halt } = held;
+      if (life === undefined) return formerEnd(container);
+      const { end, ran } = life;
+      if (isFormer(container, end)) {
+        life = await this.#next(held, 0);
+        continue;
+      }
+      const isVain = container.state.status === 'created' && !end.recorded;
+      const wait = isVain || halt.signal.aborted ? undefined : pauseAfter(container, { ...end, ran, paused });
+      if (wait === undefined) return end;
+      held.container = { ...restartingAs(this.#endedAs(container, end)), restarts: container.restarts + 1 };
+      await this.#work(this.#note(held.container));
+      paused = wait;
+      life = await this.#next(held, wait);
+    }
+  }
+
+  async #lifeOf(supervisor: Supervisor): Promise<Life> {
+    const began = performance.now();
+    const end = await supervisor.end;
+    return this.#closed.signal.aborted ? await never() : { end, ran: performance.now() - began };
+  }
+
+  /** The next life to its end, or none because it is halted. One that does not come about ends at once. */
+  async #next(held: Held, wait: number): Promise<Life | undefined> {
+    const { log, now, placeOf } = this.#needs;
+    const { id } = held.container;
+    await pause(wait, AbortSignal.any([held.halt.signal, this.#closed.signal]));
+    if (this.#closed.signal.aborted) return await never();
+    if (held.halt.signal.aborted) return undefined;
+    try {
+      const { container, supervisor } = await this.#work(startAgain(held.container, placeOf(id), this.#needs));
+      // A halt that came meanwhile has journalled it as stopped.
+      held.container = { ...container, stopped: held.container.stopped };
+      held.supervisor = supervisor;
+      if (held.halt.signal.aborted) await supervisor.ask({ kind: 'signal', signal: sigkill });
+      return await this.#lifeOf(supervisor);
+    } catch (error) {
+      if (this.#closed.signal.aborted) return await never();
+      log.warn('container could not be started again', { container: id, error: messageOf(error) });
+      const exitCode = error instanceof CommandFailed ? error.exitCode : notStarted;
+      return { end: { exitCode, started: now(), finished: now(), lost: 0, recorded: true }, ran: 0 };
+    }
+  }
+
+  /** Never rejects: what cannot be done now is tried again by the sweep, or by the next life of the daemon. */
   async #finish(held: Held, end: End): Promise<void> {
     const { id, remove, state } = held.container;
     if (!end.recorded && state.status === 'created') {
       await this.discard(id);
       return;
     }
-    if (!end.recorded) this.#needs.log.warn('container lost with its supervisor', { container: id });
-    const started = !end.recorded && state.status === 'running' ? Date.parse(state.started) : end.started;
-    held.container = exitedAs(held.container, { ...end, started });
+    held.container = this.#endedAs(held.container, end);
     await this.#leave(held.container);
     held.gone = remove;
+    held.goneSince = performance.now();
+  }
+
+  #endedAs(container: Container, end: End): Ended {
+    const { endpoints, log } = this.#needs;
+    const { id, state, places } = container;
+    if (!end.recorded) log.warn('container lost with its supervisor', { container: id });
+    const started = !end.recorded && state.status === 'running' ? Date.parse(state.started) : end.started;
+    const sandbox = endpoints.sandboxes().find(isOf(id));
+    const now = sandbox === undefined ? places : placesIn(sandbox, places);
+    return exitedAs({ ...container, places: now }, { ...end, started });
   }
 
   async #leave(container: Container): Promise<void> {
-    const { endpoints, journal, log } = this.#needs;
-    const { id, sandbox } = container;
     try {
-      await journal.commit([{ kind: 'container', id, put: container }]);
-      await endpoints.closeSandbox(sandbox);
+      await this.#needs.journal.commit([{ kind: 'container', id: container.id, put: container }]);
+      await this.#closeSandboxes(container.id);
     } catch (error) {
-      log.warn('ended container not taken back yet', { container: id, error: messageOf(error) });
+      this.#needs.log.warn('ended container not taken back yet', { container: container.id, error: messageOf(error) });
     }
+  }
+
+  async #closeSandboxes(id: string): Promise<void> {
+    const { endpoints } = this.#needs;
+    for (const sandbox of endpoints.sandboxes()) {
+      if (sandbox.container?.id === id) await endpoints.closeSandbox(sandbox.id);
+    }
+  }
+
+  /** Never rejects: what is not journalled now is so with the next change. */
+  async #note(container: Container): Promise<void> {
+    const { id } = container;
+    try {
+      await this.#needs.journal.commit([{ kind: 'container', id, put: container }]);
+    } catch (error) {
+      this.#needs.log.warn('container not journalled yet', { container: id, error: messageOf(error) });
+    }
+  }
+
+  /** Its present life is its last: journalled, so that no later daemon starts it either. Never rejects. */
+  async halt(held: Held): Promise<void> {
+    held.halt.abort();
+    if (held.container.restart.name === 'no' || held.container.stopped) return;
+    held.container = { ...held.container, stopped: true };
+    await this.#note(held.container);
   }
 
   /** Takes back everything of a container that does not run: journal, sandbox, files. Never rejects. */
   async discard(id: string): Promise<void> {
-    const { endpoints, executions, journal, log, placeOf } = this.#needs;
+    const { executions, journal, log, placeOf } = this.#needs;
     this.#held.delete(id);
     executions.forget(id);
     try {
       await journal.commit([{ kind: 'container', id, remove: true }]);
-      for (const sandbox of endpoints.sandboxes()) {
-        if (sandbox.container?.id === id) await endpoints.closeSandbox(sandbox.id);
-      }
+      await this.#closeSandboxes(id);
       await rm(placeOf(id).directory, { recursive: true, force: true });
       this.#leftovers.delete(id);
     } catch (error) {
@@ -182,24 +315,56 @@ export class Lives {
 
   /** Tries again what could not be taken back, and forgets what has lingered. */
   async sweep(): Promise<void> {
-    const { endpoints, executions, now } = this.#needs;
+    const { endpoints, executions } = this.#needs;
     for (const id of this.#leftovers) await this.discard(id);
-    const open = new Set(endpoints.sandboxes().map(({ id }) => id));
-    for (const { container, gone } of this.#held.values()) {
-      const { id, state, sandbox } = container;
-      if (state.status !== 'exited') continue;
-      if (gone && Date.parse(state.finished) + linger.removed < now()) await this.discard(id);
-      else if (open.has(sandbox)) await this.#leave(container);
+    const open = new Set(endpoints.sandboxes().flatMap(({ container }) => container?.id ?? []));
+    for (const { container, gone, goneSince = 0 } of this.#held.values()) {
+      if (container.state.status !== 'exited') continue;
+      if (gone && performance.now() - goneSince > linger.removed) await this.discard(container.id);
+      else if (open.has(container.id)) await this.#leave(container);
     }
-    await executions.expire(now() - linger.execution);
+    await executions.expire(linger.execution);
+  }
+
+  async #work<T>(task: Promise<T>): Promise<T> {
+    this.#working.add(task);
+    try {
+      return await task;
+    } finally {
+      this.#working.delete(task);
+    }
   }
 }
 
-export function runningAs(container: Container, { pid, started }: Command): Container {
-  return { ...container, state: { status: 'running', pid, started: new Date(started).toISOString() } };
-}
+type Ended = Container & { readonly state: { readonly status: 'exited' } };
 
-function exitedAs(container: Container, { exitCode, started, finished }: ExitRecord): Container {
+function exitedAs(container: Container, { exitCode, started, finished }: ExitRecord): Ended {
   const [begin, end] = [new Date(started).toISOString(), new Date(finished).toISOString()];
   return { ...container, state: { status: 'exited', exitCode, started: begin, finished: end } };
+}
+
+function restartingAs({ state, ...container }: Ended): Container {
+  return { ...container, state: { ...state, status: 'restarting' } };
+}
+
+/** Of one that waited for its next life: that of the life before. */
+function formerEnd({ state }: Container): End {
+  const at = (time: string | undefined) => (time === undefined ? Date.now() : Date.parse(time));
+  if (state.status !== 'restarting')
+    return { exitCode: notStarted, started: at(undefined), finished: at(undefined), lost: 0, recorded: true };
+  const { exitCode, started, finished } = state;
+  return { exitCode, started: at(started), finished: at(finished), lost: 0, recorded: true };
+}
+
+/** Whether this end is the one that the journal has already, or none: the daemon died before the next life could begin. */
+function isFormer({ state }: Container, { recorded, finished }: End): boolean {
+  return state.status === 'restarting' && (!recorded || finished === Date.parse(state.finished));
+}
+
+function isOf(id: string) {
+  return ({ container, exit }: Sandbox) => container?.id === id && exit !== undefined;
+}
+
+async function never(): Promise<never> {
+  return await new Promise<never>(() => undefined);
 }

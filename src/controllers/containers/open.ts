@@ -5,6 +5,7 @@ import { pause } from '../../lib/backoff.ts';
 import { messageOf, Refusal } from '../../lib/errors.ts';
 import { findByNameOrId } from '../../lib/find.ts';
 import type { Log } from '../../lib/log.ts';
+import { Serial } from '../../lib/serial.ts';
 import type { Container } from '../../model/container.ts';
 import type { Journal } from '../../state/journal.ts';
 import type { Endpoints } from '../endpoints/endpoints.ts';
@@ -52,6 +53,9 @@ const standard = {
 
 const sweepInterval = 10_000;
 const sigkill = 9;
+const sigterm = 15;
+/** HUP and others mean something else to many programs. */
+const endingSignals = [2, 3, sigkill, sigterm];
 const killPatience = 10_000;
 /** How long closing waits for what is being started or finished. */
 const closePatience = 5_000;
@@ -78,6 +82,7 @@ class ProcessContainers implements OpenedContainers {
   /** Names of containers that are being made, with their ids. */
   readonly #coming = new Map<string, string>();
   readonly #starts = new Set<Promise<Container>>();
+  readonly #serial = new Serial();
   #sweeping: Promise<void> = Promise.resolve();
   #sweeper: NodeJS.Timeout | undefined;
 
@@ -86,7 +91,7 @@ class ProcessContainers implements OpenedContainers {
     this.#init = init;
     const placeOf = (container: string, execution?: string) => this.#placeOf(container, execution);
     this.#executions = new Executions(placeOf);
-    this.#lives = new Lives({ ...needs, executions: this.#executions, placeOf, directory: init.directory });
+    this.#lives = new Lives({ ...needs, ...init, executions: this.#executions, placeOf });
     this.streams = openStreams({
       executions: this.#executions,
       heldOf: (nameOrId) => this.#heldOf(nameOrId),
@@ -112,7 +117,7 @@ class ProcessContainers implements OpenedContainers {
     clearInterval(this.#sweeper);
     this.#executions.close();
     const done = new AbortController();
-    const open = [this.#sweeping, ...this.#starts, ...this.#lives.ending()];
+    const open = [this.#sweeping, ...this.#starts, ...this.#lives.working()];
     this.#lives.close();
     void Promise.allSettled(open).then(() => done.abort());
     await pause(closePatience, done.signal);
@@ -152,39 +157,71 @@ class ProcessContainers implements OpenedContainers {
 
   async kill(nameOrId: string, signal: string): Promise<void> {
     const number = parseSignal(signal);
+    const held = this.#heldOf(nameOrId);
+    const { id, state } = held.container;
+    if (endingSignals.includes(number) && state.status !== 'exited') await this.#lives.halt(held);
+    if (state.status === 'restarting') return;
+    await this.#signal(held, number, { doing: 'kill', id });
+  }
+
+  async start(nameOrId: string): Promise<void> {
     const { id } = this.find(nameOrId);
-    const { supervisor } = this.#heldOf(id);
-    const errno = await supervisor?.ask({ kind: 'signal', signal: number });
-    if (errno === 'silent') throw notAnswering('kill', id);
-    if (errno !== 0) throw notRunning('kill', id);
+    await this.#serial.run(id, () => this.#lives.start(this.#heldOf(id)));
+  }
+
+  async stop(nameOrId: string, { seconds }: { seconds: number }): Promise<void> {
+    const { id } = this.find(nameOrId);
+    const held = this.#heldOf(id);
+    await this.#lives.halt(held);
+    if (held.container.state.status === 'running' && seconds > 0) {
+      await held.supervisor?.ask({ kind: 'signal', signal: sigterm });
+      await pause(seconds * 1000, held.over);
+    }
+    await this.#end(held, 'stop');
   }
 
   async remove(nameOrId: string, { force }: { force: boolean }): Promise<Container> {
-    const { id, name } = this.find(nameOrId);
-    const held = this.#heldOf(id);
-    if (held.container.state.status !== 'exited') {
-      if (!force) {
+    const { id } = this.find(nameOrId);
+    return await this.#serial.run(id, async () => {
+      const held = this.#heldOf(id);
+      const { name, state } = held.container;
+      if (state.status !== 'exited' && !force) {
         throw new Refusal(
           'conflict',
           `cannot remove container "/${name}": container is running: stop the container before removing or force remove`,
         );
       }
-      const errno = await held.supervisor?.ask({ kind: 'signal', signal: sigkill });
-      if (errno === 'silent') throw notAnswering('remove', id);
-      await pause(killPatience, held.over);
-      if (!held.over.aborted) {
-        throw new Refusal('unavailable', `container ${name} was killed and has not died within ${killPatience} ms`);
+      if (state.status !== 'exited') {
+        await this.#lives.halt(held);
+        await this.#end(held, 'remove');
       }
+      await this.#lives.discard(id);
+      return held.container;
+    });
+  }
+
+  /** Kills what was halted, and waits for its end. @throws Refusal 'unavailable' */
+  async #end(held: Held, doing: string): Promise<void> {
+    const { id, name } = held.container;
+    const errno = held.over.aborted ? 0 : await held.supervisor?.ask({ kind: 'signal', signal: sigkill });
+    if (errno === 'silent') throw notAnswering(doing, id);
+    await pause(killPatience, held.over);
+    if (!held.over.aborted) {
+      throw new Refusal('unavailable', `container ${name} was killed and has not died within ${killPatience} ms`);
     }
-    await this.#lives.discard(id);
-    return held.container;
+  }
+
+  async #signal({ supervisor }: Held, signal: number, { doing, id }: { doing: string; id: string }): Promise<void> {
+    const errno = await supervisor?.ask({ kind: 'signal', signal });
+    if (errno === 'silent') throw notAnswering(doing, id);
+    if (errno !== 0) throw notRunning(doing, id);
   }
 
   async #start(id: string, name: string, spec: RunSpec): Promise<Container> {
     try {
       const what = { id, name, place: this.#placeOf(id), spec };
       const { container, supervisor } = await startContainer({ ...this.#needs, ...this.#init }, what);
-      this.#lives.hold(container, supervisor);
+      this.#lives.hold(container, { supervisor });
       return container;
     } catch (error) {
       await this.#lives.discard(id);

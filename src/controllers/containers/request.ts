@@ -22,6 +22,13 @@ export async function checkRun(spec: RunSpec): Promise<void> {
     const [flag] = Object.entries(needing).find(([, value]) => value !== undefined) ?? [];
     if (flag !== undefined) throw new Refusal('invalid', `${flag} needs a network: name one with --network`);
   }
+  const { name: policy, most } = spec.restart ?? { name: 'no', most: 0 };
+  if (spec.remove && policy !== 'no') {
+    throw new Refusal('invalid', 'conflicting options: cannot specify both --restart and --rm');
+  }
+  if (policy !== 'on-failure' && most > 0) {
+    throw new Refusal('invalid', `maximum retry count cannot be used with restart policy '${policy}'`);
+  }
   if (spec.rootfs !== undefined) await checkRootfs(spec.rootfs);
 }
 

@@ -1,73 +1,139 @@
-import { mkdir } from 'node:fs/promises';
+import { mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Refusal } from '../../lib/errors.ts';
 import { aliasesOf, type Container } from '../../model/container.ts';
 import type { Journal } from '../../state/journal.ts';
 import type { Endpoints, Sandbox } from '../endpoints/endpoints.ts';
-import type { RunSpec } from './containers.ts';
+import type { RunSpec, TerminalSize } from './containers.ts';
 import { formEnvironment, writeEtc } from './etc.ts';
-import { runningAs } from './lives.ts';
+import { placesIn, requestFor } from './former.ts';
 import type { ShimPlace } from './shim.ts';
-import { type Supervisor, startSupervisor } from './supervisor.ts';
+import { type Command, type Supervisor, startSupervisor } from './supervisor.ts';
 
-interface StartNeeds {
-  readonly endpoints: Pick<Endpoints, 'openSandbox'>;
+export interface StartNeeds {
+  readonly endpoints: Pick<Endpoints, 'openSandbox' | 'sandboxes'>;
   readonly journal: Pick<Journal, 'commit'>;
   readonly now: () => number;
   readonly resolvConfs: readonly string[];
   readonly logSize: number;
 }
 
+export interface Started {
+  readonly container: Container;
+  readonly supervisor: Supervisor;
+}
+
 const sigkill = 9;
 
 /** Makes a container and runs its command. Nothing of a failed attempt runs on, but its traces are the caller's to take back. */
 export async function startContainer(
-  { endpoints, journal, now, resolvConfs, logSize }: StartNeeds,
+  needs: StartNeeds,
   { id, name, place, spec }: { id: string; name: string; place: ShimPlace; spec: RunSpec },
-): Promise<{ container: Container; supervisor: Supervisor }> {
-  const hostname = spec.hostname ?? id.slice(0, 12);
+): Promise<Started> {
+  const { endpoints, journal, now } = needs;
   await mkdir(place.directory, { mode: 0o700 });
   const sandbox = await endpoints.openSandbox({
     exit: true,
     container: { id, name },
     connect: placesOf(id, name, spec),
   });
+  const fixed = spec.ip !== undefined || spec.ip6 !== undefined;
   const created: Container = {
     id,
     name,
     created: new Date(now()).toISOString(),
     command: [...spec.command],
     env: [...spec.env],
-    hostname,
+    hostname: spec.hostname ?? id.slice(0, 12),
     ...(spec.rootfs && { rootfs: spec.rootfs }),
     interactive: spec.interactive,
     tty: spec.tty,
     remove: spec.remove,
+    restart: spec.restart ?? { name: 'no', most: 0 },
+    restarts: 0,
+    stopped: false,
+    places: placesIn(sandbox, []).map((former) => ({ ...former, fixed })),
     sandbox: sandbox.id,
     state: { status: 'created' },
   };
-  await writeEtc(place.directory, { hostname, addresses: addressesOf(sandbox), resolvConfs });
+  await dress(created, sandbox, place, needs);
   await journal.commit([{ kind: 'container', id, put: created }]);
+  return await execute(created, { sandbox, place, ...(spec.size && { size: spec.size }) }, needs);
+}
+
+/**
+ * Runs the command of a container once more, which is journalled as restarting: in its sandbox if that is still there, else
+ * in a new one with its former addresses. Nothing of a failed attempt runs on; the sandbox stays for the next.
+ */
+export async function startAgain(container: Container, place: ShimPlace, needs: StartNeeds): Promise<Started> {
+  const { endpoints, journal } = needs;
+  // Of its former life, which is journalled.
+  await rm(join(place.directory, 'exit'), { force: true });
+  const open = endpoints.sandboxes().find((each) => each.container?.id === container.id && each.exit !== undefined);
+  const sandbox = open ?? (await reopen(container, needs));
+  const ready = { ...container, sandbox: sandbox.id, places: placesIn(sandbox, container.places) };
+  if (ready.sandbox !== container.sandbox) await journal.commit([{ kind: 'container', id: container.id, put: ready }]);
+  await dress(ready, sandbox, place, needs);
+  return await execute(ready, { sandbox, place }, needs);
+}
+
+async function reopen({ id, name, places }: Container, { endpoints }: StartNeeds): Promise<Sandbox> {
+  const open = (exactly: boolean) =>
+    endpoints.openSandbox({
+      exit: true,
+      container: { id, name },
+      connect: places.map((place) => requestFor(place, { name, exactly })),
+    });
+  try {
+    return await open(true);
+  } catch (error) {
+    // Somebody else may have one of its addresses by now.
+    if (!(error instanceof Refusal) || error.kind !== 'conflict' || places.every(({ fixed }) => fixed)) throw error;
+    return await open(false);
+  }
+}
+
+async function dress(
+  { hostname }: Container,
+  sandbox: Sandbox,
+  { directory }: ShimPlace,
+  { resolvConfs }: Pick<StartNeeds, 'resolvConfs'>,
+): Promise<void> {
+  await writeEtc(directory, { hostname, addresses: addressesOf(sandbox), resolvConfs });
+}
+
+async function execute(
+  container: Container,
+  { sandbox, place, size }: { sandbox: Sandbox; place: ShimPlace; size?: TerminalSize },
+  { journal, logSize }: StartNeeds,
+): Promise<Started> {
+  const { id, hostname, rootfs, env, tty } = container;
   const { supervisor, command } = await startSupervisor(place, {
     mode: 'run',
     control: place.control,
     netns: sandbox.key,
     hostname,
-    ...(spec.rootfs && { rootfs: spec.rootfs }),
-    command: spec.command,
-    env: formEnvironment(spec.env, { hostname, tty: spec.tty }),
-    tty: spec.tty,
-    ...(spec.size && { size: spec.size }),
-    input: spec.interactive,
+    ...(rootfs && { rootfs }),
+    command: container.command,
+    env: formEnvironment(env, { hostname, tty }),
+    tty,
+    ...(size && { size }),
+    input: container.interactive,
     logSize,
   });
   try {
-    const container = runningAs(created, command);
-    await journal.commit([{ kind: 'container', id, put: container }]);
-    return { container, supervisor };
+    const running = runningAs(container, command);
+    await journal.commit([{ kind: 'container', id, put: running }]);
+    return { container: running, supervisor };
   } catch (error) {
     await supervisor.ask({ kind: 'signal', signal: sigkill });
     await supervisor.end;
     throw error;
   }
+}
+
+export function runningAs(container: Container, { pid, started }: Command): Container {
+  return { ...container, state: { status: 'running', pid, started: new Date(started).toISOString() } };
 }
 
 function placesOf(id: string, name: string, { network, ip, ip6, mac, aliases }: RunSpec) {

@@ -56,9 +56,8 @@ export function openStreams({ executions, heldOf, directoryOf, logSize }: Stream
   function output(id: string, options: OutputOptions): Readable {
     const execution = executions.get(id);
     if (execution !== undefined) return outputOf(execution.supervisor.place.directory, execution.supervisor, options);
-    const { container, supervisor } = heldOf(id);
-    // Without a supervisor it ended in an earlier life of the daemon.
-    return outputOf(directoryOf(container.id), supervisor ?? { ended: AbortSignal.abort() }, options);
+    const { container, ended } = heldOf(id);
+    return outputOf(directoryOf(container.id), { ended }, options);
   }
 
   function outputOf(directory: string, { ended }: Pick<Supervisor, 'ended'>, options: OutputOptions): Readable {

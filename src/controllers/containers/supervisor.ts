@@ -58,6 +58,7 @@ export class Supervisor {
   readonly #closed = new AbortController();
   #command: Command | undefined;
   #line: Line | undefined;
+  #endedAt: number | undefined;
 
   static async open(place: ShimPlace, command?: Command): Promise<Supervisor> {
     return new Supervisor(place, command, await call(place));
@@ -84,6 +85,11 @@ export class Supervisor {
   /** Aborts just before `end` resolves. */
   get ended(): AbortSignal {
     return this.#ended.signal;
+  }
+
+  /** For how many milliseconds it is known to have ended; 0 while it is not. */
+  get endedFor(): number {
+    return this.#endedAt === undefined ? 0 : performance.now() - this.#endedAt;
   }
 
   /** @returns errno, 0 when done; ESRCH's when it has ended; `silent` when there is no answer in time: it may be done yet */
@@ -118,6 +124,7 @@ export class Supervisor {
       const end = this.#closed.signal.aborted ? undefined : await findEnd(this.place, this.#command);
       if (this.#closed.signal.aborted) return await new Promise<never>(() => undefined);
       if (end !== undefined) {
+        this.#endedAt = performance.now();
         this.#ended.abort();
         this.#known.abort();
         return end;
