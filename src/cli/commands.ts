@@ -12,7 +12,7 @@ interface Entry {
 
 export const commands: Readonly<Record<string, Entry>> = {
   launch: { sentence: 'Start the daemon on this host', load: async () => (await import('./launch.ts')).addLaunch },
-  stop: { sentence: 'End the daemon', load: async () => (await import('./stop.ts')).addStop },
+  stop: { sentence: 'End containers, or the daemon', load: async () => (await import('./stop.ts')).addStop },
   reset: {
     sentence: 'Take every trace of Skein off this host',
     load: async () => (await import('./reset.ts')).addReset,
@@ -36,6 +36,8 @@ export const commands: Readonly<Record<string, Entry>> = {
   ps: { sentence: 'List containers of this host', load: async () => (await import('./ps.ts')).addPs },
   exec: { sentence: 'Run a further command in a container', load: async () => (await import('./exec.ts')).addExec },
   logs: { sentence: 'Show what a container wrote', load: async () => (await import('./logs.ts')).addLogs },
+  start: { sentence: 'Start containers that have ended', load: async () => (await import('./start.ts')).addStart },
+  restart: { sentence: 'End and start containers', load: async () => (await import('./start.ts')).addRestart },
   kill: { sentence: 'Send a signal to containers', load: async () => (await import('./kill.ts')).addKill },
   rm: { sentence: 'Remove containers', load: async () => (await import('./rm.ts')).addRm },
   lab: { sentence: 'A cluster on this machine', load: async () => (await import('./lab.ts')).addLab },

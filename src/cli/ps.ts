@@ -74,6 +74,8 @@ function statusOf({ Status, ExitCode, StartedAt, FinishedAt }: ContainerView['St
       return 'Created';
     case 'running':
       return `Up ${formatDuration(Date.now() - Date.parse(StartedAt))}`;
+    case 'restarting':
+      return `Restarting (${ExitCode}) ${formatDuration(Date.now() - Date.parse(FinishedAt))} ago`;
     case 'exited':
       return `Exited (${ExitCode}) ${formatDuration(Date.now() - Date.parse(FinishedAt))} ago`;
   }

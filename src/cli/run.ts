@@ -3,6 +3,7 @@ import { defined } from '../lib/defined.ts';
 import { Refusal } from '../lib/errors.ts';
 import { readEnvironment } from './environment.ts';
 import { follow, requireTerminal } from './follow.ts';
+import { parseRestart, type RestartPolicy } from './restart-policy.ts';
 import { clientOf, collect, print, refuseNotYet } from './session.ts';
 import { sizeFor } from './terminal-size.ts';
 
@@ -23,6 +24,7 @@ interface Options {
   readonly env: readonly string[];
   readonly envFile: readonly string[];
   readonly rootfs?: string;
+  readonly restart?: RestartPolicy;
 }
 
 interface Wishes {
@@ -33,6 +35,7 @@ interface Wishes {
   mac?: string;
   hostname?: string;
   rootfs?: string;
+  restart?: RestartPolicy;
 }
 
 const notYet = [
@@ -63,7 +66,7 @@ const notYet = [
     '--privileged',
     '--pull <x>',
   ],
-  ...['--restart <x>', '--security-opt <x>', '--sysctl <x>', '--tmpfs <x>', '-u, --user <x>', '--ulimit <x>'],
+  ...['--security-opt <x>', '--sysctl <x>', '--tmpfs <x>', '-u, --user <x>', '--ulimit <x>'],
   ...['-v, --volume <x>', '-w, --workdir <x>'],
 ];
 
@@ -78,6 +81,11 @@ export function addRun(program: Command): void {
     .option('-i, --interactive', 'give it the standard input')
     .option('-t, --tty', 'give it a terminal')
     .option('--rm', 'remove the container when it ends')
+    .option(
+      '--restart <policy>',
+      'when it is started again after it has ended: no, on-failure[:times], always, unless-stopped',
+      parseRestart,
+    )
     .option('--name <name>', 'name of the container')
     .option('--network <network>', 'network to join; without it the container has the way out of the host alone')
     .option('--net <network>', 'the same')
@@ -98,11 +106,20 @@ export function addRun(program: Command): void {
     }
     if (!detach) requireTerminal({ interactive, tty });
     const client = clientOf(command);
-    const { name, ip, ip6, hostname, rootfs } = options;
+    const { name, ip, ip6, hostname, rootfs, restart } = options;
     const network = options.network ?? options.net;
     const { Id } = await client.call('runContainer', {
       body: {
-        ...defined<Wishes>({ name, network, ip, ip6, mac: options.macAddress?.toLowerCase(), hostname, rootfs }),
+        ...defined<Wishes>({
+          name,
+          network,
+          ip,
+          ip6,
+          mac: options.macAddress?.toLowerCase(),
+          hostname,
+          rootfs,
+          restart,
+        }),
         command: [...words],
         aliases: [...options.networkAlias, ...options.alias],
         env: readEnvironment(options),

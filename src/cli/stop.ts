@@ -1,14 +1,29 @@
 import type { Command } from 'commander';
 import { pause } from '../lib/backoff.ts';
 import { Refusal } from '../lib/errors.ts';
-import { clientOf, socketOf } from './session.ts';
+import { clientOf, each, print, refuseNotYet, socketOf } from './session.ts';
+import { timeout } from './start.ts';
 
 const patience = 30_000;
 
 export function addStop(program: Command): void {
-  const command = program.command('stop').description('End the daemon; containers and networks stay as they are');
-  command.action(async () => {
+  const command = program
+    .command('stop')
+    .description('End containers, or without a name the daemon: containers and networks then stay as they are')
+    .argument('[container...]')
+    .option(...timeout);
+  refuseNotYet(command, ['-s, --signal <x>']);
+  command.action(async (names: readonly string[], { timeout: seconds }: { timeout?: number }) => {
     const client = clientOf(command);
+    if (names.length === 0 && seconds !== undefined)
+      throw new Refusal('invalid', '--timeout is for containers: name them');
+    if (names.length > 0) {
+      await each(names, async (name) => {
+        await client.call('stopContainer', { params: { name }, body: seconds === undefined ? {} : { seconds } });
+        print(`${name}\n`);
+      });
+      return;
+    }
     await client.call('stopDaemon', {});
     const { signal } = new AbortController();
     for (const deadline = Date.now() + patience; Date.now() < deadline; await pause(20, signal)) {

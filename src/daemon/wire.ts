@@ -4,6 +4,7 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { openApi } from '../adapters/api/server.ts';
+import { returningContainers } from '../controllers/containers/former.ts';
 import { openContainers } from '../controllers/containers/open.ts';
 import { openEndpoints } from '../controllers/endpoints/open.ts';
 import { chooseUnderlay } from '../controllers/hosts/advertise.ts';
@@ -109,6 +110,7 @@ export async function openDaemon({ settings, log, sockets, stop }: DaemonInit): 
         {
           namespaces: join(runDir, 'netns'),
           exits: { pools: gatewayPools(settings.gatewayAddressPool), mtu: exitMtu },
+          returning: await returningContainers(journal),
         },
       ),
     );

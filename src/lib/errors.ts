@@ -8,7 +8,7 @@ export type RefusalKind = 'invalid' | 'not-found' | 'conflict' | 'forbidden' | '
 
 /** A request that cannot be done as asked. It changed nothing; the asker is told the message as it stands. */
 export class Refusal extends Error {
-  override readonly name = 'Refusal';
+  override readonly name: string = 'Refusal';
   readonly kind: RefusalKind;
 
   constructor(kind: RefusalKind, message: string, options?: ErrorOptions) {

@@ -1,3 +1,5 @@
+import { Refusal } from '../lib/errors.ts';
+
 /**
  * This host's own memory: what it is, what it has promised, the last snapshots that it saw. It survives the daemon's death
  * at any point, and lets the host work on when the store is gone.
@@ -26,7 +28,11 @@ export type JournalChange =
   | { readonly kind: JournalKind; readonly id: string; readonly put: unknown }
   | { readonly kind: JournalKind; readonly id: string; readonly remove: true };
 
-/** The state directory cannot be read or written, or another daemon uses it. */
-export class JournalError extends Error {
+/** The state directory cannot be read or written, or another daemon uses it. What was asked is not done, and can be asked again. */
+export class JournalError extends Refusal {
   override readonly name = 'JournalError';
+
+  constructor(message: string, options?: ErrorOptions) {
+    super('unavailable', message, options);
+  }
 }

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
-import { etcdCommand } from '../../src/lab/etcd.ts';
-import type { Lab, LabHost } from '../../src/lab/lab.ts';
-import { idle, inspectNetwork, pings, skein, testInLab, until } from './testbed.ts';
+import type { LabHost } from '../../src/lab/lab.ts';
+import { idle, inspectNetwork, pings, skein, startStore, stopStore, testInLab, until } from './testbed.ts';
 
 testInLab('hosts that start while the store is away', {}, (step) => {
   step('addresses are stored in their one text, however they were written', async (lab) => {
@@ -80,17 +79,6 @@ testInLab('hosts that start while the store is away', {}, (step) => {
     );
   });
 });
-
-/** The lab's etcd has a PID namespace of its own. */
-async function stopStore({ underlay }: Lab): Promise<void> {
-  const script = 'pid=$(pidof etcd); kill $pid; while kill -0 $pid 2>/dev/null; do sleep 0.02; done';
-  await underlay.exec(['sh', '-euc', script]);
-}
-
-function startStore({ underlay, store }: Lab): void {
-  const command = etcdCommand({ dataDir: '/var/lib/etcd-of-the-lab', listen: store.slice('etcd://'.length) });
-  underlay.spawn(command, { stdio: 'ignore', detached: true }).unref();
-}
 
 async function lastTakenOver(host: LabHost): Promise<object> {
   const log = '/var/lib/skein/daemon.log';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { findEtcd } from '../../src/lab/etcd.ts';
+import { etcdCommand, findEtcd } from '../../src/lab/etcd.ts';
 import { type Lab, type LabHost, type LabOptions, openLab } from '../../src/lab/lab.ts';
 
 /** Why this machine cannot have a lab, or false. */
@@ -85,4 +85,15 @@ export async function inspectNetwork(host: LabHost, name: string): Promise<Inspe
 export async function namespaces(host: LabHost): Promise<readonly string[]> {
   const { stdout } = await host.exec(['sh', '-c', 'ls /run/skein/netns 2>/dev/null || true']);
   return stdout.split('\n').filter((name) => name !== '');
+}
+
+/** The lab's etcd has a PID namespace of its own. */
+export async function stopStore({ underlay }: Lab): Promise<void> {
+  const script = 'pid=$(pidof etcd); kill $pid; while kill -0 $pid 2>/dev/null; do sleep 0.02; done';
+  await underlay.exec(['sh', '-euc', script]);
+}
+
+export function startStore({ underlay, store }: Lab): void {
+  const command = etcdCommand({ dataDir: '/var/lib/etcd-of-the-lab', listen: store.slice('etcd://'.length) });
+  underlay.spawn(command, { stdio: 'ignore', detached: true }).unref();
 }

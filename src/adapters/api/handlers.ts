@@ -214,7 +214,7 @@ export function openHandlers(needs: ApiNeeds): Handlers {
     listContainers: ({ query }) =>
       containers
         .list()
-        .filter((container) => query.all || isRunning(container))
+        .filter((container) => query.all || isRunning(container) || container.state.status === 'restarting')
         .map(view),
     runContainer: async ({ body }) => ({ Id: (await containers.run(body)).id }),
     getContainer: ({ params }) => getContainer(params.name),
@@ -224,6 +224,19 @@ export function openHandlers(needs: ApiNeeds): Handlers {
     },
     killContainer: async ({ params, body }) => {
       await containers.kill(params.name, body.signal);
+      return {};
+    },
+    startContainer: async ({ params }) => {
+      await containers.start(params.name);
+      return {};
+    },
+    stopContainer: async ({ params, body }) => {
+      await containers.stop(params.name, body);
+      return {};
+    },
+    restartContainer: async ({ params, body }) => {
+      await containers.stop(params.name, body);
+      await containers.start(params.name);
       return {};
     },
     execContainer: async ({ params, body }) => ({ Id: await containers.streams.exec(params.name, body) }),

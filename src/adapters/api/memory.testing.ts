@@ -330,6 +330,10 @@ function memoryContainers(endpoints: MemoryEndpoints): Containers {
         interactive: spec.interactive,
         tty: spec.tty,
         remove: spec.remove,
+        restart: spec.restart ?? { name: 'no', most: 0 },
+        restarts: 0,
+        stopped: false,
+        places: [],
         sandbox: sandbox.id,
         state: { status: 'running', pid: recorded.process.pid ?? 0, started },
       };
@@ -349,6 +353,19 @@ function memoryContainers(endpoints: MemoryEndpoints): Containers {
       const word = signal.startsWith('SIG') ? signal : `SIG${signal}`;
       if (!/^SIG(KILL|TERM|INT|HUP)$/.test(word)) throw new Refusal('invalid', `there is no signal ${signal}`);
       stream(id).kill(word as NodeJS.Signals);
+    },
+    start: async (nameOrId) => {
+      const { id, command, env, interactive, state } = found(nameOrId);
+      if (state.status === 'running') return;
+      const recorded = await Recorded.start({ command, env, interactive });
+      streams.set(id, recorded);
+      change(id, { state: { status: 'running', pid: recorded.process.pid ?? 0, started: now() } });
+    },
+    stop: async (nameOrId) => {
+      const { id, state } = found(nameOrId);
+      if (state.status !== 'running') return;
+      stream(id).kill('SIGTERM');
+      await stream(id).ended(new AbortController().signal);
     },
     remove: async (nameOrId, { force }) => {
       const container = found(nameOrId);

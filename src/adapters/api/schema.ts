@@ -100,6 +100,13 @@ export const RunBody = v.strictObject({
   tty: v.optional(v.boolean(), false),
   size: v.exactOptional(TerminalSize),
   remove: v.optional(v.boolean(), false),
+  restart: v.exactOptional(
+    v.strictObject({
+      name: v.picklist(['no', 'on-failure', 'always', 'unless-stopped']),
+      /** With `on-failure`: how often at most; 0 is without end. */
+      most: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(1_000_000)), 0),
+    }),
+  ),
   ...Wishes,
 });
 
@@ -113,6 +120,10 @@ export const ExecBody = v.strictObject({
 
 export const KillBody = v.strictObject({
   signal: v.optional(v.pipe(v.string(), v.regex(/^[A-Za-z0-9+-]{1,16}$/, 'is not a signal')), 'SIGKILL'),
+});
+/** Seconds until SIGKILL follows SIGTERM. */
+export const StopBody = v.strictObject({
+  seconds: v.optional(v.pipe(v.number(), v.minValue(0), v.maxValue(24 * 3600)), 10),
 });
 export const ResizeBody = TerminalSize;
 
@@ -238,15 +249,20 @@ export const ContainerView = v.looseObject({
   Path: v.string(),
   Args: v.array(v.string()),
   State: v.looseObject({
-    Status: v.picklist(['created', 'running', 'exited']),
+    Status: v.picklist(['created', 'running', 'restarting', 'exited']),
     Running: v.boolean(),
+    Restarting: v.boolean(),
     Pid: IntegerView,
     ExitCode: IntegerView,
     StartedAt: v.string(),
     FinishedAt: v.string(),
   }),
   Name: v.string(),
-  HostConfig: v.looseObject({ AutoRemove: v.boolean() }),
+  RestartCount: IntegerView,
+  HostConfig: v.looseObject({
+    AutoRemove: v.boolean(),
+    RestartPolicy: v.looseObject({ Name: v.string(), MaximumRetryCount: IntegerView }),
+  }),
   Config: v.looseObject({
     Hostname: v.string(),
     Tty: v.boolean(),

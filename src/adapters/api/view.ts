@@ -126,7 +126,8 @@ export function viewContainer(
     self: string;
   },
 ): ContainerView {
-  const { id, created, command, state, name, hostname, tty, interactive, env, remove } = container;
+  const { id, created, command, state, name, hostname, tty, interactive, env, remove, restart, restarts } = container;
+  const ended = state.status === 'exited' || state.status === 'restarting';
   const [path = '', ...args] = command;
   const places = [...(sandbox?.endpoints.values() ?? [])].map(({ endpoint }) => viewMembership(endpoint, networks));
   return {
@@ -136,15 +137,18 @@ export function viewContainer(
     Args: args,
     State: {
       Status: state.status,
-      Running: state.status === 'running',
+      // As Docker has it: one that is about to live again counts as running.
+      Running: state.status === 'running' || state.status === 'restarting',
+      Restarting: state.status === 'restarting',
       Pid: state.status === 'running' ? state.pid : 0,
-      ExitCode: state.status === 'exited' ? state.exitCode : 0,
+      ExitCode: ended ? state.exitCode : 0,
       StartedAt: state.status === 'created' ? never : state.started,
-      FinishedAt: state.status === 'exited' ? state.finished : never,
+      FinishedAt: ended ? state.finished : never,
     },
     // With the slash of Docker's.
     Name: `/${name}`,
-    HostConfig: { AutoRemove: remove },
+    RestartCount: restarts,
+    HostConfig: { AutoRemove: remove, RestartPolicy: { Name: restart.name, MaximumRetryCount: restart.most } },
     Config: {
       Hostname: hostname,
       Tty: tty,

@@ -179,7 +179,7 @@ export class Lives {
 
   /** Until one that is found is known to run, or is done with. Never rejects. */
   async #welcome(held: Held, supervisor: Supervisor): Promise<void> {
-    const { id, state } = held.container;
+    const { state } = held.container;
     await firstAbort([supervisor.known]);
     if (supervisor.ended.aborted) {
       // One that is to live again is not waited for.

@@ -31,6 +31,8 @@ export interface EndpointsInit {
   /** Directory in which namespaces are pinned. */
   readonly namespaces: string;
   readonly exits: Omit<ExitsInit, 'host'>;
+  /** Ids of containers that come back after a reboot of the host: with the addresses and names that they have. */
+  readonly returning?: ReadonlySet<string>;
 }
 
 export interface OpenedEndpoints extends Endpoints {
@@ -60,7 +62,8 @@ export async function openEndpoints(needs: EndpointsNeeds, init: EndpointsInit):
   const { bootId } = await dataplane.look();
 
   await sandboxes.load(log);
-  await takeUp({ bootId, seen }, { ...shared, hosts, leave, serial });
+  const returning = init.returning ?? new Set<string>();
+  const { finished } = await takeUp({ bootId, seen, returning }, { ...shared, hosts, leave, serial });
   const swept = sweep({ ...shared, signal });
   const changed = (host: string) => overlays.hostChanged(host);
   const peers = followPeers({ hosts, log, change }, { from: seen, signal, changed });
@@ -173,6 +176,7 @@ export async function openEndpoints(needs: EndpointsNeeds, init: EndpointsInit):
     gateway: () => exits.addresses,
     async close() {
       stop.abort();
+      await finished;
       await swept;
       await leave.close();
       await peers.catch(() => undefined);

@@ -1,4 +1,5 @@
 import type { Dataplane, Piece } from '../../dataplane/dataplane.ts';
+import { pause } from '../../lib/backoff.ts';
 import type { Log } from '../../lib/log.ts';
 import type { Serial } from '../../lib/serial.ts';
 import type { HostState, Hosts } from '../hosts/hosts.ts';
@@ -9,7 +10,7 @@ import type { Leaving } from './leave.ts';
 import type { Overlays } from './overlays.ts';
 import { peerPieces } from './peers.ts';
 import { networkPiece, sandboxPieces } from './pieces.ts';
-import { connectedPlaces, type SandboxRecord } from './sandbox-record.ts';
+import { connectedPlaces } from './sandbox-record.ts';
 import type { Sandboxes } from './sandboxes.ts';
 
 export interface TakeUpNeeds {
@@ -23,12 +24,30 @@ export interface TakeUpNeeds {
   readonly log: Log;
 }
 
-/** Makes the kernel hold what earlier lives promised, in one change; then what was begun is undone and what was being left is finished. */
+interface TakeUp {
+  readonly bootId: string;
+  readonly seen: readonly HostState[];
+  /** Ids of containers that come back after a reboot: their sandboxes are made anew. */
+  readonly returning: ReadonlySet<string>;
+}
+
+/** How long what is undone and finished is waited for, in milliseconds: so long that nobody meets his own leftovers. */
+const patience = 1_000;
+
+/**
+ * Makes the kernel hold what earlier lives promised, in one change; then what was begun is undone and what was being left is
+ * finished. What of that takes long, because the store is away, goes on beside: it has ended when `finished` resolves.
+ */
 export async function takeUp(
-  { bootId, seen }: { bootId: string; seen: readonly HostState[] },
+  { bootId, seen, returning }: TakeUp,
   needs: TakeUpNeeds,
-): Promise<void> {
+): Promise<{ readonly finished: Promise<void> }> {
   const { dataplane, exits, hosts, leave, log, overlays, sandboxes, serial } = needs;
+  for (const record of sandboxes.list()) {
+    const { id } = record.container ?? {};
+    const returns = record.bootId !== bootId && record.exit !== undefined && id !== undefined && returning.has(id);
+    if (returns) await sandboxes.save({ ...record, bootId });
+  }
   const gateway = await exits.load(sandboxes.list());
   const alive = sandboxes.list().filter((record) => record.bootId === bootId);
   const places = alive.flatMap(connectedPlaces);
@@ -47,11 +66,28 @@ export async function takeUp(
   const { steps } = await dataplane.set(pieces);
   log.info('kernel taken over', { sandboxes: alive.length, networks: used.size, steps: steps.length });
   for (const step of steps) log.debug('kernel changed', { step });
-  for (const record of sandboxes.list()) await serial.run(record.id, () => finish(record, { bootId }, leave));
+  const records = sandboxes.list();
+  const finishing = Promise.all(
+    records.map(({ id }) => serial.run(id, () => finish(id, { bootId }, { leave, sandboxes }))),
+  );
+  const waited = new AbortController();
+  await Promise.race([finishing, pause(patience, waited.signal)]);
+  waited.abort();
+  const finished = finishing.then(
+    () => undefined,
+    (error: unknown) => log.error('what was left could not be given back; the next start does it', { error }),
+  );
+  return { finished };
 }
 
 /** A sandbox of another boot is gone, with all its places. One that has no place left and no container is nobody's. */
-async function finish(record: SandboxRecord, { bootId }: { bootId: string }, leave: Leaving): Promise<void> {
+async function finish(
+  id: string,
+  { bootId }: { bootId: string },
+  { leave, sandboxes }: Pick<TakeUpNeeds, 'leave' | 'sandboxes'>,
+): Promise<void> {
+  const record = sandboxes.get(id);
+  if (record === undefined) return;
   const gone = record.bootId !== bootId;
   const left = record.places.filter(({ state }) => gone || state !== 'connected');
   const empty = left.length === record.places.length && record.container === undefined;
