@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { parseBody, parseInput } from '../src/adapters/api/parse.ts';
 import { parseEnvironmentFile } from '../src/cli/environment.ts';
+import { parseFilters } from '../src/cli/listing.ts';
 import { parseTarget } from '../src/cli/session.ts';
-import { parseTemplate } from '../src/cli/template.ts';
 import { controlAnswer } from '../src/controllers/containers/control.ts';
 import { parseExitRecord } from '../src/controllers/containers/exit-record.ts';
 import { parseSignal } from '../src/controllers/containers/signal.ts';
@@ -27,6 +27,8 @@ import { RTM } from '../src/kernel/route/rtnetlink.ts';
 import { parseLabDescription } from '../src/lab/description.ts';
 import { parseWalkthrough } from '../src/lab/walkthrough.ts';
 import { parseAddress, parseInterfaceAddress, parsePrefix } from '../src/lib/prefix.ts';
+import { parseNodes } from '../src/lib/template/parse.ts';
+import { parseTemplate } from '../src/lib/template/template.ts';
 import { parseCluster } from '../src/model/cluster.ts';
 import { parseContainer } from '../src/model/container.ts';
 import { parseEndpoint } from '../src/model/endpoint.ts';
@@ -174,7 +176,17 @@ export const parsers: Readonly<Record<string, Parser>> = {
     samples: ['unix:///run/skein/skein.sock', 'h1', 'demo/h1'],
     parse: parseTarget,
   },
-  'cli/template.ts parseTemplate': {
+  'cli/listing.ts parseFilters': {
+    kind: 'text',
+    samples: ['name=x', 'label=a=b', 'status=running'],
+    parse: (text) => parseFilters([text], ['name', 'label', 'status']),
+  },
+  'lib/template/parse.ts parseNodes': {
+    kind: 'text',
+    samples: ['{{with $x := .A}}{{$x.B}}{{else}}{{- (len "a") | printf "%d" -}} {{end}}'],
+    parse: parseNodes,
+  },
+  'lib/template/template.ts parseTemplate': {
     kind: 'text',
     samples: ['{{.Id}}', '{{range .Containers}}{{json .Name}} {{end}}', '{{index .Labels "a"}}', 'json'],
     parse: parseTemplate,

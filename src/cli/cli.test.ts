@@ -14,7 +14,6 @@ import { formatCommand } from './ps.ts';
 import { parseTarget } from './session.ts';
 import { formatStatus } from './status.ts';
 import { formatDuration, formatTable, printable } from './table.ts';
-import { parseTemplate } from './template.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'skein-cli-'));
 const socket = join(directory, 'skein.sock');
@@ -125,6 +124,67 @@ test('a network is created with every flag of Docker’s that works', async () =
   await skein('network', 'rm', 'flags');
 });
 
+test('lists are filtered, and printed by templates, as Docker does it', async () => {
+  await skein('network', 'create', '--label', 'tier=web', '--label', 'a.b=', 'front');
+  await skein('network', 'create', 'back');
+  const names = ['--format', '{{.Name}}'];
+  const table: [string[], string][] = [
+    [['network', 'ls', '-f', 'name=ro', ...names], 'front\n'],
+    [['network', 'ls', '--filter', 'name=^back$', ...names], 'back\n'],
+    [['network', 'ls', '-f', 'name=back', '-f', 'name=front', '-f', 'driver=overlay', ...names], 'back\nfront\n'],
+    [['network', 'ls', '-f', 'label=tier', ...names], 'front\n'],
+    [['network', 'ls', '-f', 'label=tier=db', ...names], ''],
+    [['network', 'ls', '-f', 'label=tier=web', '-f', 'label=a.b', ...names], 'front\n'],
+    [['network', 'ls', '-f', 'scope=swarm', ...names], ''],
+    [['network', 'ls', '-f', 'type=custom', '-f', 'dangling=true', ...names], 'back\nfront\n'],
+    [
+      ['network', 'ls', '-f', 'name=front', '--format', 'table {{.Name}}\\t{{.Label "tier"}}\\t{{upper .Driver}}'],
+      'NAME      tier      DRIVER\nfront     web       OVERLAY\n',
+    ],
+    [
+      ['network', 'inspect', 'front', '-f', '{{range $k, $v := .Labels}}{{$k}}={{$v}};{{end}}{{.Labels.none}}'],
+      'a.b=;tier=web;<no value>\n',
+    ],
+    [['inspect', '--type', 'network', '-f', '{{index .Labels "tier"}}', 'front'], 'web\n'],
+    [['host', 'ls', '-f', 'state=lost', '--format', '{{.Name}} {{.Self}}'], 'h2 false\n'],
+    [['host', 'ls', '-f', 'name=h1', '--format', 'table {{.Name}}\\t{{.State}}'], 'NAME      STATE\nh1        alive\n'],
+  ];
+  for (const [args, stdout] of table) {
+    assert.deepEqual(await skein(...args), { stdout, stderr: '', code: 0 }, args.join(' '));
+  }
+  await skein('network', 'rm', 'front', 'back');
+});
+
+test('what is wrong with a filter or a template is said', async () => {
+  const table: [string[], string | RegExp][] = [
+    [['network', 'ls', '-f', 'name'], "bad format of filter 'name' (expected name=value)"],
+    [
+      ['ps', '-f', 'nope=1'],
+      "invalid filter 'nope'; there are: id, name, status, exited, label, network, before, since",
+    ],
+    [['ps', '-f', 'status=nope'], /^invalid filter 'status=nope'; there are: created, running,/],
+    [['ps', '-f', 'since=nope'], 'container nope not found'],
+    [['network', 'ls', '-f', 'name=('], "'(' is not a regular expression"],
+    [['network', 'ls', '-f', 'dangling=1'], "invalid filter 'dangling=1'; there are: true, false"],
+    [
+      ['network', 'ls', '--format', '{{.Nope'],
+      'template parsing error: template: :1:0: unclosed action: }} is missing',
+    ],
+    [
+      ['host', 'ls', '--format', '{{.Nope}}'],
+      /^template parsing error: template: :1:2: executing "" at <\.Nope>: .* there are: ID, Name, Address,/,
+    ],
+    [['inspect', '--type', 'image', 'x'], '"image" is not a valid value for --type: container or network'],
+    [['inspect', '--type', 'container', 'front'], 'container front not found'],
+  ];
+  for (const [args, message] of table) {
+    const { stderr, code } = await skein(...args);
+    if (typeof message === 'string') assert.equal(stderr, `skein: ${message}\n`, args.join(' '));
+    else assert.match(stderr.replace(/^skein: /, ''), message, args.join(' '));
+    assert.equal(code, 1, args.join(' '));
+  }
+});
+
 test('run shows both outputs and ends with the code of the command', async () => {
   assert.deepEqual(await skein('run', '--rm', '--', 'sh', '-c', 'echo out; echo err >&2; exit 7'), {
     stdout: 'out\n',
@@ -172,7 +232,7 @@ test('exit codes are those of Docker', async () => {
     [['bogus'], 1, /^skein: unknown command 'bogus'/],
     [['ps', 'x'], 1, /too many arguments/],
     [['logs', '--tail', '-1', 'x'], 1, /^skein: --tail "-1" is neither a number nor all/],
-    [['inspect', '-f', '{{.Id', 'x'], 1, /^skein: the template: "\{\{\.Id" is not closed/],
+    [['inspect', '-f', '{{.Id', 'x'], 1, /^skein: template parsing error: template: :1:0: unclosed action/],
     [['-H', 'tcp://1.2.3.4:2375', 'ps'], 1, /^skein: cannot speak to tcp:/],
     [
       ['-H', 'unix:///no/such.sock', 'ps'],
@@ -217,6 +277,19 @@ test('ps has the columns of Docker, and its fields', async () => {
     'sleeper running skein_gwbridge\n',
   );
   assert.equal(JSON.parse((await skein('ps', '--format', 'json')).stdout).Names, 'sleeper');
+  for (const [filter, found] of [
+    ['name=sleep', true],
+    [`id=${id.slice(0, 5)}`, true],
+    ['status=exited', false],
+    ['network=skein_gwbridge', true],
+    ['network=none', false],
+    ['label=x', false],
+    ['since=sleeper', false],
+  ] as const) {
+    const { stdout: ids } = await skein('ps', '-q', '--no-trunc', '-f', filter);
+    assert.equal(ids, found ? `${id}\n` : '', filter);
+  }
+  assert.equal((await skein('ps', '-ql')).stdout, `${id.slice(0, 12)}\n`);
   assert.equal((await skein('exec', 'sleeper', '--', 'sh', '-c', 'echo hi; exit 4')).code, 4);
   assert.deepEqual(await skein('rm', 'sleeper'), {
     stdout: '',
@@ -225,6 +298,7 @@ test('ps has the columns of Docker, and its fields', async () => {
   });
   assert.equal((await skein('kill', '-s', 'TERM', 'sleeper')).stdout, 'sleeper\n');
   assert.equal((await skein('logs', '-f', 'sleeper')).code, 0);
+  assert.equal((await skein('ps', '-qf', 'exited=143', '-n', '1', '--no-trunc')).stdout, `${id}\n`);
   assert.match((await skein('ps', '-a')).stdout, /Exited \(143\) .* ago/);
   assert.equal((await skein('rm', 'sleeper')).stdout, 'sleeper\n');
 });
@@ -386,34 +460,6 @@ test('commands are quoted and cut as Docker does it', () => {
     assert.equal(formatCommand(command, true), short);
     assert.equal(formatCommand(command, false), whole);
   }
-});
-
-test('templates are the part of Go’s that people use', () => {
-  const value = { Id: 'x', A: { B: 1, 'c.d': true }, L: ['p', 'q'], N: { one: { IP: '1' }, two: { IP: '2' } } };
-  const table: [string, string][] = [
-    ['{{.Id}}', 'x'],
-    ['{{ .A.B }}-{{.Id}}', '1-x'],
-    ['{{json .A}}', '{"B":1,"c.d":true}'],
-    ['{{json .}}', JSON.stringify(value)],
-    ['{{range .N}}{{.IP}} {{end}}!', '1 2 !'],
-    ['{{index .A "c.d"}}', 'true'],
-    ['{{.L}}', '[p q]'],
-    ['{{.A}}', 'map[B:1 c.d:true]'],
-    ['a\\tb', 'a\tb'],
-    ['json', JSON.stringify(value)],
-  ];
-  for (const [text, want] of table) assert.equal(parseTemplate(text)(value), want, text);
-  const bad: [string, RegExp][] = [
-    ['{{.Nope}}', /there is no Nope in it; there are: Id, A, L, N/],
-    ['{{.A.Nope}}', /there is no Nope in \.A\.Nope; there are: B, c\.d/],
-    ['{{.constructor}}', /there is no constructor/],
-    ['{{end}}', /\{\{end\}\} without \{\{range\}\}/],
-    ['{{range .L}}', /\{\{range\}\} without \{\{end\}\}/],
-    ['{{if .A}}', /is not understood/],
-    ['{{}}', /\{\{\}\} is not understood/],
-    ['{{.Id', /is not closed/],
-  ];
-  for (const [text, message] of bad) assert.throws(() => parseTemplate(text)(value), message, text);
 });
 
 test('status says since when the store has not answered, and which member', () => {

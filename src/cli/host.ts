@@ -1,41 +1,56 @@
 import type { Command } from 'commander';
-import { clientOf, printListing } from './session.ts';
+import { isOneOf, matches, parseFilters, printListing, requireOneOf } from './listing.ts';
+import { clientOf, collect } from './session.ts';
 import { formatDuration } from './table.ts';
+
+interface Options {
+  readonly quiet?: boolean;
+  readonly format?: string;
+  readonly trunc: boolean;
+  readonly filter: readonly string[];
+}
+
+const headers = {
+  ...{ ID: 'HOST ID', Name: 'NAME', Address: 'ADDRESS', DataAddress: 'DATA ADDRESS', State: 'STATE' },
+  ...{ LastSeen: 'LAST SEEN', Version: 'VERSION', Self: 'SELF' },
+};
 
 export function addHost(program: Command): void {
   const host = program.command('host').description('Hosts of the cluster');
   host
     .command('ls')
     .alias('list')
-    .description('List every host that is known')
+    .description('List every host that is known; * marks the one that answers')
     .option('-q, --quiet', 'only ids')
-    .option('--format <template>', 'json, or a template such as {{.Name}}')
+    .option('-f, --filter <key=value>', 'only those with this id, name, address or state (alive or lost)', collect, [])
+    .option('--format <template>', 'json, table, or a template such as {{.Name}}')
     .option('--no-trunc', 'whole ids')
-    .action(async (options: { quiet?: boolean; format?: string; trunc: boolean }, command: Command) => {
-      const hosts = await clientOf(command).call('listHosts', {});
-      const short = (id: string) => (options.trunc ? id.slice(0, 12) : id);
-      const fields = hosts.map(({ id, name, advertise, data, state, lastSeen, version, self }) => ({
-        ID: short(id),
-        Name: name,
-        Address: advertise,
-        DataAddress: data,
-        State: state,
-        LastSeen: seen({ state, lastSeen }),
-        Version: version,
-        Self: self,
-      }));
-      const rows = fields.map((row) => [
-        `${row.ID}${row.Self ? ' *' : ''}`,
-        row.Name,
-        row.Address,
-        row.DataAddress,
-        row.State,
-        row.LastSeen,
-        row.Version,
-      ]);
-      const header = ['HOST ID', 'NAME', 'ADDRESS', 'DATA ADDRESS', 'STATE', 'LAST SEEN', 'VERSION'];
-      printListing({ header, rows, fields, ids: fields.map(({ ID }) => ID) }, options);
-    });
+    .action(list);
+}
+
+async function list({ trunc, filter, ...options }: Options, command: Command): Promise<void> {
+  const filters = parseFilters(filter, ['id', 'name', 'address', 'state']);
+  requireOneOf('state', filters.state, ['alive', 'lost']);
+  const hosts = (await clientOf(command).call('listHosts', {})).filter(
+    ({ id, name, advertise, state }) =>
+      matches(filters.id, id) &&
+      matches(filters.name, name) &&
+      matches(filters.address, advertise) &&
+      isOneOf(filters.state, state),
+  );
+  const marked = (options.format ?? 'table') === 'table' && options.quiet !== true;
+  const rows = hosts.map(({ id, name, advertise, data, state, lastSeen, version, self }) => ({
+    ID: `${trunc ? id.slice(0, 12) : id}${self && marked ? ' *' : ''}`,
+    Name: name,
+    Address: advertise,
+    DataAddress: data,
+    State: state,
+    LastSeen: seen({ state, lastSeen }),
+    Version: version,
+    Self: self,
+  }));
+  const columns = ['ID', 'Name', 'Address', 'DataAddress', 'State', 'LastSeen', 'Version'] as const;
+  await printListing({ rows, headers, columns, id: 'ID' }, options);
 }
 
 function seen({ state, lastSeen }: { state: string; lastSeen?: string | undefined }): string {

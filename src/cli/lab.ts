@@ -4,8 +4,8 @@ import { self } from '../lab/home.ts';
 import { closeLab, findLab, type LabState, listLabs, openLab } from '../lab/lab.ts';
 import { becomeRoot } from '../lab/rootless.ts';
 import { Refusal } from '../lib/errors.ts';
+import { printListing } from './listing.ts';
 import { print } from './session.ts';
-import { formatTable } from './table.ts';
 
 export function addLab(program: Command): void {
   const lab = program.command('lab').description('A cluster on this machine: hosts, an underlay, an etcd');
@@ -60,20 +60,36 @@ function addDown(lab: Command): void {
     });
 }
 
+const headers = {
+  Name: 'NAME',
+  Hosts: 'HOSTS',
+  Subnets: 'SUBNETS',
+  Underlay: 'UNDERLAY',
+  MTU: 'MTU',
+  State: 'STATE',
+  Store: 'STORE',
+};
+
 function addLs(lab: Command): void {
   lab
     .command('ls')
     .description('List the labs of this machine')
-    .action(() =>
-      print(formatTable(['NAME', 'HOSTS', 'SUBNETS', 'UNDERLAY', 'MTU', 'STATE', 'STORE'], listLabs().map(rowOf))),
-    );
+    .option('-q, --quiet', 'only names')
+    .option('--format <template>', 'json, table, or a template such as {{.Name}}')
+    .action(async (options: { quiet?: boolean; format?: string }) => {
+      const columns = ['Name', 'Hosts', 'Subnets', 'Underlay', 'MTU', 'State', 'Store'] as const;
+      await printListing({ rows: listLabs().map(rowOf), headers, columns, id: 'Name' }, options);
+    });
 }
 
-function rowOf({ name, description, alive }: LabState): readonly string[] {
-  const state = alive ? 'up' : 'broken';
-  if (!description) return [name, '-', '-', '-', '-', state, '-'];
+function rowOf({ name, description, alive }: LabState) {
+  const State = alive ? 'up' : 'broken';
+  if (!description) return { Name: name, Hosts: '-', Subnets: '-', Underlay: '-', MTU: '-', State, Store: '-' };
   const { hosts, subnets, underlay, mtu, store } = description;
-  return [name, String(hosts), String(subnets), `IPv${underlay}`, String(mtu), state, store];
+  return {
+    ...{ Name: name, Hosts: String(hosts), Subnets: String(subnets), Underlay: `IPv${underlay}`, MTU: String(mtu) },
+    ...{ State, Store: store },
+  };
 }
 
 function addExec(lab: Command): void {

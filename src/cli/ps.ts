@@ -1,6 +1,16 @@
-import type { Command } from 'commander';
-import type { ContainerView } from '../adapters/api/client.ts';
-import { clientOf, printListing, refuseNotYet } from './session.ts';
+import { type Command, InvalidArgumentError } from 'commander';
+import type { Client, ContainerView } from '../adapters/api/client.ts';
+import {
+  hasLabels,
+  isOneOf,
+  labelFields,
+  labelHeaders,
+  matches,
+  parseFilters,
+  printListing,
+  requireOneOf,
+} from './listing.ts';
+import { clientOf, collect, refuseNotYet } from './session.ts';
 import { formatDuration, printable } from './table.ts';
 
 interface Options {
@@ -8,7 +18,16 @@ interface Options {
   readonly quiet?: boolean;
   readonly format?: string;
   readonly trunc: boolean;
+  readonly filter: readonly string[];
+  readonly last?: number;
+  readonly latest?: boolean;
 }
+
+const headers = {
+  ...{ ID: 'CONTAINER ID', Image: 'IMAGE', Command: 'COMMAND', CreatedAt: 'CREATED AT', RunningFor: 'CREATED' },
+  ...{ State: 'STATE', Status: 'STATUS', Ports: 'PORTS', Names: 'NAMES', Networks: 'NETWORKS', ...labelHeaders },
+};
+const states = ['created', 'running', 'restarting', 'paused', 'removing', 'exited', 'dead'];
 
 /** Docker's columns. There are no images: IMAGE is the root directory, `-` for the host's own; ports do not exist yet. */
 export function addPs(program: Command): void {
@@ -17,24 +36,74 @@ export function addPs(program: Command): void {
     .description('List containers of this host')
     .option('-a, --all', 'also those that ended')
     .option('-q, --quiet', 'only ids')
-    .option('--format <template>', 'json, or a template such as {{.Names}}')
+    .option(
+      '-f, --filter <key=value>',
+      'only those with this id, name, status, exited (code), label, network, or made before or since a container',
+      collect,
+      [],
+    )
+    .option('-l, --latest', 'the newest, in whatever state')
+    .option('-n, --last <count>', 'the newest so many, in whatever state', parseCount)
+    .option('--format <template>', 'json, table, or a template such as {{.Names}}')
     .option('--no-trunc', 'whole ids and commands');
-  refuseNotYet(command, ['-f, --filter <x>', '-l, --latest', '-n, --last <x>', '-s, --size']);
+  refuseNotYet(command, ['-s, --size']);
   command.action(async (options: Options) => {
-    const containers = await clientOf(command).call('listContainers', { query: { all: options.all ?? false } });
-    const fields = containers.map((container) => fieldsOf(container, options.trunc));
-    const header = ['CONTAINER ID', 'IMAGE', 'COMMAND', 'CREATED', 'STATUS', 'PORTS', 'NAMES'];
-    const rows = fields.map((row) => [
-      row.ID,
-      row.Image,
-      row.Command,
-      row.RunningFor,
-      row.Status,
-      row.Ports,
-      row.Names,
-    ]);
-    printListing({ header, rows, fields, ids: fields.map(({ ID }) => ID) }, options);
+    const rows = (await select(clientOf(command), options)).map((container) => fieldsOf(container, options.trunc));
+    const columns = ['ID', 'Image', 'Command', 'RunningFor', 'Status', 'Ports', 'Names'] as const;
+    await printListing({ rows, headers, columns, id: 'ID' }, options);
   });
+}
+
+/** @throws Refusal; InvalidArgumentError */
+function parseCount(text: string): number {
+  if (!/^[1-9]\d{0,8}$/.test(text)) throw new InvalidArgumentError('it is not a number');
+  return Number(text);
+}
+
+async function select(
+  client: Client,
+  { all = false, filter, last, latest }: Options,
+): Promise<readonly ContainerView[]> {
+  const filters = parseFilters(filter, ['id', 'name', 'status', 'exited', 'label', 'network', 'before', 'since']);
+  requireOneOf('status', filters.status, states);
+  const newest = latest ? 1 : last;
+  const ended = all || newest !== undefined || filters.status !== undefined;
+  const containers = await client.call('listContainers', { query: { all: ended } });
+  const [before, since] = await Promise.all([edge(client, filters.before), edge(client, filters.since)]);
+  return containers
+    .filter(
+      ({ Id, Name, State, Created, Config, NetworkSettings }) =>
+        matches(filters.id, Id) &&
+        matches(filters.name, Name, Name.replace(/^\//, '')) &&
+        isOneOf(filters.status, State.Status) &&
+        (filters.exited === undefined ||
+          (State.Status === 'exited' && isOneOf(filters.exited, String(State.ExitCode)))) &&
+        hasLabels(filters.label, labelsOf(Config)) &&
+        isOnNetwork(filters.network, NetworkSettings.Networks) &&
+        (before === undefined || Created < before) &&
+        (since === undefined || Created > since),
+    )
+    .slice(0, newest);
+}
+
+/** When the container that the filter names was made. @throws Refusal */
+async function edge(client: Client, names: readonly string[] | undefined): Promise<string | undefined> {
+  const [name] = names ?? [];
+  return name === undefined ? undefined : (await client.call('getContainer', { params: { name } })).Created;
+}
+
+function isOnNetwork(
+  wanted: readonly string[] | undefined,
+  networks: ContainerView['NetworkSettings']['Networks'],
+): boolean {
+  return (
+    Object.entries(networks).some(([name, { NetworkID }]) => matches(wanted, name, NetworkID)) || wanted === undefined
+  );
+}
+
+function labelsOf({ Labels }: ContainerView['Config']): Readonly<Record<string, string>> {
+  if (typeof Labels !== 'object' || Labels === null) return {};
+  return Object.fromEntries(Object.entries(Labels).map(([key, value]) => [key, String(value)]));
 }
 
 function fieldsOf({ Id, Name, Created, State, Config, NetworkSettings }: ContainerView, short: boolean) {
@@ -50,6 +119,7 @@ function fieldsOf({ Id, Name, Created, State, Config, NetworkSettings }: Contain
     Ports: '',
     Names: Name.replace(/^\//, ''),
     Networks: Object.keys(NetworkSettings.Networks).join(','),
+    ...labelFields(labelsOf(Config)),
   };
 }
 

@@ -3,8 +3,6 @@ import { type Client, openClient } from '../adapters/api/client.ts';
 import { defaultLab } from '../lab/folders.ts';
 import { socketOfHost } from '../lab/host.ts';
 import { Refusal } from '../lib/errors.ts';
-import { formatTable } from './table.ts';
-import { parseTemplate } from './template.ts';
 
 const defaultHost = 'unix:///run/skein/skein.sock';
 
@@ -54,25 +52,10 @@ export function collect(value: string, before: readonly string[] = []): readonly
   return [...before, value];
 }
 
-export interface Listing {
-  readonly header: readonly string[];
-  readonly rows: readonly (readonly string[])[];
-  /** What a template sees of each row, and what `--format json` prints a line. */
-  readonly fields: readonly object[];
-  readonly ids: readonly string[];
-}
-
-/** A list as a table, as ids (`-q`) or by a template (`--format`), as Docker's `ls` commands print it. */
-export function printListing(
-  { header, rows, fields, ids }: Listing,
-  options: { quiet?: boolean; format?: string },
-): void {
-  if (options.quiet) print(ids.map((id) => `${id}\n`).join(''));
-  else if (options.format === undefined || options.format === 'table') print(formatTable(header, rows));
-  else {
-    const template = parseTemplate(options.format);
-    print(fields.map((field) => `${template(field)}\n`).join(''));
-  }
+/** What a template makes of one value. @throws Refusal 'invalid' */
+export async function formatBy(format: string, value: unknown): Promise<string> {
+  const { parseTemplate } = await import('../lib/template/template.ts');
+  return parseTemplate(format)(value);
 }
 
 export function print(text: string): void {

@@ -1,8 +1,7 @@
 import type { Command } from 'commander';
 import type { StatusView } from '../adapters/api/client.ts';
-import { clientOf, print } from './session.ts';
+import { clientOf, formatBy, print } from './session.ts';
 import { formatDuration, printable } from './table.ts';
-import { parseTemplate } from './template.ts';
 
 export function addStatus(program: Command): void {
   const command = program
@@ -11,7 +10,7 @@ export function addStatus(program: Command): void {
     .option('-f, --format <template>', 'json, or a template such as {{.cluster.id}}');
   command.action(async ({ format }: { format?: string }) => {
     const status = await clientOf(command).call('getStatus', {});
-    if (format !== undefined) print(`${parseTemplate(format)(status)}\n`);
+    if (format !== undefined) print(`${await formatBy(format, status)}\n`);
     else print(formatStatus(status, Date.now()));
   });
 }

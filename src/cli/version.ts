@@ -1,7 +1,6 @@
 import type { Command } from 'commander';
 import { version } from '../model/version.ts';
-import { clientOf, print, socketOf } from './session.ts';
-import { parseTemplate } from './template.ts';
+import { clientOf, formatBy, print, socketOf } from './session.ts';
 
 export function addVersion(program: Command): void {
   const command = program
@@ -15,7 +14,7 @@ export function addVersion(program: Command): void {
       if (format !== undefined) throw error;
       return undefined;
     });
-    if (format !== undefined) print(`${parseTemplate(format)({ Client, Server })}\n`);
+    if (format !== undefined) print(`${await formatBy(format, { Client, Server })}\n`);
     else {
       print(`Client:\n${lines(Client)}`);
       print(Server === undefined ? `\nServer: none answers at ${socketOf(command)}\n` : `\nServer:\n${lines(Server)}`);

@@ -5,7 +5,12 @@ import { delay, pause } from '../../lib/backoff.ts';
 import { messageOf, Refusal } from '../../lib/errors.ts';
 import { frame, frameHeader, type Frame as OutputFrame } from '../../model/frame.ts';
 import { type AnswerOf, type CallOf, type JsonRouteKey, type Route, routes } from './routes.ts';
-import { type ContainerView as ContainerAnswer, Problem, type StatusView as StatusAnswer } from './schema.ts';
+import {
+  type ContainerView as ContainerAnswer,
+  type NetworkView as NetworkAnswer,
+  Problem,
+  type StatusView as StatusAnswer,
+} from './schema.ts';
 
 /**
  * The API from the other side, over a unix socket. It is `node:http` rather than undici because a command line that is
@@ -48,6 +53,7 @@ export interface Follow {
 }
 
 export type ContainerView = ContainerAnswer;
+export type NetworkView = NetworkAnswer;
 export type StatusView = StatusAnswer;
 export type Frame = OutputFrame;
 

@@ -1,5 +1,28 @@
 import type { Command } from 'commander';
-import { clientOf, printListing, refuseNotYet } from '../session.ts';
+import type { Client, NetworkView } from '../../adapters/api/client.ts';
+import {
+  hasLabels,
+  isOneOf,
+  labelFields,
+  labelHeaders,
+  matches,
+  parseFilters,
+  printListing,
+  requireOneOf,
+} from '../listing.ts';
+import { clientOf, collect } from '../session.ts';
+
+interface Options {
+  readonly quiet?: boolean;
+  readonly format?: string;
+  readonly trunc: boolean;
+  readonly filter: readonly string[];
+}
+
+const headers = {
+  ...{ ID: 'NETWORK ID', Name: 'NAME', Driver: 'DRIVER', Scope: 'SCOPE', CreatedAt: 'CREATED AT', IPv6: 'IPV6' },
+  ...{ Internal: 'INTERNAL', ...labelHeaders },
+};
 
 export function addLs(network: Command): void {
   const command = network
@@ -7,12 +30,18 @@ export function addLs(network: Command): void {
     .alias('list')
     .description('List networks')
     .option('-q, --quiet', 'only ids')
-    .option('--format <template>', 'json, or a template such as {{.Name}}')
+    .option(
+      '-f, --filter <key=value>',
+      'only those with this id, name, driver, scope, label, type (custom or builtin) or dangling (true or false)',
+      collect,
+      [],
+    )
+    .option('--format <template>', 'json, table, or a template such as {{.Name}}')
     .option('--no-trunc', 'whole ids');
-  refuseNotYet(command, ['-f, --filter <x>']);
-  command.action(async (options: { quiet?: boolean; format?: string; trunc: boolean }) => {
-    const networks = await clientOf(command).call('listNetworks', {});
-    const fields = networks
+  command.action(async (options: Options) => {
+    const client = clientOf(command);
+    const networks = await select(client, options.filter);
+    const rows = networks
       .map(({ Id, Name, Driver, Scope, Created, EnableIPv6, Internal, Labels }) => ({
         ID: options.trunc ? Id.slice(0, 12) : Id,
         Name,
@@ -21,13 +50,29 @@ export function addLs(network: Command): void {
         CreatedAt: Created,
         IPv6: String(EnableIPv6),
         Internal: String(Internal),
-        Labels: Object.entries(Labels)
-          .map(([key, value]) => `${key}=${value}`)
-          .join(','),
+        ...labelFields(Labels),
       }))
       .sort((a, b) => (a.Name < b.Name ? -1 : 1));
-    const rows = fields.map(({ ID, Name, Driver, Scope }) => [ID, Name, Driver, Scope]);
-    const header = ['NETWORK ID', 'NAME', 'DRIVER', 'SCOPE'];
-    printListing({ header, rows, fields, ids: fields.map(({ ID }) => ID) }, options);
+    await printListing({ rows, headers, columns: ['ID', 'Name', 'Driver', 'Scope'], id: 'ID' }, options);
   });
+}
+
+async function select(client: Client, texts: readonly string[]): Promise<readonly NetworkView[]> {
+  const filters = parseFilters(texts, ['id', 'name', 'driver', 'scope', 'label', 'type', 'dangling']);
+  requireOneOf('type', filters.type, ['custom', 'builtin']);
+  requireOneOf('dangling', filters.dangling, ['true', 'false']);
+  const found = (await client.call('listNetworks', {})).filter(
+    ({ Id, Name, Driver, Scope, Labels }) =>
+      matches(filters.id, Id) &&
+      matches(filters.name, Name) &&
+      isOneOf(filters.driver, Driver) &&
+      isOneOf(filters.scope, Scope) &&
+      isOneOf(filters.type, Scope === 'local' ? 'builtin' : 'custom') &&
+      hasLabels(filters.label, Labels),
+  );
+  if (filters.dangling === undefined) return found;
+  const whole = await Promise.all(found.map(({ Id }) => client.call('getNetwork', { params: { name: Id } })));
+  return whole.filter(({ Scope, Containers }) =>
+    isOneOf(filters.dangling, String(Scope !== 'local' && Object.keys(Containers).length === 0)),
+  );
 }
