@@ -31,6 +31,7 @@ const debianPackages = [
   { name: 'iputils-ping', there: () => program('ping') },
   { name: 'util-linux', there: () => program('unshare') && program('nsenter') },
   { name: 'nftables', there: () => program('nft') && library('libnftables.so.1') },
+  { name: 'ethtool', there: () => program('ethtool') },
   { name: 'procps', there: () => program('sysctl') },
   { name: 'busybox', there: () => program('busybox') },
   { name: 'gcc', there: () => program('cc') },

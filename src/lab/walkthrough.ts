@@ -77,7 +77,7 @@ function parseBlock(lines: readonly string[], first: number): readonly Part[] {
 const kinds = {
   any: '…',
   time: String.raw`\d{4}-\d\d-\d\dT[\d:.]+(?:Z|[+-]\d\d:\d\d)`,
-  id: String.raw`\b[0-9a-f]{10,64}\b`,
+  id: '(?<![0-9A-Za-z])[0-9a-f]{10,64}(?![0-9A-Za-z])',
   key: '[A-Za-z0-9+/]{43}=',
   duration: String.raw`\b\d+(?:\.\d+)? ?(?:ms|s)\b`,
   ago: String.raw`\b(?:Less than a|About an?|\d+) (?:second|minute|hour)s?\b`,
