@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { parseBody, parseInput } from '../src/adapters/api/parse.ts';
 import { parseEnvironmentFile } from '../src/cli/environment.ts';
 import { parseFilters } from '../src/cli/listing.ts';
+import { parseRestart } from '../src/cli/restart-policy.ts';
 import { parseTarget } from '../src/cli/session.ts';
 import { controlAnswer } from '../src/controllers/containers/control.ts';
 import { parseExitRecord } from '../src/controllers/containers/exit-record.ts';
@@ -170,6 +171,11 @@ export const parsers: Readonly<Record<string, Parser>> = {
     kind: 'text',
     samples: ['A=b\n# comment\nC\n'],
     parse: parseEnvironmentFile,
+  },
+  'cli/restart-policy.ts parseRestart': {
+    kind: 'text',
+    samples: ['no', 'on-failure', 'on-failure:5', 'always', 'unless-stopped'],
+    parse: parseRestart,
   },
   'cli/session.ts parseTarget': {
     kind: 'text',
