@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { parseBody, parseInput } from '../src/adapters/api/parse.ts';
+import { parsePlace as parseNamespacePlace } from '../src/cli/attach.ts';
 import { parseEnvironmentFile } from '../src/cli/environment.ts';
 import { parseFilters } from '../src/cli/listing.ts';
 import { parseRestart } from '../src/cli/restart-policy.ts';
@@ -182,6 +183,7 @@ export const parsers: Readonly<Record<string, Parser>> = {
     samples: ['unix:///run/skein/skein.sock', 'h1', 'demo/h1'],
     parse: parseTarget,
   },
+  'cli/attach.ts parsePlace': { kind: 'text', samples: ['/run/netns/x', '4194304', 'web'], parse: parseNamespacePlace },
   'cli/listing.ts parseFilters': {
     kind: 'text',
     samples: ['name=x', 'label=a=b', 'status=running'],

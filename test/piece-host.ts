@@ -49,7 +49,8 @@ class PieceKernel implements Pick<Dataplane, 'set' | 'change' | 'adopt' | 'look'
   }
 
   async adopt(source: { readonly path: string } | { readonly pid: number }) {
-    return { bootId: this.bootId, inode: 'path' in source ? source.path : String(source.pid) };
+    const inode = 'path' in source ? source.path : String(source.pid);
+    return { bootId: this.bootId, inode, pinned: false };
   }
 
   async look() {

@@ -185,6 +185,41 @@ test('what is wrong with a filter or a template is said', async () => {
   }
 });
 
+test('a namespace is attached by its path or a pid, and a container by its name', async () => {
+  await skein('network', 'create', '--subnet', '10.7.0.0/24', 'demo');
+  const on = ['--network', 'demo'];
+  const path = '/run/netns/some';
+  const shown = '{{.name}} {{.interface}} {{join .addresses ","}}';
+  const attached = await skein('attach', ...on, '--name', 'box', '10.7.0.9', path, '-f', shown);
+  assert.deepEqual(attached, { stdout: 'box eth0 10.7.0.9/24\n', stderr: '', code: 0 });
+  assert.equal((await skein('attach', ...on, '--ip', '10.7.0.10', '123')).stdout, '10.7.0.10/24\n');
+  await skein('run', '-d', '--name', 'c', '--', 'sleep', '60');
+  assert.equal((await skein('attach', ...on, '10.7.0.11', '--alias', 'x', 'c')).stdout, '10.7.0.11/24\n');
+  const names = '{{range .Containers}}{{.IPv4Address}} {{end}}';
+  assert.equal((await skein('inspect', '-f', names, 'demo')).stdout.trim().split(' ').length, 3);
+  for (const place of [path, '123', 'c']) {
+    assert.deepEqual(await skein('detach', ...on, place), { stdout: '', stderr: '', code: 0 });
+  }
+  const table: [string[], RegExp][] = [
+    [['detach', ...on, path], /^skein: the namespace is not attached/],
+    [['attach', 'x'], /^skein: required option '--network <network>' not specified/],
+    [
+      ['attach', ...on, '10.7.0.9/24', '123'],
+      /^skein: "10\.7\.0\.9\/24" is not an address; the length comes from the network/,
+    ],
+    [['attach', ...on, '10.7.0.8', '--ip', '10.7.0.9', '1'], /one IPv4 address a network$/m],
+    [['attach', ...on, '--name', 'x', 'c'], /^skein: container c keeps its name: leave out --name$/m],
+    [['attach', ...on, 'none'], /^skein: container none not found$/m],
+  ];
+  for (const [args, message] of table) {
+    const { stderr, code } = await skein(...args);
+    assert.match(stderr, message);
+    assert.equal(code, 1);
+  }
+  await skein('rm', '-f', 'c');
+  await skein('network', 'rm', 'demo');
+});
+
 test('run shows both outputs and ends with the code of the command', async () => {
   assert.deepEqual(await skein('run', '--rm', '--', 'sh', '-c', 'echo out; echo err >&2; exit 7'), {
     stdout: 'out\n',

@@ -40,6 +40,11 @@ export const commands: Readonly<Record<string, Entry>> = {
   restart: { sentence: 'End and start containers', load: async () => (await import('./start.ts')).addRestart },
   kill: { sentence: 'Send a signal to containers', load: async () => (await import('./kill.ts')).addKill },
   rm: { sentence: 'Remove containers', load: async () => (await import('./rm.ts')).addRm },
+  attach: {
+    sentence: 'Put a network namespace or a container on a network',
+    load: async () => (await import('./attach.ts')).addAttach,
+  },
+  detach: { sentence: 'Take it off again', load: async () => (await import('./attach.ts')).addDetach },
   lab: { sentence: 'A cluster on this machine', load: async () => (await import('./lab.ts')).addLab },
   demo: { sentence: 'See two hosts and one network at work', load: async () => (await import('./demo.ts')).addDemo },
 };

@@ -22,9 +22,9 @@ export interface Dataplane {
   repair(): Promise<Repaired>;
   /**
    * Opens a network namespace that is not ours and keeps it open, until `change` has put a sandbox piece with this id or
-   * the process ends. @returns its identity. @throws Refusal 'invalid' when the path or pid is no network namespace
+   * the process ends. One that a sandbox has already is `pinned`. @throws Refusal 'invalid' when the path or pid is no network namespace
    */
-  adopt(source: { readonly path: string } | { readonly pid: number }): Promise<Identity>;
+  adopt(source: { readonly path: string } | { readonly pid: number }): Promise<Adopted>;
   /** What the kernel of this host says of itself: interfaces, routes, boot id. */
   look(): Promise<HostView>;
   /** Stops watching and lets go; the kernel keeps what it has. May be called twice. */
@@ -44,6 +44,10 @@ export interface Repaired {
 export interface Identity {
   readonly bootId: string;
   readonly inode: string;
+}
+
+export interface Adopted extends Identity {
+  readonly pinned: boolean;
 }
 
 export interface HostView {

@@ -17,7 +17,7 @@ import { NETLINK_NETFILTER } from '../kernel/nftables/notification.ts';
 import { links } from '../kernel/route/links.ts';
 import type { Syscalls } from '../kernel/syscall.ts';
 import { Refusal } from '../lib/errors.ts';
-import type { Identity } from './dataplane.ts';
+import type { Adopted } from './dataplane.ts';
 import { HOST, isNetworkNamespace } from './objects.ts';
 
 /** Sandboxes are kept open only so many at a time; nftables contexts cost 130 kB each. */
@@ -145,8 +145,11 @@ export class Places {
   make(namespace: string, inode?: string): void {
     const path = this.#path(namespace);
     this.#close(namespace);
-    if (inode === undefined) this.#opened(namespace, this.#namespaces.make(path));
-    else {
+    if (inode === undefined) {
+      const fd = this.#namespaces.make(path);
+      this.#pinned.add(inodeOf(fd));
+      this.#opened(namespace, fd);
+    } else {
       const fd = this.#adopted.get(inode);
       if (fd === undefined) {
         throw new KernelError(`pin namespace ${inode} as ${namespace}`, 'ENOENT', { detail: 'it was not adopted' });
@@ -167,7 +170,7 @@ export class Places {
     if (this.#isOurLink(namespace)) rmSync(join(this.#ipNetns, namespace), { force: true });
   }
 
-  adopt(source: { readonly path: string } | { readonly pid: number }): Identity {
+  adopt(source: { readonly path: string } | { readonly pid: number }): Adopted {
     const path = 'pid' in source ? `/proc/${source.pid}/ns/net` : source.path;
     const refuse = (why: string, cause?: unknown) => new Refusal('invalid', `cannot adopt ${path}: ${why}`, { cause });
     let fd: number;
@@ -180,9 +183,10 @@ export class Places {
       this.#namespaces.inside(fd, () => {});
       const inode = inodeOf(fd);
       if (inode === inodeOf(this.fd(HOST))) throw refuse("it is this host's own network namespace");
-      if (this.#pinned.has(inode)) closeSync(fd);
+      const pinned = this.#pinned.has(inode);
+      if (pinned) closeSync(fd);
       else this.#await(inode, fd);
-      return { bootId: bootId(), inode };
+      return { bootId: bootId(), inode, pinned };
     } catch (cause) {
       closeSync(fd);
       if (cause instanceof Refusal) throw cause;

@@ -1,14 +1,14 @@
 import { KernelError } from '../kernel/kernel-error.ts';
 import { ParseError, Refusal, type RefusalKind } from '../lib/errors.ts';
 import type { Fields } from '../lib/log.ts';
-import type { Change, HostView, Identity, Piece, Repaired } from './dataplane.ts';
+import type { Adopted, Change, HostView, Piece, Repaired } from './dataplane.ts';
 
 /** What goes between the main thread and the one that works on the kernel. */
 export interface Calls {
   set(pieces: readonly Piece[]): Repaired;
   change(change: Change): undefined;
   repair(): Repaired;
-  adopt(source: { readonly path: string } | { readonly pid: number }): Identity;
+  adopt(source: { readonly path: string } | { readonly pid: number }): Adopted;
   look(): HostView;
   close(): undefined;
 }

@@ -73,9 +73,10 @@ export async function openEndpoints(needs: EndpointsNeeds, init: EndpointsInit):
 
   async function openSandbox(request: OpenSandbox): Promise<Sandbox> {
     if (request.adopt === undefined) return await makeSandbox(request, undefined);
-    const adopted = await dataplane.adopt(request.adopt);
+    const { pinned, ...adopted } = await dataplane.adopt(request.adopt);
     return await serial.run(`adopt ${adopted.inode}`, async () => {
       const known = sandboxes.adoptedAs(adopted.inode);
+      if (known === undefined && pinned) throw ownNamespace();
       if (known === undefined) return await makeSandbox(request, adopted);
       await serial.run(known, () => {
         const record = sandboxes.find(known);
@@ -120,8 +121,9 @@ export async function openEndpoints(needs: EndpointsNeeds, init: EndpointsInit):
   }
 
   async function detach(source: Adoptable, network: string): Promise<void> {
-    const { inode } = await dataplane.adopt(source);
+    const { inode, pinned } = await dataplane.adopt(source);
     const sandbox = sandboxes.adoptedAs(inode);
+    if (sandbox === undefined && pinned) throw ownNamespace();
     if (sandbox === undefined) throw new Refusal('not-found', 'the namespace is not attached to any network');
     await serial.run(sandbox, async () => {
       const record = sandboxes.find(sandbox);
@@ -183,4 +185,8 @@ export async function openEndpoints(needs: EndpointsNeeds, init: EndpointsInit):
       await overlays.close();
     },
   };
+}
+
+function ownNamespace(): Refusal {
+  return new Refusal('conflict', 'this namespace is one of our own: give the name of its container');
 }
