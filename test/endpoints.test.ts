@@ -86,15 +86,18 @@ describe('endpoints of two hosts on one etcd', {
     });
   });
 
-  it('takes a failed attach back, in the kernel and in the store', async () => {
-    const kinds = h1.kernel.kinds();
-    h1.kernel.failure = new Error('add veth: no');
-    await assert.rejects(h1.endpoints.openSandbox({ exit: true, connect: [wish('demo', 'unlucky')] }), /add veth: no/);
-    assert.deepEqual(h1.kernel.kinds(), kinds);
-    const { id } = h1.networks.find('demo');
-    const names = (await h1.endpoints.list(id)).map(({ endpoint }) => endpoint.name);
-    assert.deepEqual(names.sort(), ['test1', 'test2']);
-    assert.equal(await h1.state.claims.holder({ kind: 'endpoints', network: id }, 'unlucky'), undefined);
+  it('takes a failed attach back, in the kernel and in the store, whichever end the kernel refuses', async () => {
+    for (const refused of ['sandbox', 'exit', 'port'] as const) {
+      const kinds = h1.kernel.kinds();
+      h1.kernel.failure = { of: refused, error: new Error('add veth: no') };
+      const attach = h1.endpoints.openSandbox({ exit: true, connect: [wish('demo', 'unlucky')] });
+      await assert.rejects(attach, /add veth: no/);
+      assert.deepEqual(h1.kernel.kinds(), kinds);
+      const { id } = h1.networks.find('demo');
+      const names = (await h1.endpoints.list(id)).map(({ endpoint }) => endpoint.name);
+      assert.deepEqual(names.sort(), ['test1', 'test2']);
+      assert.equal(await h1.state.claims.holder({ kind: 'endpoints', network: id }, 'unlucky'), undefined);
+    }
   });
 
   it('does not remove a network that has endpoints, and names them', async () => {
@@ -216,6 +219,27 @@ describe('endpoints of two hosts on one etcd', {
     await assert.rejects(h1.endpoints.detach({ path: '/run/netns/other' }, 'demo'), /not attached to any network/);
     await h1.endpoints.detach(adopt, 'demo');
     assert.equal(h1.endpoints.sandboxes().length, 0);
+  });
+
+  it('takes a way out back that was added by an attach that failed, and gives it when asked again', async () => {
+    const adopt = { path: '/run/netns/late' };
+    await h1.networks.create(request('other'));
+    await h1.endpoints.openSandbox({ adopt, exit: false, connect: [wish('demo', 'late')] });
+    const kinds = h1.kernel.kinds();
+    const attach = () => h1.endpoints.openSandbox({ adopt, exit: true, connect: [wish('other', 'late')] });
+    for (const refused of ['exit', 'port'] as const) {
+      h1.kernel.failure = { of: refused, error: new Error('add veth: no') };
+      await assert.rejects(attach(), /add veth: no/);
+      assert.deepEqual(h1.kernel.kinds(), kinds);
+      assert.deepEqual(
+        h1.endpoints.sandboxes().map(({ exit }) => exit),
+        [undefined],
+      );
+    }
+    const sandbox = await attach();
+    assert.deepEqual([sandbox.exit?.addresses[0], h1.kernel.kinds()['exit']], ['172.18.0.2/16', 1]);
+    await h1.endpoints.closeSandbox(sandbox.id);
+    await h1.networks.remove('other');
   });
 
   it('makes hundreds of endpoints at once, each with an address of its own', async () => {

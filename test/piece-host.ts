@@ -21,8 +21,8 @@ import { parseStoreUrl } from '../src/state/kv/url.ts';
 class PieceKernel implements Pick<Dataplane, 'set' | 'change' | 'adopt' | 'look'> {
   readonly pieces = new Map<PieceKey, Piece>();
   readonly bootId: string;
-  /** Makes the next change fail. */
-  failure: Error | undefined;
+  /** Makes the next change fail that puts a piece of this kind. */
+  failure: { readonly of: Piece['kind']; readonly error: Error } | undefined;
 
   constructor(bootId: string) {
     this.bootId = bootId;
@@ -38,10 +38,10 @@ class PieceKernel implements Pick<Dataplane, 'set' | 'change' | 'adopt' | 'look'
   }
 
   async change({ put = [], remove = [] }: Change) {
-    if (this.failure !== undefined && put.some(({ kind }) => kind === 'port')) {
-      const { failure } = this;
+    const { failure } = this;
+    if (failure !== undefined && put.some(({ kind }) => kind === failure.of)) {
       this.failure = undefined;
-      throw failure;
+      throw failure.error;
     }
     for (const key of remove) this.pieces.delete(key);
     for (const piece of put) this.pieces.set(keyOf(piece), piece);

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import {
   type ChainHook,
   HOST,
@@ -22,7 +22,7 @@ function tableId(namespace: string, family: NftFamily): ObjectId {
 
 /** A rule's comment: enough of a hash of its text to see that it is the one that we would write. */
 export function ruleHash(rule: string): string {
-  return createHash('sha256').update(rule).digest('hex').slice(0, 16);
+  return hash('sha256', rule).slice(0, 16);
 }
 
 /** nftables objects of our table. Equal rules have equal text: what they are made from is canonical. */

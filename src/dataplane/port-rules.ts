@@ -2,7 +2,6 @@ import type { Netlink, Request } from '../kernel/netlink/socket.ts';
 import { assemble } from '../kernel/nftables/assembler.ts';
 import { batch } from '../kernel/nftables/batch.ts';
 import { type Expression, VERDICT } from '../kernel/nftables/expression.ts';
-import { ruleHash } from './nft.ts';
 import type { NftChain } from './objects.ts';
 import type { Step } from './plan.ts';
 
@@ -50,16 +49,17 @@ function removals({ table, chain }: NftChain): Request[] {
 function additions({ table, chain, rules, spec }: NftChain): Request[] | undefined {
   const device = spec.hook?.device;
   if (spec.hook === undefined || device === undefined) return undefined;
-  const assembled: { readonly rule: string; readonly expressions: readonly Expression[] }[] = [];
-  for (const rule of rules) {
+  const assembled: { readonly expressions: readonly Expression[]; readonly comment: string }[] = [];
+  for (const [i, rule] of rules.entries()) {
     const expressions = assemble(rule);
-    if (expressions === undefined) return undefined;
-    assembled.push({ rule, expressions });
+    const comment = spec.rules[i];
+    if (expressions === undefined || comment === undefined) return undefined;
+    assembled.push({ expressions, comment });
   }
   const { priority, policy } = spec.hook;
   const hook = { device, priority, policy: policy === 'drop' ? VERDICT.DROP : VERDICT.ACCEPT };
   return [
     batch.createChain({ table, name: chain, hook }),
-    ...assembled.map(({ rule, expressions }) => batch.addRule({ table, chain, expressions, comment: ruleHash(rule) })),
+    ...assembled.map((rule) => batch.addRule({ table, chain, ...rule })),
   ];
 }

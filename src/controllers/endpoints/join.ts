@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto';
-import type { Dataplane } from '../../dataplane/dataplane.ts';
+import { type Dataplane, keyOf, type Piece } from '../../dataplane/dataplane.ts';
 import { Refusal } from '../../lib/errors.ts';
 import type { Log } from '../../lib/log.ts';
 import { settle } from '../../lib/settle.ts';
+import type { Endpoint } from '../../model/endpoint.ts';
 import type { Network } from '../../model/network.ts';
 import type { Networks } from '../networks/networks.ts';
 import type { ConnectRequest } from './endpoints.ts';
@@ -49,8 +50,9 @@ export async function join(
   { exit: wantsExit, fresh }: JoinOptions,
   needs: JoinNeeds,
 ): Promise<void> {
-  const { dataplane, exits, holdings, networks, overlays, sandboxes } = needs;
+  const { dataplane, exits, holdings, overlays, sandboxes } = needs;
   let reserved: readonly Reserved[] = [];
+  let making = Promise.resolve();
   try {
     const gateway = wantsExit ? await exits.piece() : undefined;
     reserved = reserve(before, requests, needs);
@@ -59,6 +61,17 @@ export async function join(
     const begun: SandboxRecord = { ...before, places, ...(exit === undefined ? {} : { exit }) };
     await sandboxes.save(begun);
     const sandbox = { id: before.id, key: sandboxes.keyOf(before.id) };
+    const wayOut = exit === undefined ? [] : [exitPiece(before.id, exit)];
+    // In a container, interfaces stand in the order of their names; in a namespace of others they stand anyhow.
+    const [early, late] = before.adopted === undefined ? [[], wayOut] : [wayOut, []];
+    const first: readonly Piece[] = [
+      ...(gateway === undefined ? [] : [gateway]),
+      ...(fresh ? [sandboxPiece(begun)] : []),
+      ...early,
+    ];
+    // The kernel is at work on what needs no answer of the store while that is asked, and goes on with the rest.
+    if (first.length > 0) making = dataplane.change({ put: first });
+    making.catch(() => undefined);
     const joined = await settle(
       reserved.map(async ({ place, request, network }) => {
         const at = { network, sandbox, container: before.container };
@@ -66,29 +79,26 @@ export async function join(
           holdings.take(place, request, at),
           overlays.membership(memberOf(network)).ready,
         ]);
-        return { ...place, state: 'connected' as const, endpoint };
+        return { network, place: { ...place, state: 'connected' as const, endpoint } };
       }),
     );
-    const done: SandboxRecord = { ...begun, places: [...before.places, ...joined] };
+    const done: SandboxRecord = { ...begun, places: [...before.places, ...joined.map(({ place }) => place)] };
     sandboxes.add(done);
     await settle([
+      making,
       dataplane.change({
         put: [
-          ...(gateway === undefined ? [] : [gateway]),
-          ...reserved.map(({ network }) => networkPiece(network.id, overlayOf(network))),
-          ...(fresh ? [sandboxPiece(done)] : []),
-          ...joined.map((place) => portPiece(place.endpoint, place)),
-          ...(exit === undefined ? [] : [exitPiece(done.id, exit)]),
+          ...joined.map(({ network }) => networkPiece(network.id, overlayOf(network))),
+          ...joined.map(({ place }) => portPiece(place.endpoint, place)),
+          ...late,
         ],
       }),
       sandboxes.save(done),
-      ...joined.map(({ endpoint }) => holdings.publish(endpoint)),
+      ...joined.map(({ network, place }) => publish(place.endpoint, network, needs)),
     ]);
-    await settle([
-      ...reserved.map(({ network }) => confirm(network, networks)),
-      ...reserved.map(({ network }) => overlays.membership(memberOf(network)).install()),
-    ]);
+    await settle(reserved.map(({ network }) => overlays.membership(memberOf(network)).install()));
   } catch (error) {
+    await making.catch(() => undefined);
     await undo(before, reserved, { fresh }, needs);
     throw error;
   }
@@ -131,8 +141,13 @@ function memberOf(network: Network): MemberOf {
   return { id: network.id, gateways: overlayOf(network).gateways };
 }
 
-/** The endpoint was published: a removal that began before it could be seen wins, one that comes later is refused. */
-async function confirm({ id, name }: Network, networks: Pick<Networks, 'confirm'>): Promise<void> {
+/** A removal of the network that began before the endpoint could be seen wins, one that comes later is refused. */
+async function publish(
+  endpoint: Endpoint,
+  { id, name }: Network,
+  { holdings, networks }: Pick<JoinNeeds, 'holdings' | 'networks'>,
+): Promise<void> {
+  await holdings.publish(endpoint);
   if ((await networks.confirm(id)) === undefined) throw new Refusal('conflict', `network ${name} is being removed`);
 }
 
@@ -140,9 +155,11 @@ async function undo(
   before: SandboxRecord,
   reserved: readonly Reserved[],
   { fresh }: { fresh: boolean },
-  { leave, log, sandboxes }: JoinNeeds,
+  { dataplane, exits, leave, log, sandboxes }: JoinNeeds,
 ): Promise<void> {
-  const now = sandboxes.get(before.id) ?? before;
+  const { exit, ...rest } = sandboxes.get(before.id) ?? before;
+  const isNewExit = before.exit === undefined && exit !== undefined;
+  const now: SandboxRecord = exit === undefined || isNewExit ? rest : { ...rest, exit };
   const reached = new Map(connectedPlaces(now).map(({ id, endpoint }) => [id, endpoint]));
   const places = reserved.map(({ place }) => {
     const endpoint = reached.get(place.id);
@@ -150,6 +167,10 @@ async function undo(
   });
   try {
     await leave.letGo(now, places, { whole: fresh, unused: reached.size === connectedPlaces(before).length });
+    if (isNewExit && !fresh) {
+      await dataplane.change({ remove: [keyOf({ kind: 'exit', sandbox: before.id })] });
+      exits.give(before.id);
+    }
   } catch (error) {
     log.error('a failed connection was not undone; the next start does it', { sandbox: before.id, error });
   }
