@@ -14,10 +14,12 @@ import { parseIdentity } from '../src/controllers/hosts/identity.ts';
 import { parseIntent } from '../src/controllers/networks/intents.ts';
 import { mtuOption, parseOptions } from '../src/controllers/networks/options.ts';
 import { parseDepartures } from '../src/daemon/departures.ts';
+import { parseIptables, parseNftChains } from '../src/dataplane/foreign/listings.ts';
+import { parseGuests } from '../src/dataplane/foreign/record.ts';
 import { decodeAttributes } from '../src/kernel/netlink/attribute.ts';
 import { NLMSG, nlmsg, nlmsgerr } from '../src/kernel/netlink/message.ts';
 import { NFT_MSG, nftChain, nftRule } from '../src/kernel/nftables/message.ts';
-import { decodeRemoval } from '../src/kernel/nftables/notification.ts';
+import { decodeRuleChange } from '../src/kernel/nftables/notification.ts';
 import { parseRuleset } from '../src/kernel/nftables/ruleset.ts';
 import { ifaddrmsg } from '../src/kernel/route/addresses.ts';
 import { ifinfomsg } from '../src/kernel/route/link.ts';
@@ -247,6 +249,23 @@ export const parsers: Readonly<Record<string, Parser>> = {
     samples: ['1400', '65535'],
     parse: (text) => parseOptions({ [mtuOption]: text }),
   },
+  'dataplane/foreign/listings.ts parseIptables': {
+    kind: 'text',
+    samples: ['-P INPUT DROP\n-N ufw\n-A INPUT -i lo -j ACCEPT\n-A INPUT -j ufw\n'],
+    parse: (text) => parseIptables(text, 'iptables-nft'),
+  },
+  'dataplane/foreign/listings.ts parseNftChains': {
+    kind: 'text',
+    samples: [
+      `{"nftables":[{"chain":{"family":"inet","table":"filter","name":"in","type":"filter","hook":"input","prio":0,"policy":"drop"}},{"rule":{"family":"inet","table":"filter","chain":"in","handle":2,"expr":[{"match":{"op":"==","left":{"meta":{"key":"iifname"}},"right":"lo"}},{"accept":null}]}}]}`,
+    ],
+    parse: (text) => parseNftChains(text),
+  },
+  'dataplane/foreign/record.ts parseGuests': {
+    kind: 'text',
+    samples: ['[{"program":"nft","family":"inet","table":"filter","chain":"in","rule":"accept"}]'],
+    parse: (text) => parseGuests(text, 'foreign-rules.json'),
+  },
   'kernel/netlink/attribute.ts decodeAttributes': {
     kind: 'bytes',
     samples: links.map((payload) => payload.subarray(16)),
@@ -269,10 +288,10 @@ export const parsers: Readonly<Record<string, Parser>> = {
     samples: rules.filter(({ type }) => type === NFT_MSG.NEWRULE).map(({ payload }) => payload),
     parse: (bytes) => nftRule.decode(bytes),
   },
-  'kernel/nftables/notification.ts decodeRemoval': {
+  'kernel/nftables/notification.ts decodeRuleChange': {
     kind: 'bytes',
     samples: [Buffer.from('01000000' + '0a000100736b65696e000000', 'hex')],
-    parse: (payload) => decodeRemoval({ type: (10 << 8) | 2, payload }),
+    parse: (payload) => decodeRuleChange({ type: (10 << 8) | 2, payload }),
   },
   'kernel/nftables/ruleset.ts parseRuleset': {
     kind: 'text',

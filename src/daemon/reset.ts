@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import { openClient } from '../adapters/api/client.ts';
 import { endContainers, livingContainers } from '../controllers/containers/end-all.ts';
 import { parseIdentity } from '../controllers/hosts/identity.ts';
+import { manageAgain, UNMANAGED_FILE } from '../dataplane/foreign/network-manager.ts';
+import { takeBackGuests } from '../dataplane/foreign/open.ts';
 import { openDataplane } from '../dataplane/open.ts';
 import { closePinDirectory } from '../kernel/namespace.ts';
 import { openSyscalls } from '../kernel/syscall.ts';
@@ -83,6 +85,13 @@ export async function reset({ settings, storeGiven, force, say, complain }: Rese
     if (left.length > 0) throw new Error(`${left.map((id) => known.names.get(id) ?? id).join(', ')} did not die`);
     return living.length === 0 ? undefined : `ended ${count(living.length, 'container')}`;
   });
+  await step("take our rules out of others' chains", async () => {
+    const taken = await takeBackGuests(settings.stateDir);
+    return taken === 0 ? undefined : `took ${count(taken, 'rule')} out of others' chains`;
+  });
+  await step('take back what NetworkManager was told', async () =>
+    manageAgain() ? `removed ${UNMANAGED_FILE}` : undefined,
+  );
   // To look at the kernel makes it.
   const ran = existsSync(settings.runDir);
   const kernel = await step('clear the kernel', () => clearKernel(settings));

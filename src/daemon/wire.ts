@@ -11,6 +11,8 @@ import { chooseUnderlay } from '../controllers/hosts/advertise.ts';
 import { beginEpoch } from '../controllers/hosts/identity.ts';
 import { openHosts } from '../controllers/hosts/open.ts';
 import { openNetworks } from '../controllers/networks/open.ts';
+import type { Foreign } from '../dataplane/foreign/foreign.ts';
+import { openForeign } from '../dataplane/foreign/open.ts';
 import { openDataplane } from '../dataplane/open.ts';
 import { messageOf, Refusal } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
@@ -60,7 +62,10 @@ export async function openDaemon({ settings, log, sockets, stop }: DaemonInit): 
     // This host: what it remembers, who it is, what its kernel says.
     const journal = held(await openJournal(join(stateDir, 'journal.db')));
     const identity = await beginEpoch(journal);
-    const dataplane = held(await openDataplane({ run: runDir, state: stateDir, log, onEnd: stop }));
+    let foreign: Foreign | undefined;
+    const dataplane = held(
+      await openDataplane({ run: runDir, state: stateDir, log, onEnd: stop, onForeign: () => foreign?.touched() }),
+    );
     const view = await dataplane.look();
     const [former] = await journal.load('cluster');
     const known = former && parseCluster(former.value, 'cluster in the state directory');
@@ -121,6 +126,7 @@ export async function openDaemon({ settings, log, sockets, stop }: DaemonInit): 
       ),
     );
     held(repairRegularly({ dataplane, log }));
+    foreign = held(await openForeign({ state: stateDir, port: cluster.dataPort, log }));
 
     // And who may ask for it.
     const gateway = () => {

@@ -14,6 +14,8 @@ export interface DataplaneOptions {
   /** Outlives a restart: settings of the host that were changed, as they were. */
   readonly state?: string;
   readonly log?: Log;
+  /** Called when packet rules of others on this host were changed, once or more for a change. */
+  readonly onForeign?: () => void;
   /** Called when the thread ends by itself: nothing can be done to the kernel any more. */
   readonly onEnd?: (reason: Error) => void;
 }
@@ -43,6 +45,8 @@ export async function openDataplane(options: DataplaneOptions = {}): Promise<Dat
     switch (message.kind) {
       case 'ready':
         return ready.resolve(message.wake);
+      case 'foreign':
+        return options.onForeign?.();
       case 'log':
         return log[message.level](message.message, message.fields);
       case 'done':

@@ -25,6 +25,8 @@ export type WorkerMessage =
   | { readonly kind: 'ready'; readonly wake: number }
   | { readonly kind: 'done'; readonly id: number; readonly value: unknown }
   | { readonly kind: 'failed'; readonly id: number; readonly error: WireError }
+  /** Others' rules in the host's namespace were changed. */
+  | { readonly kind: 'foreign' }
   | {
       readonly kind: 'log';
       readonly level: 'debug' | 'info' | 'warn' | 'error';

@@ -1,5 +1,10 @@
-import { type Notifications, openNotifications } from '../kernel/netlink/socket.ts';
-import { decodeRemoval, NETLINK_NETFILTER, NFNLGRP_NFTABLES } from '../kernel/nftables/notification.ts';
+import { type Notifications, openNotifications, type Reply } from '../kernel/netlink/socket.ts';
+import {
+  decodeRuleChange,
+  NETLINK_NETFILTER,
+  NFNLGRP_NFTABLES,
+  type RuleChange,
+} from '../kernel/nftables/notification.ts';
 import { IFF } from '../kernel/route/link.ts';
 import { decodeNotification, type Notification } from '../kernel/route/notification.ts';
 import { RTNLGRP } from '../kernel/route/rtnetlink.ts';
@@ -24,15 +29,18 @@ export class Watcher {
   readonly #sys: Syscalls;
   readonly #reconciler: Reconciler;
   readonly #log: Log;
+  readonly #onForeign: () => void;
   readonly #watches = new Map<string, Watch>();
   /** When to look, in the clock of `performance.now`. */
   #due = Infinity;
   #notBefore = 0;
 
-  constructor(sys: Syscalls, reconciler: Reconciler, log: Log) {
+  /** `onForeign` is told of changes of others' rules in the host's namespace. */
+  constructor(sys: Syscalls, reconciler: Reconciler, { log, onForeign }: WatcherOptions) {
     this.#sys = sys;
     this.#reconciler = reconciler;
     this.#log = log;
+    this.#onForeign = onForeign;
     this.#follow();
   }
 
@@ -50,7 +58,9 @@ export class Watcher {
     this.#follow();
     const ready = this.#sys.poll(this.fds, 0).values();
     for (const [namespace, { route, rules }] of this.#watches) {
-      const told = [route, rules].map((each) => (ready.next().value ? each.drain() : []));
+      const [news, changes] = [route, rules].map((each) => (ready.next().value ? each.drain() : []));
+      const told = [news ?? [], changes ?? []];
+      if (namespace === HOST && changes !== undefined) this.#noteForeign(changes);
       // To begin anew is cheaper than to read on.
       if (told.some((replies) => replies === 'lost' || replies.length >= MANY)) this.#stop(namespace);
     }
@@ -59,11 +69,12 @@ export class Watcher {
 
   read(): void {
     for (const [namespace, { route, rules }] of this.#watches) {
-      const [told, removals] = [route.drain(), rules.drain()];
+      const [told, changes] = [route.drain(), rules.drain()];
+      if (namespace === HOST) this.#noteForeign(changes);
       const lost =
         told === 'lost' ||
-        removals === 'lost' ||
-        removals.some((reply) => decodeRemoval(reply) === TABLE) ||
+        changes === 'lost' ||
+        changes.some((reply) => isRemovalOfOurs(decodeRuleChange(reply))) ||
         told.some((reply) => this.#concerns(namespace, decodeNotification(reply)));
       if (lost) this.#due = Math.min(this.#due, Math.max(performance.now() + SETTLE_MS, this.#notBefore));
     }
@@ -84,6 +95,11 @@ export class Watcher {
 
   close(): void {
     for (const namespace of [...this.#watches.keys()]) this.#stop(namespace);
+  }
+
+  #noteForeign(changes: readonly Reply[] | 'lost'): void {
+    const isForeign = (reply: Reply) => (decodeRuleChange(reply)?.table ?? TABLE) !== TABLE;
+    if (changes === 'lost' || changes.some(isForeign)) this.#onForeign();
   }
 
   /** Whether it takes something away that we know to be there. */
@@ -141,6 +157,15 @@ export class Watcher {
     watch?.rules.close();
     this.#watches.delete(namespace);
   }
+}
+
+function isRemovalOfOurs(change: RuleChange | undefined): boolean {
+  return change?.removed === true && change.table === TABLE;
+}
+
+interface WatcherOptions {
+  readonly log: Log;
+  readonly onForeign: () => void;
 }
 
 interface Watch {

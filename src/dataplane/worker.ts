@@ -29,7 +29,7 @@ function main(port: NonNullable<typeof parentPort>, options: WorkerData): void {
 
   const sys = openSyscalls();
   const reconciler = new Reconciler(sys, { ...options, log });
-  const watcher = new Watcher(sys, reconciler, log);
+  const watcher = new Watcher(sys, reconciler, { log, onForeign: () => post({ kind: 'foreign' }) });
   const wake = sys.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   post({ kind: 'ready', wake });
 

@@ -9,7 +9,7 @@ import { type Namespaces, openNamespaces } from '../namespace.ts';
 import { openNotifications } from '../netlink/socket.ts';
 import { openSyscalls } from '../syscall.ts';
 import { openNftables } from './nftables.ts';
-import { decodeRemoval, NETLINK_NETFILTER, NFNLGRP_NFTABLES } from './notification.ts';
+import { decodeRuleChange, NETLINK_NETFILTER, NFNLGRP_NFTABLES } from './notification.ts';
 
 describe('packet rules', { skip: process.getuid?.() !== 0 && 'needs root' }, () => {
   const sys = openSyscalls();
@@ -64,7 +64,11 @@ describe('packet rules', { skip: process.getuid?.() !== 0 && 'needs root' }, () 
     const removals = () => {
       const replies = told.drain();
       assert.notEqual(replies, 'lost');
-      return replies === 'lost' ? [] : replies.map(decodeRemoval).filter((table) => table !== undefined);
+      return replies === 'lost'
+        ? []
+        : replies
+            .flatMap((reply) => decodeRuleChange(reply) ?? [])
+            .flatMap(({ table, removed }) => (removed ? [table] : []));
     };
     nft.run('make', [
       'add table ip heard',
@@ -84,12 +88,12 @@ describe('packet rules', { skip: process.getuid?.() !== 0 && 'needs root' }, () 
     // RTM type of NFT_MSG_DELTABLE; nfgenmsg; NFTA_TABLE_NAME "skein"
     const type = (10 << 8) | 2;
     const payload = Buffer.from('02000000' + '0a000100736b65696e000000', 'hex');
-    assert.equal(decodeRemoval({ type, payload }), 'skein');
-    assert.equal(decodeRemoval({ type: 16, payload }), undefined);
+    assert.deepEqual(decodeRuleChange({ type, payload }), { table: 'skein', removed: true });
+    assert.equal(decodeRuleChange({ type: 16, payload }), undefined);
     for (let end = 0; end < payload.length - 2; end++) {
       // Without any attribute it says nothing; cut within one it is an error.
       if (end === 4) continue;
-      assert.throws(() => decodeRemoval({ type, payload: payload.subarray(0, end) }), DecodeError);
+      assert.throws(() => decodeRuleChange({ type, payload: payload.subarray(0, end) }), DecodeError);
     }
   });
 });

@@ -1,0 +1,126 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { type ForeignChain, guestsIn, guestsOf } from './chains.ts';
+import { parseIptables, parseNftChains } from './listings.ts';
+
+/** What `nft -j list ruleset` says of one chain. */
+function nftChain(hook: string, policy: string, ...rules: readonly (readonly object[])[]): readonly ForeignChain[] {
+  const place = { family: 'inet', table: 'filter' };
+  const chain = { ...place, name: 'c', handle: 1, type: 'filter', hook, prio: 0, policy };
+  const items = rules.map((expr, i) => ({ rule: { ...place, chain: 'c', handle: i + 2, expr } }));
+  return parseNftChains(JSON.stringify({ nftables: [{ chain }, ...items] })).chains;
+}
+
+const is = (left: object, right: unknown, op = '==') => ({ match: { op, left, right } });
+const iif = { meta: { key: 'iifname' } };
+const oif = { meta: { key: 'oifname' } };
+const state = { ct: { key: 'state' } };
+const vxlan = 'udp dport 4789 ct state untracked accept';
+const out = 'iifname "skein_gwbridge" oifname != "skein_gwbridge" accept';
+const back = 'oifname "skein_gwbridge" ct state established,related accept';
+
+const cases: readonly (readonly [what: string, chains: readonly ForeignChain[], rules: readonly string[]])[] = [
+  ['accepts all', nftChain('input', 'accept'), []],
+  ['drops what no rule accepts', nftChain('input', 'drop'), [vxlan]],
+  ['drops what goes out', nftChain('output', 'drop'), [vxlan]],
+  ['drops what is forwarded', nftChain('forward', 'drop'), [out, back]],
+  ['rejects at its end', nftChain('input', 'accept', [{ reject: null }]), [vxlan]],
+  [
+    'drops TCP',
+    nftChain('input', 'accept', [is({ payload: { protocol: 'tcp', field: 'dport' } }, 22), { drop: null }]),
+    [],
+  ],
+  [
+    'drops UDP',
+    nftChain('input', 'accept', [
+      is({ payload: { protocol: 'udp', field: 'dport' } }, { range: [1, 9999] }),
+      { drop: null },
+    ]),
+    [vxlan],
+  ],
+  ['drops what is invalid', nftChain('input', 'accept', [is(state, 'invalid', 'in'), { drop: null }]), []],
+  [
+    'drops what is untracked',
+    nftChain('input', 'accept', [is(state, ['invalid', 'untracked'], 'in'), { drop: null }]),
+    [vxlan],
+  ],
+  [
+    'maps states to verdicts',
+    nftChain('input', 'accept', [{ vmap: { key: state, data: { set: [['invalid', { drop: null }]] } } }]),
+    [vxlan],
+  ],
+  ['maps by a map with a name', nftChain('input', 'accept', [{ vmap: { key: iif, data: '@verdicts' } }]), [vxlan]],
+  [
+    'drops from another bridge',
+    nftChain('forward', 'accept', [is(iif, 'docker0'), is(oif, 'docker1'), { drop: null }]),
+    [],
+  ],
+  ['drops from bridges of a kind', nftChain('forward', 'accept', [is(iif, 'skein*'), { drop: null }]), [out, back]],
+];
+
+for (const [what, chains, rules] of cases) {
+  test(`a chain that ${what} gets ${rules.length === 0 ? 'no rule' : rules.join(' and ')}`, () => {
+    assert.deepEqual(
+      guestsIn(chains, 4789).map(({ rule }) => rule),
+      rules,
+    );
+  });
+}
+
+test('what was added is read back as what is wanted', () => {
+  const ours = [is(oif, 'skein_gwbridge'), is(state, ['related', 'established'], 'in'), { accept: null }];
+  const chain = {
+    family: 'inet',
+    table: 'filter',
+    name: 'c',
+    type: 'filter',
+    hook: 'forward',
+    prio: 0,
+    policy: 'drop',
+  };
+  const rule = { family: 'inet', table: 'filter', chain: 'c', handle: 7, comment: 'skein', expr: ours };
+  const { chains } = parseNftChains(JSON.stringify({ nftables: [{ chain }, { rule }] }));
+  assert.deepEqual(guestsOf(chains), [
+    { program: 'nft', family: 'inet', table: 'filter', chain: 'c', rule: back, handle: 7 },
+  ]);
+});
+
+/** As Docker 20.10 leaves it. */
+const docker = `-P INPUT ACCEPT
+-P FORWARD DROP
+-P OUTPUT ACCEPT
+-N DOCKER
+-N DOCKER-ISOLATION-STAGE-1
+-N DOCKER-ISOLATION-STAGE-2
+-N DOCKER-USER
+-A FORWARD -j DOCKER-USER
+-A FORWARD -j DOCKER-ISOLATION-STAGE-1
+-A FORWARD -o docker0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+-A DOCKER-ISOLATION-STAGE-1 -i docker0 ! -o docker0 -j DOCKER-ISOLATION-STAGE-2
+-A DOCKER-ISOLATION-STAGE-2 -o docker0 -j DROP
+-A DOCKER-USER -j RETURN
+`;
+
+test("beside Docker our rules go into the chain that it keeps for others'", () => {
+  const guests = guestsIn(parseIptables(docker, 'iptables-nft'), 4789);
+  assert.deepEqual(
+    guests.map(({ chain }) => chain),
+    ['DOCKER-USER', 'DOCKER-USER'],
+  );
+  const accepting = docker.replace('-P FORWARD DROP', '-P FORWARD ACCEPT');
+  assert.deepEqual(guestsIn(parseIptables(accepting, 'iptables-nft'), 4789), []);
+});
+
+test('tables of iptables are left to iptables', () => {
+  const chain = {
+    family: 'ip',
+    table: 'filter',
+    name: 'INPUT',
+    type: 'filter',
+    hook: 'input',
+    prio: 0,
+    policy: 'drop',
+  };
+  const { chains, ofIptables } = parseNftChains(JSON.stringify({ nftables: [{ chain }] }));
+  assert.deepEqual({ chains, ofIptables }, { chains: [], ofIptables: ['ip'] });
+});

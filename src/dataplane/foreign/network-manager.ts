@@ -1,0 +1,37 @@
+import { execFile } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import type { Log } from '../../lib/log.ts';
+import { GATEWAY_BRIDGE } from '../gateway/gateway.ts';
+
+/** NetworkManager takes a bridge or veth that appears for one to set up, unless a file of its own tells it not to. */
+const folder = '/etc/NetworkManager';
+export const UNMANAGED_FILE = `${folder}/conf.d/90-skein.conf`;
+
+const text = `# Written by skein, and removed by skein reset: its devices are not NetworkManager's.
+[device-skein]
+match-device=interface-name:${GATEWAY_BRIDGE},interface-name:veth???????
+managed=0
+`;
+
+/** Writes the file where NetworkManager is installed. */
+export function unmanage(log: Log): void {
+  if (!existsSync(folder) || (existsSync(UNMANAGED_FILE) && readFileSync(UNMANAGED_FILE, 'utf8') === text)) return;
+  mkdirSync(dirname(UNMANAGED_FILE), { recursive: true, mode: 0o755 });
+  writeFileSync(UNMANAGED_FILE, text, { mode: 0o644 });
+  log.info('NetworkManager is told to leave the devices of skein alone', { file: UNMANAGED_FILE });
+  reload();
+}
+
+/** @returns whether there was anything to take back */
+export function manageAgain(): boolean {
+  if (!existsSync(UNMANAGED_FILE)) return false;
+  rmSync(UNMANAGED_FILE);
+  reload();
+  return true;
+}
+
+/** It reads its files again; if it does not run it reads them at its start. */
+function reload(): void {
+  execFile('nmcli', ['general', 'reload', 'conf'], { timeout: 5_000 }, () => undefined);
+}

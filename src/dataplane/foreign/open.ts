@@ -1,0 +1,132 @@
+import { join } from 'node:path';
+import { pause } from '../../lib/backoff.ts';
+import { messageOf } from '../../lib/errors.ts';
+import type { Log } from '../../lib/log.ts';
+import { formatGuest, type Guest, guestsIn, guestsOf, sameGuest } from './chains.ts';
+import { type Foreign, GUESTS_FILE } from './foreign.ts';
+import { unmanage } from './network-manager.ts';
+import { addGuest, hasLegacy, readForeign, removeGuest } from './programs.ts';
+import * as record from './record.ts';
+
+export interface ForeignOptions {
+  /** The state directory. */
+  readonly state: string;
+  /** UDP port of VXLAN. */
+  readonly port: number;
+  readonly log: Log;
+}
+
+/**
+ * Reloads come in many steps, the looks between them should be few, and who fights us shall not have all our time. The
+ * kernel does not tell of rules of iptables' older kind: where there are any, they are looked at again and again.
+ */
+const times = { settle: 100, interval: 4_000, restFactor: 10, mostRest: 8_000 } as const;
+/** So many intervals pass at most between two looks at all. */
+const blind = 8;
+/** A rule that is put back more often than this within `window` milliseconds is fought over. */
+const fight = { most: 4, window: 60_000 } as const;
+
+/** Resolves when it has looked for the first time. */
+export async function openForeign({ state, port, log }: ForeignOptions): Promise<Foreign> {
+  const file = join(state, GUESTS_FILE);
+  const stop = new AbortController();
+  const history = new Map<string, readonly number[]>();
+  let wake = new AbortController();
+  let failure: string | undefined;
+
+  const leaveAlone = () => {
+    try {
+      unmanage(log);
+    } catch (error) {
+      fail('NetworkManager could not be told to leave our devices alone', error);
+    }
+  };
+  const fail = (what: string, error: unknown) => {
+    // Said once, not at every look.
+    if (failure !== messageOf(error)) log.warn(what, { error: messageOf(error) });
+    failure = messageOf(error);
+  };
+  const look = async () => {
+    leaveAlone();
+    try {
+      const { added, removed } = await settleGuests(file, port);
+      for (const guest of added) tellAdded(guest);
+      for (const guest of removed)
+        log.info('a rule is not needed any more in a chain of others', { rule: formatGuest(guest) });
+      failure = undefined;
+    } catch (error) {
+      fail('chains of others could not be looked at or changed', error);
+    }
+  };
+  const tellAdded = (guest: Guest) => {
+    const rule = formatGuest(guest);
+    const now = performance.now();
+    const times = [...(history.get(rule) ?? []).filter((time) => now - time < fight.window), now];
+    history.set(rule, times);
+    if (times.length === 1) log.info('a chain of others would drop our packets: a rule was added to it', { rule });
+    else if (times.length <= fight.most) log.warn('a rule in a chain of others was missing: it is put back', { rule });
+    else if (times.length === fight.most + 1)
+      log.error('something keeps removing a rule of ours from a chain of others: it is put back seldom from now on', {
+        rule,
+      });
+  };
+  const isFought = () => {
+    const since = performance.now() - fight.window;
+    return [...history.values()].some((times) => times.filter((time) => time > since).length > fight.most);
+  };
+
+  await look();
+  const running = (async () => {
+    for (let idle = 0; !stop.signal.aborted; ) {
+      await pause(times.interval, AbortSignal.any([stop.signal, wake.signal]));
+      if (!wake.signal.aborted && !hasLegacy() && ++idle < blind) {
+        leaveAlone();
+        continue;
+      }
+      idle = 0;
+      await pause(times.settle, stop.signal);
+      if (stop.signal.aborted) return;
+      wake = new AbortController();
+      const start = performance.now();
+      await look();
+      const rest = isFought() ? times.mostRest : times.restFactor * (performance.now() - start);
+      await pause(Math.min(times.mostRest, rest), stop.signal);
+    }
+  })();
+  return {
+    touched: () => wake.abort(),
+    async close() {
+      stop.abort();
+      await running;
+    },
+  };
+}
+
+/** Brings our rules in others' chains to what is needed. What is added is on disk before it is there. @throws Error */
+async function settleGuests(
+  file: string,
+  port: number,
+): Promise<{ added: readonly Guest[]; removed: readonly Guest[] }> {
+  const chains = await readForeign();
+  const there = guestsOf(chains);
+  const wanted = guestsIn(chains, port);
+  const isIn = (list: readonly Guest[]) => (guest: Guest) => list.some((each) => sameGuest(each, guest));
+  const added = wanted.filter((guest) => !isIn(there)(guest));
+  // One that stands twice is removed once.
+  const removed = there.filter((guest, i) => !isIn(wanted)(guest) || isIn(there.slice(0, i))(guest));
+  const before = record.guestsIn(file);
+  if (added.length > 0) record.writeGuests(file, [...before.filter((guest) => !isIn(wanted)(guest)), ...wanted]);
+  for (const guest of removed) await removeGuest(guest);
+  for (const guest of added) await addGuest(guest);
+  const now = [...there.filter((guest) => !removed.includes(guest)), ...added];
+  if (JSON.stringify(before.map(formatGuest)) !== JSON.stringify(now.map(formatGuest))) record.writeGuests(file, now);
+  return { added, removed };
+}
+
+/** Takes every rule of ours out of others' chains, known by its comment, on record or not. @returns how many. @throws Error */
+export async function takeBackGuests(state: string): Promise<number> {
+  const there = guestsOf(await readForeign());
+  for (const guest of there) await removeGuest(guest);
+  record.writeGuests(join(state, GUESTS_FILE), []);
+  return there.length;
+}

@@ -1,0 +1,62 @@
+import { execFile } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { delimiter } from 'node:path';
+import { promisify } from 'node:util';
+import { COMMENT, type ForeignChain, type Guest, type Program } from './chains.ts';
+import { parseIptables, parseNftChains } from './listings.ts';
+
+/** Others' chains are read and written with their own programs: beside the data plane's thread, which waits for nobody. */
+const execute = promisify(execFile);
+const environment = {
+  PATH: [process.env['PATH'], '/usr/sbin', '/sbin', '/usr/bin', '/bin'].join(delimiter),
+  LC_ALL: 'C',
+};
+const options = { env: environment, timeout: 10_000, maxBuffer: 64 << 20, encoding: 'utf8' } as const;
+
+async function run(program: string, args: readonly string[]): Promise<string> {
+  return (await execute(program, args, options)).stdout;
+}
+
+/** What is of others in this network namespace. @throws Error */
+export async function readForeign(): Promise<readonly ForeignChain[]> {
+  const { chains, ofIptables } = parseNftChains(await run('nft', ['-j', 'list', 'ruleset']));
+  const programs: Program[] = [
+    ...ofIptables.map((family): Program => (family === 'ip' ? 'iptables-nft' : 'ip6tables-nft')),
+    ...(isListed('ip_tables_names') ? (['iptables-legacy'] as const) : []),
+    ...(isListed('ip6_tables_names') ? (['ip6tables-legacy'] as const) : []),
+  ];
+  const listed = await Promise.all(programs.map(readIptables));
+  return [...chains, ...listed.flat()];
+}
+
+async function readIptables(program: Program): Promise<readonly ForeignChain[]> {
+  if (program === 'nft') return [];
+  return parseIptables(await run(program, ['-w', '5', '-S']), program);
+}
+
+/** Whether there are tables of iptables' older kind. */
+export function hasLegacy(): boolean {
+  return isListed('ip_tables_names') || isListed('ip6_tables_names');
+}
+
+/** To ask iptables itself would make the table. */
+function isListed(file: 'ip_tables_names' | 'ip6_tables_names'): boolean {
+  try {
+    return readFileSync(`/proc/self/net/${file}`, 'utf8').split('\n').includes('filter');
+  } catch {
+    return false;
+  }
+}
+
+/** Before all others in its chain. @throws Error */
+export async function addGuest({ program, family, table, chain, rule }: Guest): Promise<void> {
+  if (program !== 'nft') await run(program, ['-w', '5', '-I', chain, ...rule.split(' ')]);
+  else await run('nft', [`insert rule ${family} ${table} ${chain} ${rule} comment "${COMMENT}"`]);
+}
+
+/** @throws Error */
+export async function removeGuest(guest: Guest & { readonly handle?: number }): Promise<void> {
+  const { program, family, table, chain, rule, handle } = guest;
+  if (program !== 'nft') await run(program, ['-w', '5', '-D', chain, ...rule.split(' ')]);
+  else if (handle !== undefined) await run('nft', [`delete rule ${family} ${table} ${chain} handle ${handle}`]);
+}

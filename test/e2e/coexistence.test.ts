@@ -1,0 +1,134 @@
+import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import type { Lab, LabHost } from '../../src/lab/lab.ts';
+import { idle, inside, pings, skein, testInLab, until } from './testbed.ts';
+
+/**
+ * Other programs that have rules on a host, as they really are: each is started or loaded on h1 when everything runs, and
+ * reloaded. `start` and `reload` are shell scripts; `outcome` shows that the program really is in force.
+ */
+interface Other {
+  readonly needs: readonly string[];
+  readonly start: string;
+  readonly reload: string;
+  readonly stop: string;
+  /** A shell script that succeeds when it is in force. */
+  readonly inForce: string;
+}
+
+const bus = 'DBUS_SYSTEM_BUS_ADDRESS=unix:path=/run/dbus/system_bus_socket';
+const startBus = `
+  mkdir -p /run/dbus; test -S /run/dbus/system_bus_socket || dbus-daemon --system --fork --nopidfile`;
+
+const others: Readonly<Record<string, Other>> = {
+  firewalld: {
+    needs: ['/usr/sbin/firewalld', '/usr/bin/dbus-daemon'],
+    start: `${startBus}; ${bus} firewalld >/run/firewalld.log 2>&1; ${bus} timeout 20 sh -c 'until firewall-cmd --state 2>/dev/null; do sleep 0.1; done'`,
+    reload: `${bus} firewall-cmd --reload`,
+    stop: 'kill $(cat /run/firewalld.pid); while nft list table inet firewalld >/dev/null 2>&1; do sleep 0.1; done',
+    inForce: 'nft list chain inet firewalld filter_INPUT | grep -q reject',
+  },
+  ufw: {
+    needs: ['/usr/sbin/ufw', '/usr/sbin/iptables-nft'],
+    start: 'ufw --force enable',
+    reload: 'ufw reload',
+    stop: 'ufw --force disable',
+    inForce: 'iptables-nft -S INPUT | grep -qx -- "-P INPUT DROP"',
+  },
+  'nftables.service': {
+    needs: ['/usr/sbin/nft'],
+    start: `cat >/etc/nftables.conf <<'X'
+flush ruleset
+table inet filter {
+  chain input { type filter hook input priority filter; policy drop; ct state established,related accept; iif lo accept; tcp dport 22 accept; }
+  chain forward { type filter hook forward priority filter; policy drop; }
+  chain output { type filter hook output priority filter; policy drop; ct state established,related,new accept; }
+}
+X
+nft -f /etc/nftables.conf`,
+    reload: 'nft -f /etc/nftables.conf',
+    stop: 'nft delete table inet filter',
+    inForce: 'nft list chain inet filter forward | grep -q "policy drop"',
+  },
+  'iptables (legacy)': {
+    needs: ['/usr/sbin/iptables-legacy'],
+    start:
+      'iptables-legacy -P INPUT DROP; iptables-legacy -P FORWARD DROP; iptables-legacy -A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT',
+    reload: 'iptables-legacy-save | grep -v skein >/run/saved; iptables-legacy -F; iptables-legacy-restore /run/saved',
+    stop: 'iptables-legacy -P INPUT ACCEPT; iptables-legacy -P FORWARD ACCEPT; iptables-legacy -F',
+    inForce: 'iptables-legacy -S INPUT | grep -qx -- "-P INPUT DROP"',
+  },
+  Docker: {
+    needs: ['/usr/sbin/dockerd', '/usr/sbin/iptables-nft'],
+    // It sets the policy of FORWARD only where it switches forwarding on, as on a host where it comes first.
+    start: `sysctl -qw net.ipv4.ip_forward=0; mkdir -p /run/docker/plugins; mount -t tmpfs tmpfs /var/lib/docker 2>/dev/null || { mkdir -p /var/lib/docker; mount -t tmpfs tmpfs /var/lib/docker; }
+      setsid dockerd --tls=false -H unix:///run/docker.sock --exec-root /run/docker --pidfile /run/docker.pid --storage-driver=vfs >/run/dockerd.log 2>&1 &
+      timeout 30 sh -c 'until docker info >/dev/null 2>&1; do sleep 0.1; done'`,
+    reload: 'iptables-nft -F DOCKER-USER; kill -HUP $(cat /run/docker.pid)',
+    stop: 'kill $(cat /run/docker.pid); while test -e /run/docker.pid; do sleep 0.1; done; iptables-nft -P FORWARD ACCEPT; iptables-nft -F; iptables-nft -X',
+    inForce: 'iptables-nft -S FORWARD | grep -qx -- "-P FORWARD DROP"',
+  },
+};
+
+/** Containers on both hosts reach each other, and the outside. */
+async function connected(lab: Lab): Promise<boolean> {
+  const [h1, h2] = [lab.host('h1'), lab.host('h2')];
+  const outside = await lab.outside.exec([
+    'sh',
+    '-c',
+    "ip -4 -o addr show scope global | awk '{print $4}' | cut -d/ -f1 | head -1",
+  ]);
+  const across = await Promise.all([pings(h1, 'test1', '10.0.0.3'), pings(h2, 'test2', '10.0.0.2')]);
+  return across.every(Boolean) && (await pings(h1, 'test1', outside.stdout.trim()));
+}
+
+async function sh(host: LabHost, script: string): Promise<string> {
+  return (await host.exec(['sh', '-euc', script], { signal: AbortSignal.timeout(60_000) })).stdout;
+}
+
+testInLab('beside the packet rules of others', {}, (step) => {
+  step('two hosts are connected', async (lab) => {
+    const [h1, h2] = [lab.host('h1'), lab.host('h2')];
+    await skein(h1, 'network', 'create', 'demo');
+    await idle(h1, 'test1', '--network', 'demo');
+    await idle(h2, 'test2', '--network', 'demo');
+    assert.ok(await connected(lab));
+  });
+
+  for (const [name, { needs, start, reload, stop, inForce }] of Object.entries(others)) {
+    step(name, async (lab, t) => {
+      const missing = needs.filter((file) => !existsSync(file));
+      if (missing.length > 0) {
+        t.skip(`this machine has no ${missing.join(', ')}`);
+        return;
+      }
+      const h1 = lab.host('h1');
+      const guests = 'nft list ruleset; iptables-legacy -S 2>/dev/null';
+      await sh(h1, start);
+      await sh(h1, inForce);
+      const began = performance.now();
+      await until(`traffic beside ${name}`, () => connected(lab), 30_000);
+      t.diagnostic(`beside ${name} after ${Math.round(performance.now() - began)} ms`);
+      assert.match(await inside(h1, 'test1', 'ip', 'route'), /^default/);
+
+      await sh(h1, reload);
+      await sh(h1, inForce);
+      const reloaded = performance.now();
+      await until(`traffic after a reload of ${name}`, () => connected(lab), 30_000);
+      t.diagnostic(`after its reload after ${Math.round(performance.now() - reloaded)} ms`);
+
+      // A daemon that comes later finds them there.
+      await h1.daemon.kill('SIGKILL');
+      await h1.daemon.start();
+      assert.ok(await connected(lab));
+
+      await sh(h1, stop);
+      await until(`traffic after the end of ${name}`, () => connected(lab), 30_000);
+      await until(
+        'nothing of ours is left in chains of others',
+        async () => !/comment "?skein/.test(await sh(h1, guests)),
+        30_000,
+      );
+    });
+  }
+});
