@@ -3,7 +3,7 @@ import { IFF, type Link } from '../kernel/route/link.ts';
 import { links } from '../kernel/route/links.ts';
 import { fdb, NTF, NUD, neighbours } from '../kernel/route/neighbours.ts';
 import { redirects } from '../kernel/route/redirects.ts';
-import { type Route, RT_SCOPE, routes } from '../kernel/route/routes.ts';
+import { type Route, RT_SCOPE, RTPROT, routes } from '../kernel/route/routes.ts';
 import { sysctls } from '../kernel/sysctl.ts';
 import { formatAddress, parseAddress } from '../lib/prefix.ts';
 import { readRules } from './dump-rules.ts';
@@ -104,10 +104,13 @@ class Namespace {
     return (known.get(index) ?? []).filter((a) => a.scope === RT_SCOPE.UNIVERSE).map((a) => a.address);
   }
 
-  defaultRoutes(namespace: string): readonly Route[] {
+  /** Default routes, and those that are static and on a link. */
+  routes(namespace: string): readonly Route[] {
     const known =
       this.#routes.get(namespace) ??
-      routes.list(this.#places.netlink(namespace)).filter(({ dst }) => dst.endsWith('/0'));
+      routes.list(this.#places.netlink(namespace)).filter(({ dst, via, protocol }) => {
+        return via === undefined ? protocol === RTPROT.STATIC : dst.endsWith('/0');
+      });
     this.#routes.set(namespace, known);
     return known;
   }
@@ -239,7 +242,7 @@ function readPeer(needs: DumpNeeds, look: Namespace, namespace: string, link: Li
   const inside: KernelObject[] = [
     ...look.addresses(at.namespace, end.index).map((a) => object.address(at.namespace, name, canonical(a), id)),
     ...(isUp(end) ? [object.up(at.namespace, name, id)] : []),
-    ...readDefaultRoutes(look, at.namespace, end, id),
+    ...readRoutes(look, at.namespace, end, id),
   ];
   return { peer: { namespace: at.namespace, name, mac: end.address, mtu: end.mtu }, inside };
 }
@@ -259,13 +262,14 @@ function far(
   return there.find((end) => end.name === name && end.index === link.link && end.link === link.index);
 }
 
-function readDefaultRoutes(look: Namespace, namespace: string, { index, name }: Link, parent: string): KernelObject[] {
+function readRoutes(look: Namespace, namespace: string, { index, name }: Link, parent: string): KernelObject[] {
   return look
-    .defaultRoutes(namespace)
-    .filter(({ oif, via }) => oif === index && via !== undefined)
-    .map(({ dst, via = '' }) =>
-      object.route(namespace, dst.includes(':') ? 6 : 4, { via: canonical(via), device: name }, parent),
-    );
+    .routes(namespace)
+    .filter(({ oif }) => oif === index)
+    .map(({ dst, via }) => {
+      const spec = { ...(via === undefined ? {} : { via: canonical(via) }), device: name };
+      return object.route(namespace, canonical(dst), spec, parent);
+    });
 }
 
 /** Static entries; those without age that are a port's own MAC are the kernel's. */

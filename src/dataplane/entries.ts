@@ -4,7 +4,7 @@ import { addresses, IFA_F } from '../kernel/route/addresses.ts';
 import { links } from '../kernel/route/links.ts';
 import { fdb, neighbours } from '../kernel/route/neighbours.ts';
 import { routes } from '../kernel/route/routes.ts';
-import type { DefaultRoute, KernelObject } from './objects.ts';
+import type { KernelObject, RouteObject } from './objects.ts';
 import type { Places } from './places.ts';
 import { formatStep, type Step } from './plan.ts';
 
@@ -69,8 +69,8 @@ function requestsOf(places: Places, step: Step): Request[] {
   }
 }
 
-function routeOf({ family, spec }: DefaultRoute, index: (name: string) => number) {
-  return { dst: family === 4 ? '0.0.0.0/0' : '::/0', via: spec.via, oif: index(spec.device) };
+function routeOf({ dst, spec }: RouteObject, index: (name: string) => number) {
+  return { dst, ...(spec.via === undefined ? {} : { via: spec.via }), oif: index(spec.device) };
 }
 
 function isAbsence(error: KernelError): boolean {

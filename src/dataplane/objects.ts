@@ -14,7 +14,7 @@ export type KernelObject =
   | StrayLink
   | Up
   | AddressObject
-  | DefaultRoute
+  | RouteObject
   | Neighbour
   | VxlanFdb
   | BridgeFdb
@@ -83,8 +83,9 @@ export type AddressObject = Thing<'address', Record<never, never>> & {
   readonly device: string;
   readonly address: string;
 };
-export type DefaultRoute = Thing<'route', { readonly via: string; readonly device: string }> & {
-  readonly family: 4 | 6;
+/** Without `via`, what it leads to is on the link. */
+export type RouteObject = Thing<'route', { readonly via?: string; readonly device: string }> & {
+  readonly dst: string;
 };
 export type Neighbour = Thing<'neighbour', { readonly mac: string }> & {
   readonly device: string;
@@ -225,8 +226,9 @@ export const object = {
   address(namespace: string, device: string, address: string, parent: ObjectId): AddressObject {
     return { kind: 'address', namespace, key: `address ${device} ${address}`, device, address, parent, spec: {} };
   },
-  route(namespace: string, family: 4 | 6, { via, device }: DefaultRoute['spec'], parent: ObjectId): DefaultRoute {
-    return { kind: 'route', namespace, key: `route default${family}`, family, parent, spec: { via, device } };
+  route(namespace: string, dst: string, { via, device }: RouteObject['spec'], parent: ObjectId): RouteObject {
+    const spec = { ...(via === undefined ? {} : { via }), device };
+    return { kind: 'route', namespace, key: `route ${dst}`, dst, parent, spec };
   },
   neighbour(namespace: string, device: string, address: string, mac: string): Neighbour {
     const parent = linkId(namespace, device);

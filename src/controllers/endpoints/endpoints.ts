@@ -32,7 +32,10 @@ export type Adoptable = { readonly path: string } | { readonly pid: number };
 export interface OpenSandbox {
   /** A namespace that exists; without it an empty one is made. */
   readonly adopt?: Adoptable;
-  /** Whether it gets the way out of the host. */
+  /**
+   * Whether it gets the way out of the host. A container's comes and goes with its networks: it has one while it is on a
+   * network that is not internal, or was made without any.
+   */
   readonly exit: boolean;
   readonly container?: { readonly id: string; readonly name: string };
   /** Its first endpoints, in this order. */

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { type Dataplane, keyOf, type Piece } from '../../dataplane/dataplane.ts';
+import { defined } from '../../lib/defined.ts';
 import { Refusal } from '../../lib/errors.ts';
 import type { Log } from '../../lib/log.ts';
 import { settle } from '../../lib/settle.ts';
@@ -13,7 +14,16 @@ import type { Leaving } from './leave.ts';
 import type { MemberOf } from './membership.ts';
 import type { Overlays } from './overlays.ts';
 import { exitPiece, networkPiece, overlayOf, portPiece, sandboxPiece } from './pieces.ts';
-import { connectedPlaces, freeInterface, leaving, nameOf, type Place, type SandboxRecord } from './sandbox-record.ts';
+import {
+  connectedPlaces,
+  freeInterface,
+  isOpen,
+  leaving,
+  nameOf,
+  type Place,
+  type SandboxRecord,
+  type Way,
+} from './sandbox-record.ts';
 import type { Sandboxes } from './sandboxes.ts';
 
 export interface JoinNeeds {
@@ -28,8 +38,8 @@ export interface JoinNeeds {
 }
 
 export interface JoinOptions {
-  /** Also the way out. */
-  readonly exit: boolean;
+  /** When it may leave the host from now on; as before unless said. */
+  readonly way?: Way | undefined;
   /** The sandbox itself is new: it goes again when this fails. */
   readonly fresh: boolean;
 }
@@ -47,18 +57,22 @@ interface Reserved {
 export async function join(
   before: SandboxRecord,
   requests: readonly ConnectRequest[],
-  { exit: wantsExit, fresh }: JoinOptions,
+  { way = before.way, fresh }: JoinOptions,
   needs: JoinNeeds,
 ): Promise<void> {
   const { dataplane, exits, holdings, overlays, sandboxes } = needs;
   let reserved: readonly Reserved[] = [];
   let making = Promise.resolve();
   try {
-    const gateway = wantsExit ? await exits.piece() : undefined;
     reserved = reserve(before, requests, needs);
     const places = [...before.places, ...reserved.map(({ place }) => place)];
+    const gateway = before.exit === undefined && isOpen(way, places) ? await exits.piece() : undefined;
     const exit = gateway && exits.take(gateway, before.id, { interface: freeInterface(places) });
-    const begun: SandboxRecord = { ...before, places, ...(exit === undefined ? {} : { exit }) };
+    const begun: SandboxRecord = {
+      ...before,
+      ...defined<Pick<SandboxRecord, 'way' | 'exit'>>({ way, exit: exit ?? before.exit }),
+      places,
+    };
     await sandboxes.save(begun);
     const sandbox = { id: before.id, key: sandboxes.keyOf(before.id) };
     const wayOut = exit === undefined ? [] : [exitPiece(before.id, exit)];
@@ -160,6 +174,8 @@ async function undo(
   const { exit, ...rest } = sandboxes.get(before.id) ?? before;
   const isNewExit = before.exit === undefined && exit !== undefined;
   const now: SandboxRecord = exit === undefined || isNewExit ? rest : { ...rest, exit };
+=======
+  const { way: _, ...now } = sandboxes.get(before.id) ?? before;
   const reached = new Map(connectedPlaces(now).map(({ id, endpoint }) => [id, endpoint]));
   const places = reserved.map(({ place }) => {
     const endpoint = reached.get(place.id);
@@ -171,6 +187,11 @@ async function undo(
       await dataplane.change({ remove: [keyOf({ kind: 'exit', sandbox: before.id })] });
       exits.give(before.id);
     }
+=======
+    await leave.letGo({ ...now, ...defined<Pick<SandboxRecord, 'way'>>({ way: before.way }) }, places, {
+      whole: fresh,
+      unused: reached.size === connectedPlaces(before).length,
+    });
   } catch (error) {
     log.error('a failed connection was not undone; the next start does it', { sandbox: before.id, error });
   }

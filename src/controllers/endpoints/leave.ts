@@ -7,7 +7,7 @@ import type { Networks } from '../networks/networks.ts';
 import type { Exits } from './exits.ts';
 import type { Holdings } from './holdings.ts';
 import type { Overlays } from './overlays.ts';
-import { leaving, type Place, type SandboxRecord } from './sandbox-record.ts';
+import { isOpen, leaving, type Place, type SandboxRecord } from './sandbox-record.ts';
 import type { Sandboxes } from './sandboxes.ts';
 
 export interface LeaveNeeds {
@@ -48,7 +48,8 @@ export class Leaving {
     const { exit, ...rest } = record;
     const going = new Map(left.map((place) => [place.id, leaving(place)]));
     const places = record.places.map((place) => going.get(place.id) ?? place);
-    await sandboxes.save({ ...(options.whole || exit === undefined ? rest : record), places });
+    const stays = !options.whole && isOpen(record.way, places);
+    await sandboxes.save({ ...(stays ? record : rest), places });
     const ids = new Set(going.keys());
     try {
       await this.#finish(record.id, ids, options);
@@ -83,13 +84,13 @@ export class Leaving {
     if (record === undefined) return;
     const left = record.places.filter(({ id }) => ids.has(id));
     const { keys, closing } = overlays.leave(left);
-    const rest = whole ? [keyOf({ kind: 'exit', sandbox }), keyOf({ kind: 'sandbox', id: sandbox })] : [];
-    await dataplane.change({ remove: [...keys, ...rest] });
+    const hasExit = record.exit !== undefined;
+    const exit = hasExit ? [] : [keyOf({ kind: 'exit', sandbox })];
+    const rest = whole ? [keyOf({ kind: 'sandbox', id: sandbox })] : [];
+    await dataplane.change({ remove: [...keys, ...exit, ...rest] });
     await Promise.all(closing.map((membership) => membership.close()));
-    if (whole) {
-      exits.give(sandbox);
-      sandboxes.letGo(sandbox);
-    }
+    if (!hasExit) exits.give(sandbox);
+    if (whole) sandboxes.letGo(sandbox);
     const known = new Map(networks.list().map((network) => [network.id, network]));
     await settle(left.map((place) => holdings.release(place, known.get(place.network), { unused })));
     if (whole) await sandboxes.remove(record);

@@ -14,7 +14,7 @@ import { type JoinOptions, join } from './join.ts';
 import { Leaving } from './leave.ts';
 import { Overlays } from './overlays.ts';
 import { followPeers } from './peers.ts';
-import { connectedPlaces, nameOf, type Place, type SandboxRecord } from './sandbox-record.ts';
+import { connectedPlaces, nameOf, type Place, type SandboxRecord, type Way } from './sandbox-record.ts';
 import { Sandboxes } from './sandboxes.ts';
 import { sweep, takeUp } from './take-up.ts';
 
@@ -80,17 +80,15 @@ export async function openEndpoints(needs: EndpointsNeeds, init: EndpointsInit):
       if (known === undefined) return await makeSandbox(request, adopted);
       await serial.run(known, () => {
         const record = sandboxes.find(known);
-        const exit = request.exit && record.exit === undefined;
-        return joinTo(record, request.connect, { exit, fresh: false });
+        return joinTo(record, request.connect, { way: wayOf(request), fresh: false });
       });
       return sandboxes.view(sandboxes.find(known));
     });
   }
 
-  async function makeSandbox(
-    { container, connect, exit }: OpenSandbox,
-    adopted: Identity | undefined,
-  ): Promise<Sandbox> {
+  async function makeSandbox(request: OpenSandbox, adopted: Identity | undefined): Promise<Sandbox> {
+    const { container } = request;
+    const way = wayOf(request);
     const record: SandboxRecord = {
       id: sandboxes.freshId(),
       bootId,
@@ -99,14 +97,24 @@ export async function openEndpoints(needs: EndpointsNeeds, init: EndpointsInit):
       ...(container === undefined ? {} : { container: { ...container } }),
     };
     sandboxes.add(record);
-    await serial.run(record.id, () => joinTo(record, connect, { exit, fresh: true }));
+    await serial.run(record.id, () => joinTo(record, request.connect, { way, fresh: true }));
     return sandboxes.view(sandboxes.find(record.id));
+  }
+
+  /** @throws Refusal 'invalid' when all that is asked for is internal, and the way out as well */
+  function wayOf({ exit, container, connect = [] }: OpenSandbox): Way | undefined {
+    if (!exit) return undefined;
+    if (container !== undefined && connect.length > 0) return 'by-network';
+    const wanted = connect.map(({ network }) => networks.find(network));
+    const [first] = wanted;
+    if (first === undefined || wanted.some(({ internal }) => !internal)) return 'always';
+    throw new Refusal('invalid', `network ${first.name} is internal and has no way out of the host; attach without it`);
   }
 
   async function connect({ sandbox, ...request }: Connect): Promise<Endpoint> {
     return await serial.run(sandbox, async () => {
       const network = networks.find(request.network).id;
-      await joinTo(sandboxes.find(sandbox), [{ ...request, network }], { exit: false, fresh: false });
+      await joinTo(sandboxes.find(sandbox), [{ ...request, network }], { fresh: false });
       const place = connectedPlaces(sandboxes.find(sandbox)).find((candidate) => candidate.network === network);
       if (place === undefined) throw new Error(`endpoint ${request.name} is not there after it was connected`);
       return place.endpoint;

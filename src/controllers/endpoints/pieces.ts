@@ -24,6 +24,7 @@ export function overlayOf(network: Network): NonNullable<Place['overlay']> {
     vni: network.vni,
     mtu: network.mtu,
     gateways: network.subnets.map(({ subnet, gateway }) => `${gateway}/${parsePrefix(subnet).length}`),
+    internal: network.internal,
   };
 }
 

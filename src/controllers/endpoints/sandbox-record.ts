@@ -25,6 +25,7 @@ const Place = v.looseObject({
       vni: v.pipe(v.number(), v.integer(), v.minValue(vniRange.first), v.maxValue(vniRange.last)),
       mtu: Mtu,
       gateways: v.array(InterfaceAddressText),
+      internal: v.boolean(),
     }),
   ),
 });
@@ -37,6 +38,8 @@ const SandboxRecord = v.looseObject({
   bootId: Text,
   container: v.optional(v.looseObject({ id: HexId, name: Name })),
   places: v.array(Place),
+  /** Whether it may leave the host: whatever it is on, or while it is on a network that is not internal. */
+  way: v.optional(v.picklist(['always', 'by-network'])),
   exit: v.optional(
     v.looseObject({
       interface: Interface,
@@ -49,6 +52,7 @@ const SandboxRecord = v.looseObject({
 
 export type Place = v.InferOutput<typeof Place>;
 export type SandboxRecord = v.InferOutput<typeof SandboxRecord>;
+export type Way = NonNullable<SandboxRecord['way']>;
 export type Exit = NonNullable<SandboxRecord['exit']>;
 
 /** @throws ParseError */
@@ -62,6 +66,12 @@ export function connectedPlaces({ places }: Pick<SandboxRecord, 'places'>): read
   return places.flatMap((place) =>
     place.state === 'connected' && place.endpoint !== undefined ? [{ ...place, endpoint: place.endpoint }] : [],
   );
+}
+
+/** Whether a sandbox has a way out of the host with these places. */
+export function isOpen(way: Way | undefined, places: readonly Place[]): boolean {
+  if (way !== 'by-network') return way === 'always';
+  return places.some(({ state, overlay }) => state !== 'leaving' && overlay?.internal !== true);
 }
 
 export function leaving(place: Place): Place {

@@ -1,3 +1,4 @@
+import { formatPrefix, networkOf, overlaps, parseInterfaceAddress } from '../../lib/prefix.ts';
 import type { NetworkPiece, PortPiece, SandboxPiece } from '../dataplane.ts';
 import { macFor } from '../mac.ts';
 import { type KernelObject, linkId, object } from '../objects.ts';
@@ -24,5 +25,18 @@ export function portObjects(piece: PortPiece, network: NetworkPiece, sandbox: Sa
     { ...antispoof(namespace, port, mac, piece.addresses), parent: link },
     object.up(namespace, port, link),
     ...inside(sandbox, piece, link),
+    ...otherSubnets(piece, network).map((dst) => object.route(sandbox.id, dst, { device: piece.interface }, link)),
   ];
+}
+
+/** Those of the network that the endpoint has no address in, but one of the family: they are on the same link. */
+function otherSubnets({ addresses }: PortPiece, { gateways }: NetworkPiece): string[] {
+  const own = addresses.map((text) => networkOf(parseInterfaceAddress(text)));
+  return gateways
+    .map((text) => networkOf(parseInterfaceAddress(text)))
+    .filter((subnet) => {
+      const family = own.filter(({ address }) => address.family === subnet.address.family);
+      return family.length > 0 && !family.some((other) => overlaps(other, subnet));
+    })
+    .map(formatPrefix);
 }

@@ -25,8 +25,8 @@ export function exitObjects(piece: ExitPiece, gateway: GatewayPiece, sandbox: Sa
     ...gateway.addresses
       .filter((via) => piece.addresses.some((own) => own.includes(':') === via.includes(':')))
       .map((via) => {
-        const family = via.includes(':') ? 6 : 4;
-        return object.route(sandbox.id, family, { via: via.replace(/\/.*/, ''), device }, link);
+        const dst = via.includes(':') ? '::/0' : '0.0.0.0/0';
+        return object.route(sandbox.id, dst, { via: via.replace(/\/.*/, ''), device }, link);
       }),
   ];
 }
