@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { type Dataplane, keyOf, type Piece } from '../../dataplane/dataplane.ts';
+import type { Dataplane, Piece } from '../../dataplane/dataplane.ts';
 import { defined } from '../../lib/defined.ts';
 import { Refusal } from '../../lib/errors.ts';
 import type { Log } from '../../lib/log.ts';
@@ -169,12 +169,8 @@ async function undo(
   before: SandboxRecord,
   reserved: readonly Reserved[],
   { fresh }: { fresh: boolean },
-  { dataplane, exits, leave, log, sandboxes }: JoinNeeds,
+  { leave, log, sandboxes }: JoinNeeds,
 ): Promise<void> {
-  const { exit, ...rest } = sandboxes.get(before.id) ?? before;
-  const isNewExit = before.exit === undefined && exit !== undefined;
-  const now: SandboxRecord = exit === undefined || isNewExit ? rest : { ...rest, exit };
-=======
   const { way: _, ...now } = sandboxes.get(before.id) ?? before;
   const reached = new Map(connectedPlaces(now).map(({ id, endpoint }) => [id, endpoint]));
   const places = reserved.map(({ place }) => {
@@ -182,12 +178,6 @@ async function undo(
     return leaving(endpoint === undefined ? place : { ...place, endpoint });
   });
   try {
-    await leave.letGo(now, places, { whole: fresh, unused: reached.size === connectedPlaces(before).length });
-    if (isNewExit && !fresh) {
-      await dataplane.change({ remove: [keyOf({ kind: 'exit', sandbox: before.id })] });
-      exits.give(before.id);
-    }
-=======
     await leave.letGo({ ...now, ...defined<Pick<SandboxRecord, 'way'>>({ way: before.way }) }, places, {
       whole: fresh,
       unused: reached.size === connectedPlaces(before).length,
