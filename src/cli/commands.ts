@@ -13,6 +13,10 @@ interface Entry {
 export const commands: Readonly<Record<string, Entry>> = {
   launch: { sentence: 'Start the daemon on this host', load: async () => (await import('./launch.ts')).addLaunch },
   stop: { sentence: 'End containers, or the daemon', load: async () => (await import('./stop.ts')).addStop },
+  doctor: {
+    sentence: 'Look for what is wrong on this host',
+    load: async () => (await import('./doctor.ts')).addDoctor,
+  },
   reset: {
     sentence: 'Take every trace of Skein off this host',
     load: async () => (await import('./reset.ts')).addReset,

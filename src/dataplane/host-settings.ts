@@ -2,6 +2,9 @@ import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync
 import { dirname } from 'node:path';
 import { sysctls } from '../kernel/sysctl.ts';
 
+/** In the state directory. */
+export const SETTINGS_FILE = 'sysctls.json';
+
 /**
  * Settings of the host itself that we changed, with what they were before, in a file that outlives the daemon: what is in
  * it is ours to take back.
@@ -78,4 +81,11 @@ function read(file: string): Map<string, string> {
   } catch {
     return new Map();
   }
+}
+
+/** Settings of this host that are not as they were before us; of a state directory. */
+export function changedSettings(
+  state: string,
+): readonly { readonly path: string; readonly was: string; readonly is: string }[] {
+  return [...read(`${state}/${SETTINGS_FILE}`)].map(([path, was]) => ({ path, was, is: sysctls.get(path) ?? '' }));
 }

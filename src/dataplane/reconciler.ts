@@ -7,7 +7,7 @@ import { type Change, keyOf, type Piece } from './dataplane.ts';
 import { dump } from './dump.ts';
 import { isEntry } from './entries.ts';
 import type { Underlay } from './guard/guard.ts';
-import { HostSettings } from './host-settings.ts';
+import { HostSettings, SETTINGS_FILE } from './host-settings.ts';
 import { deviceOf } from './look.ts';
 import { ObjectMap } from './object-map.ts';
 import { formatObject, idOf, isNetworkNamespace, type KernelObject, type ObjectId, same } from './objects.ts';
@@ -45,7 +45,7 @@ export class Reconciler {
 
   constructor(sys: Syscalls, { run, ipNetns, state, log }: ReconcilerOptions) {
     this.places = new Places(sys, { directory: `${run}/netns`, ipNetns });
-    this.#settings = new HostSettings(`${state}/sysctls.json`);
+    this.#settings = new HostSettings(`${state}/${SETTINGS_FILE}`);
     this.#applier = new Applier(this.places, this.#settings);
     this.#log = log;
   }

@@ -15,6 +15,8 @@ export interface Namespaces {
   pin(fd: number, path: string): void;
   /** Lets go; the namespace ends with its last process and descriptor. May repeat. Equivalent to `ip netns delete`. */
   unpin(path: string): void;
+  /** For who has left by `unshare`: home again. */
+  back(): void;
   close(): void;
 }
 
@@ -75,6 +77,7 @@ export function openNamespaces(sys: Syscalls): Namespaces {
       detach(sys, path);
       rmSync(path, { force: true });
     },
+    back,
     close: () => closeSync(home),
   };
 }

@@ -123,6 +123,14 @@ async function settleGuests(
   return { added, removed };
 }
 
+/** Rules of ours in others' chains, and those that ought to be there and are not. @throws Error */
+export async function lookAtGuests(port: number): Promise<{ there: readonly Guest[]; missing: readonly Guest[] }> {
+  const chains = await readForeign();
+  const there = guestsOf(chains);
+  const missing = guestsIn(chains, port).filter((guest) => !there.some((each) => sameGuest(each, guest)));
+  return { there, missing };
+}
+
 /** Takes every rule of ours out of others' chains, known by its comment, on record or not. @returns how many. @throws Error */
 export async function takeBackGuests(state: string): Promise<number> {
   const there = guestsOf(await readForeign());
