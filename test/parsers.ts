@@ -22,10 +22,10 @@ import { NFT_MSG, nftChain, nftRule } from '../src/kernel/nftables/message.ts';
 import { decodeRuleChange } from '../src/kernel/nftables/notification.ts';
 import { parseRuleset } from '../src/kernel/nftables/ruleset.ts';
 import { ifaddrmsg } from '../src/kernel/route/addresses.ts';
+import { tfilter } from '../src/kernel/route/filter.ts';
 import { ifinfomsg } from '../src/kernel/route/link.ts';
 import { fdbmsg, ndmsg } from '../src/kernel/route/neighbours.ts';
 import { decodeNotification } from '../src/kernel/route/notification.ts';
-import { tfilter } from '../src/kernel/route/redirects.ts';
 import { rtmsg } from '../src/kernel/route/routes.ts';
 import { RTM } from '../src/kernel/route/rtnetlink.ts';
 import { parseLabDescription } from '../src/lab/description.ts';
@@ -320,7 +320,7 @@ export const parsers: Readonly<Record<string, Parser>> = {
     parse: (bytes) => decodeNotification({ type: headOf(bytes), payload: bytes.subarray(2) }),
   },
   // What the kernel answers to `tc filter show`: a redirect, as in redirects.test.ts.
-  'kernel/route/redirects.ts tfilter': {
+  'kernel/route/filter.ts tfilter': {
     kind: 'bytes',
     samples: [
       Buffer.from(

@@ -1,5 +1,6 @@
 import { isKernelError, type KernelError } from '../kernel/kernel-error.ts';
 import { redirects } from '../kernel/route/redirects.ts';
+import { shortcuts } from '../kernel/route/shortcuts.ts';
 import { sysctls } from '../kernel/sysctl.ts';
 import { applyEntries, type Entry, isEntry } from './entries.ts';
 import type { HostSettings } from './host-settings.ts';
@@ -11,6 +12,7 @@ import {
   isNetworkNamespace,
   type KernelObject,
   type RedirectObject,
+  type ShortcutObject,
   type Sysctl,
 } from './objects.ts';
 import type { Places } from './places.ts';
@@ -76,6 +78,9 @@ export class Applier {
       case 'ingress':
         this.#ingress(step, object);
         break;
+      case 'shortcut':
+        this.#shortcut(step, object);
+        break;
       case 'bridge':
       case 'vxlan':
       case 'veth':
@@ -105,6 +110,14 @@ export class Applier {
     if (step.do === 'remove' || spec.port === undefined) return step;
     const handle = redirects.add(nl, { index, mac, to: this.#places.index(namespace, spec.port) });
     return { ...step, object: { ...object, handle } };
+  }
+
+  #shortcut(step: Step, { namespace, device, spec }: ShortcutObject): void {
+    if (!this.#places.canRedirect) return;
+    const nl = this.#places.netlink(namespace);
+    const index = this.#places.index(namespace, device);
+    if (step.do === 'remove') tolerate(nl.requests([shortcuts.removeMessage(index)]));
+    else if (spec.to !== undefined) shortcuts.set(nl, index, { ...spec, to: this.#places.index(namespace, spec.to) });
   }
 
   /** Of a namespace that goes, or a link, nothing has to be put back. */

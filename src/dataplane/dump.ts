@@ -4,6 +4,7 @@ import { links } from '../kernel/route/links.ts';
 import { fdb, NTF, NUD, neighbours } from '../kernel/route/neighbours.ts';
 import { redirects } from '../kernel/route/redirects.ts';
 import { type Route, RT_SCOPE, RTPROT, routes } from '../kernel/route/routes.ts';
+import { shortcuts } from '../kernel/route/shortcuts.ts';
 import { sysctls } from '../kernel/sysctl.ts';
 import { formatAddress, parseAddress } from '../lib/prefix.ts';
 import { readRules } from './dump-rules.ts';
@@ -206,7 +207,8 @@ function readLink(
   }
   if (info?.kind === 'veth') {
     const { peer, inside } = readPeer(needs, look, namespace, link);
-    return [object.veth(namespace, name, { mac, mtu, master, flags, ...(peer && { peer }) }), ...up, ...inside];
+    const veth = object.veth(namespace, name, { mac, mtu, master, flags, ...(peer && { peer }) });
+    return [veth, ...up, ...inside, ...readShortcut(needs, namespace, link, names)];
   }
   return [object.stray(namespace, name)];
 }
@@ -219,7 +221,7 @@ function readRedirects(
   names: ReadonlyMap<number, string>,
 ): KernelObject[] {
   if (!places.canRedirect) {
-    return [...desired.values()].filter((o) => isShortcut(o) && o.namespace === namespace);
+    return [...desired.values()].filter((o) => isRedirecting(o) && o.namespace === namespace);
   }
   const found = redirects.list(places.netlink(namespace), index);
   if (found === undefined) return [];
@@ -227,8 +229,23 @@ function readRedirects(
   return [object.ingress(namespace, name), ...each];
 }
 
-function isShortcut({ kind }: KernelObject): boolean {
-  return kind === 'ingress' || kind === 'redirect';
+function isRedirecting({ kind }: KernelObject): boolean {
+  return kind === 'ingress' || kind === 'redirect' || kind === 'shortcut';
+}
+
+/** Ports of the gateway bridge have none. */
+function readShortcut(
+  { places }: DumpNeeds,
+  namespace: string,
+  { index, name }: Link,
+  names: ReadonlyMap<number, string>,
+): KernelObject[] {
+  if (!places.canRedirect || namespace === HOST) return [];
+  const found = shortcuts.get(places.netlink(namespace), index);
+  if (found === undefined) return [];
+  const { to: target, ...rest } = found;
+  const to = names.get(target);
+  return [object.shortcut(namespace, name, { ...rest, ...(to !== undefined && { to }) })];
 }
 
 /** The far end of a veth, where it should be: both ends know each other's index. */

@@ -1,5 +1,8 @@
 import { createHash } from 'node:crypto';
 
+/** How containers' MACs begin, unless someone chose another one. */
+export const CONTAINER_MACS = '02:42';
+
 /**
  * A locally administered MAC that follows from what it is for, so that every host and every restart finds the same one.
  * 5e is not 02: containers' own begin with 02:42.

@@ -20,6 +20,7 @@ export type KernelObject =
   | BridgeFdb
   | Ingress
   | RedirectObject
+  | ShortcutObject
   | NftTable
   | NftSet
   | NftElement
@@ -98,15 +99,27 @@ export type BridgeFdb = Thing<'bridge-fdb', { readonly port: string }> & {
   readonly bridge: string;
   readonly mac: string;
 };
-/** That frames which come in by a link can be redirected. */
+/** That frames which come in by a link, or would leave by it, can be redirected. */
 export type Ingress = Thing<'ingress', Record<never, never>> & Named;
-/** Frames for a MAC that come in by a link leave by this port at once. Absent from a dump's: the port is gone. */
+/** Frames for a MAC that come in by a link, or would leave by it, leave by this port at once. Absent from a dump's: the port is gone. */
 export type RedirectObject = Thing<'redirect', { readonly port?: string }> & {
   readonly device: string;
   readonly mac: string;
   /** What the kernel knows it by, once it does. */
   readonly handle?: number;
 };
+
+/** TCP from a MAC and its addresses that comes in by a link leaves by another at once. Absent from a dump's: that is gone. */
+export type ShortcutObject = Thing<
+  'shortcut',
+  {
+    readonly mac: string;
+    readonly addresses: readonly string[];
+    /** How the MACs begin that it leads to. */
+    readonly prefix: string;
+    readonly to?: string;
+  }
+> & { readonly device: string };
 
 export type NftFamily = 'ip' | 'ip6' | 'netdev';
 interface InTable {
@@ -174,6 +187,8 @@ export function same(desired: KernelObject, actual: KernelObject): boolean {
 export function recreates(from: KernelObject, to: KernelObject): boolean {
   if (from.kind !== to.kind) return true;
   if (from.kind === 'netns') return true;
+  // What it lets pass is not to pass one moment longer.
+  if (from.kind === 'shortcut') return true;
   if (from.kind === 'vxlan' && to.kind === 'vxlan') {
     return from.spec.id !== to.spec.id || from.spec.local !== to.spec.local || from.spec.port !== to.spec.port;
   }
@@ -265,6 +280,17 @@ export const object = {
       ...(port !== undefined && { leadsTo: linkId(namespace, port) }),
       ...(handle !== undefined && { handle }),
       spec: port === undefined ? {} : { port },
+    };
+  },
+  shortcut(namespace: string, device: string, { mac, addresses, prefix, to }: ShortcutObject['spec']): ShortcutObject {
+    return {
+      kind: 'shortcut',
+      namespace,
+      key: `shortcut ${device}`,
+      device,
+      parent: linkId(namespace, device),
+      ...(to !== undefined && { leadsTo: linkId(namespace, to) }),
+      spec: { mac, addresses: addresses.toSorted(), prefix, ...(to !== undefined && { to }) },
     };
   },
 } as const;

@@ -66,6 +66,7 @@ export function stage(step: Step): number {
   const { object } = step;
   if (object.kind.startsWith('nft-')) return RULES;
   if (object.kind === 'redirect') return step.do === 'remove' ? REDIRECTS_GO : REDIRECTS;
+  if (object.kind === 'shortcut') return step.do === 'remove' ? SHORTCUTS_GO : SHORTCUTS;
   if (step.do === 'remove') return object.kind === 'netns' ? NAMESPACES : object.kind === 'veth' ? 0 : 1;
   switch (object.kind) {
     case 'netns':
@@ -98,10 +99,13 @@ export function stage(step: Step): number {
 }
 
 const RULES = 8;
-const NAMESPACES = 11;
+const NAMESPACES = 12;
 /** What is redirected to a port that is down is dropped: so only while it is up, and over the bridge before and after. */
 const REDIRECTS_GO = -1;
 const REDIRECTS = 10;
+/** What they lead to finds its way to ports of this host by the redirects. */
+const SHORTCUTS_GO = -2;
+const SHORTCUTS = 11;
 
 export function formatStep(step: Step): string {
   return `${step.do} ${formatObject(step.object)}`;

@@ -130,7 +130,7 @@ export class TestHost {
       'bridge fdb show | grep -E "static|dst"',
       'bridge -d link | grep -oE "(locked|isolated|learning|flood) [a-z]+"',
       'nft list ruleset | sort',
-      'tc filter show dev vxlan0 ingress 2>/dev/null | grep -E "match|mirred"',
+      'for d in vxlan0 $(ls /sys/class/net | grep -E "^veth[0-9]+$"); do for s in ingress egress; do tc filter show dev $d $s 2>/dev/null | grep -E "match|mirred|link" | sed "s/^/$d $s /"; done; done',
       'cat /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv6/conf/all/forwarding',
     ].join('; ');
     const namespaces = this.sh('ls /run/skein/netns 2>/dev/null || true').split('\n').filter(Boolean);

@@ -1,6 +1,6 @@
-import { formatPrefix, networkOf, overlaps, parseInterfaceAddress } from '../../lib/prefix.ts';
+import { formatAddress, formatPrefix, networkOf, overlaps, parseInterfaceAddress } from '../../lib/prefix.ts';
 import type { NetworkPiece, PortPiece, SandboxPiece } from '../dataplane.ts';
-import { macFor } from '../mac.ts';
+import { CONTAINER_MACS, macFor } from '../mac.ts';
 import { type KernelObject, linkId, object } from '../objects.ts';
 import { BRIDGE, VXLAN } from '../overlay/network.ts';
 import { antispoof } from './antispoof.ts';
@@ -20,8 +20,9 @@ export function portObjects(piece: PortPiece, network: NetworkPiece, sandbox: Sa
       peer: { namespace: sandbox.id, name: piece.interface, mac, mtu },
     }),
     object.bridgeFdb(namespace, BRIDGE, mac, port),
-    // What comes for it from other hosts has the bridge behind it already: see overlay/network.ts.
+    // See overlay/network.ts.
     object.redirect(namespace, VXLAN, mac, port),
+    ...shortcut(piece, namespace),
     { ...antispoof(namespace, port, mac, piece.addresses), parent: link },
     object.up(namespace, port, link),
     ...inside(sandbox, piece, link),
@@ -39,4 +40,10 @@ function otherSubnets({ addresses }: PortPiece, { gateways }: NetworkPiece): str
       return family.length > 0 && !family.some((other) => overlaps(other, subnet));
     })
     .map(formatPrefix);
+}
+
+function shortcut({ port, mac, addresses }: PortPiece, namespace: string): KernelObject[] {
+  if (addresses.length === 0) return [];
+  const own = addresses.map((text) => formatAddress(parseInterfaceAddress(text).address));
+  return [object.shortcut(namespace, port, { mac, addresses: own, prefix: CONTAINER_MACS, to: VXLAN })];
 }

@@ -20,8 +20,9 @@ export function bridgeMac({ id }: Pick<NetworkPiece, 'id'>): string {
  * because a vxlan device drops what comes from its own MAC.
  *
  * What comes in by `vxlan0` for a container here is redirected to its port at once, past the bridge: the way that it would
- * take there too, without two lookups and three hooks. All else (ARP, ND, gateway, unknown MACs) is the bridge's, and so
- * is everything that containers send: it passes their ports' rules and locks. See docs/decisions/0003. Pure.
+ * take there too, without two lookups and three hooks. TCP that a container sends from its own MAC and addresses to MACs of
+ * containers goes from its port to `vxlan0` at once, and from there to the port of a container here, or to the host that
+ * has it. All else (ARP, ND, gateway, other MACs) is the bridge's. See docs/decisions/0003. Pure.
  */
 export function networkObjects(piece: NetworkPiece, underlay: UnderlayPiece): KernelObject[] {
   const { namespace, mtu, vni } = piece;

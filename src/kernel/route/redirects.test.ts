@@ -4,55 +4,11 @@ import { closeSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import fc from 'fast-check';
-import { DecodeError } from '../../lib/errors.ts';
 import { type Namespaces, openNamespaces } from '../namespace.ts';
 import { type Netlink, openNetlink } from '../netlink/socket.ts';
 import { openSyscalls } from '../syscall.ts';
 import { links } from './links.ts';
-import { redirects, tfilter } from './redirects.ts';
-
-/**
- * What the kernel answers to `tc filter show dev a0 ingress` when a0 (3) redirects one MAC to b0 (5): a hash table, the
- * redirect, and what leads to the table. iproute2 6.1 made them.
- */
-const golden = {
-  table: '000000000300000000001000f2ffffff00030100080001007533320008000b00000000000c0002000800040000010000',
-  redirect:
-    '000000000300000000181100f2ffffff00030100080001007533320008000b00000000000001020044000500010003000000000000000000' +
-    '000000000000ffff00000242f0ffffff00000000ffffffff0a000011f4ffffff000000000100000000000000f8ffffff0000000008000200' +
-    '0010110008000b0008000000a8000700a40001000b0001006d69727265640000440004001400010000000000000000000000000000000000' +
-    '140007000000000000000000000000000000000018000300000000000000000000000000000000000000000008000a000000000048000200' +
-    '2000020001000000000000000400000001000000010000000100000005000000240001000000000000000000000000000000000000000000' +
-    '000000000000000000000000',
-  lead:
-    '000000000300000000080080f2ffffff00030100080001007533320008000b0000000000400002002400050000000100000000000000f4ff' +
-    '000000ff000000000000000000000000000000000800020000000080080003000000100008000b0008000000',
-};
-const bytesOf = (hex: string) => new Uint8Array(Buffer.from(hex, 'hex'));
-
-test('a filter is read as far as it is ours', () => {
-  const read = (hex: string) =>
-    Object.fromEntries(Object.entries(tfilter.decode(bytesOf(hex))).filter(([, v]) => v !== undefined));
-  assert.deepEqual(read(golden.table), { handle: 0x00100000, divisor: 256, to: 0 });
-  assert.deepEqual(read(golden.redirect), { handle: 0x00111800, mac: '02:42:0a:00:00:11', to: 5 });
-  assert.deepEqual(read(golden.lead), { handle: 0x80000800, link: 0x00100000, to: 0 });
-});
-
-test('what is cut off or garbled is a DecodeError or another filter', () => {
-  const attempt = (bytes: Uint8Array) => {
-    try {
-      tfilter.decode(bytes);
-    } catch (error) {
-      assert.ok(error instanceof DecodeError);
-    }
-  };
-  const whole = bytesOf(golden.redirect);
-  for (let end = 0; end < whole.length; end++) attempt(whole.subarray(0, end));
-  for (let end = 0; end < 20; end++) assert.throws(() => tfilter.decode(whole.subarray(0, end)), DecodeError);
-  fc.assert(fc.property(fc.nat(whole.length - 1), fc.nat(255), (at, value) => attempt(whole.with(at, value))));
-  fc.assert(fc.property(fc.uint8Array({ maxLength: 400 }), attempt));
-});
+import { redirects } from './redirects.ts';
 
 describe('redirects', { skip: process.getuid?.() !== 0 && 'needs root' }, () => {
   const sys = openSyscalls();
@@ -95,9 +51,11 @@ describe('redirects', { skip: process.getuid?.() !== 0 && 'needs root' }, () => 
     sh(`tc qdisc add dev a1 clsact
       tc filter add dev a1 ingress protocol all prio 1 handle 1: u32 divisor 256
       tc filter add dev a1 ingress protocol all prio 1 u32 ht 800:: match u32 0 0 hashkey mask 0x000000ff at -12 link 1:
+      tc filter add dev a1 egress protocol all prio 2 u32 ht 801:: match u32 0 0 hashkey mask 0x000000ff at -12 link 1:
       ${macs.map(filter).join('\n')}`);
     const shape = (text: string) => text.replaceAll(/index \d+/g, 'index N');
     assert.equal(shape(ours), shape(sh('tc filter show dev a1 ingress')));
+    assert.equal(sh('tc filter show dev a0 egress'), sh('tc filter show dev a1 egress'));
 
     const [first, ...rest] = made;
     assert.deepEqual(nl.requests([redirects.removeMessage(first ?? assert.fail())]), [undefined]);
@@ -106,6 +64,30 @@ describe('redirects', { skip: process.getuid?.() !== 0 && 'needs root' }, () => 
     assert.deepEqual(redirects.list(nl, index), []);
     assert.deepEqual(nl.requests([redirects.closeMessage(index)]), [undefined]);
     assert.equal(redirects.list(nl, index), undefined);
+  });
+
+  test('are none when a side lacks what leads to them', () => {
+    const index = indexOf('a0');
+    for (const side of ['ingress prio 1', 'egress prio 2']) {
+      redirects.open(nl, index);
+      sh(`tc filter del dev a0 ${side}`);
+      assert.equal(redirects.list(nl, index), undefined);
+    }
+  });
+
+  test('are for what comes in and what would leave', () => {
+    sh('tc qdisc del dev a1 clsact; ip link set a0 up; ip link set a1 up; ip link set b0 up; ip link set b1 up');
+    const index = indexOf('a0');
+    const mac = '02:42:0a:00:00:11';
+    redirects.open(nl, index);
+    redirects.add(nl, { index, mac, to: indexOf('b0') });
+    const send = new URL('../../dataplane/testbed-send.ts', import.meta.url).pathname;
+    const frame = `${mac.replaceAll(':', '')}0242000000018000`.padEnd(120, '0');
+    const redirected = () => Number(/Sent \d+ bytes (\d+) pkt/.exec(sh('tc -s filter show dev a0 ingress'))?.[1]);
+    for (const [i, from] of ['a1', 'a0'].entries()) {
+      sh(`${process.execPath} ${send} ${from} ${frame}`);
+      assert.equal(redirected(), i + 1);
+    }
   });
 
   test('whose link is gone lead to 0', () => {

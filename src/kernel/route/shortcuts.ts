@@ -1,0 +1,102 @@
+import { Writer } from '../../lib/bytes.ts';
+import { formatAddress, parseAddress } from '../../lib/prefix.ts';
+import { isKernelError } from '../kernel-error.ts';
+import { formatMac, macBytes } from '../netlink/attribute.ts';
+import type { Netlink } from '../netlink/socket.ts';
+import { clsact, ETH_P, type Filter, filters, isMatching, type Key } from './filter.ts';
+
+/**
+ * A shortcut at a link's ingress: TCP from one MAC and its addresses to MACs that begin in a certain way leaves by another
+ * link at once. It comes before the nftables hooks of the link, so what it lets pass nobody looks at afterwards: each of
+ * its filters compares everything that makes a frame the sender's own. What it does not know goes on as without it: other
+ * protocols, VLAN tags, extension headers of IPv6.
+ */
+export interface Shortcut {
+  readonly mac: string;
+  readonly addresses: readonly string[];
+  /** The first two bytes of the destination, as `02:42`: no group's. */
+  readonly prefix: string;
+  /** Index of the link that it leads to; 0 when that is gone: then what it knows is dropped. */
+  readonly to: number;
+}
+
+const TCP = 6;
+const DESTINATION = -16;
+const SOURCE = { high: -8, lowAndType: -4 } as const;
+/** By family: where the packet has its source, and the word with its protocol. */
+const IPV4 = { source: 12, protocol: [0x00ff0000, TCP << 16, 8] } as const;
+const IPV6 = { source: 8, protocol: [0x0000ff00, TCP << 8, 4] } as const;
+
+export const shortcuts = {
+  /**
+   * Makes a link have exactly this one. There is none for a moment, and then filter after filter.
+   * Equivalent to `tc qdisc add dev LINK clsact` and for each IPv4 address `tc filter add dev LINK ingress protocol ip prio 1 u32
+   * match u8 6 0xff at 9 match u16 PREFIX 0xffff at -14 match ether src MAC match u16 0x0800 0xffff at -2 match ip src ADDRESS
+   * action mirred egress redirect dev TO`. @throws KernelError
+   */
+  set(nl: Netlink, index: number, shortcut: Shortcut): void {
+    const made = shortcut.addresses.map((address) => {
+      const isIpv4 = parseAddress(address).family === 4;
+      const place = { index, side: 'ingress', ...(isIpv4 ? FIRST : SECOND) } as const;
+      return filters.addMessage(place, { keys: keysFor(shortcut, address), to: shortcut.to });
+    });
+    const [gone, ...errors] = nl.requests([clsact.removeMessage(index), clsact.addMessage(index), ...made]);
+    for (const error of [isKernelError(gone, 'ENOENT', 'EINVAL') ? undefined : gone, ...errors]) if (error) throw error;
+  },
+
+  /** For `Netlink.requests`. */
+  removeMessage: clsact.removeMessage,
+
+  /** @returns undefined when there is none; one that was changed has '' among its addresses. @throws KernelError */
+  get(nl: Netlink, index: number): Shortcut | undefined {
+    const found = filters.list(nl, index, 'ingress').filter(({ keys }) => keys !== undefined);
+    const [first] = found;
+    if (first === undefined) return undefined;
+    const [, [, prefix = 0] = [], [, high = 0] = [], [, low = 0] = []] = first.keys ?? [];
+    const mac = formatMac(words(high, low).subarray(0, 6));
+    const shortcut = { mac, prefix: formatMac(words(prefix).subarray(2)), to: first.to };
+    const addresses = found.map((filter) => {
+      const address = addressOf(filter);
+      const { protocol, priority } = address.includes(':') ? SECOND : FIRST;
+      const isPlaced = filter.protocol === protocol && filter.priority === priority && filter.to === first.to;
+      return isPlaced && isMatching(keysFor(shortcut, address), filter) ? address : '';
+    });
+    return { ...shortcut, addresses };
+  },
+} as const;
+
+const FIRST = { priority: 1, protocol: ETH_P.IP } as const;
+const SECOND = { priority: 2, protocol: ETH_P.IPV6 } as const;
+
+/** What other packets do not have comes first. */
+function keysFor({ mac, prefix }: Pick<Shortcut, 'mac' | 'prefix'>, address: string): readonly Key[] {
+  const bytes = Buffer.from(macBytes(mac));
+  const { family, value } = parseAddress(address);
+  const { source, protocol } = family === 4 ? IPV4 : IPV6;
+  const type = family === 4 ? ETH_P.IP : ETH_P.IPV6;
+  const count = family === 4 ? 1 : 4;
+  const own = Array.from({ length: count }, (_, i): Key => {
+    const word = Number((value >> BigInt(32 * (count - 1 - i))) & 0xffffffffn);
+    return [0xffffffff, word, source + 4 * i];
+  });
+  return [
+    protocol,
+    [0xffff, Number.parseInt(prefix.replace(':', ''), 16), DESTINATION],
+    [0xffffffff, bytes.readUInt32BE(0), SOURCE.high],
+    [0xffffffff, ((bytes.readUInt16BE(4) << 16) | type) >>> 0, SOURCE.lowAndType],
+    ...own,
+  ];
+}
+
+/** As its last words say. */
+function addressOf({ keys = [] }: Filter): string {
+  const family = keys.length === 5 ? 4 : 6;
+  const own = keys.slice(4, 8).map(([, value]) => value);
+  return formatAddress({ family, value: own.reduce((sum, word) => (sum << 32n) | BigInt(word), 0n) });
+}
+
+function words(...values: readonly number[]): Uint8Array {
+  const writer = new Writer();
+  for (const value of values) writer.u32be(value);
+  return writer.finish();
+}
