@@ -94,8 +94,8 @@ test('a port has its rules before it is up, and is cut off before anything else 
   const up = steps(plan(pieces.ids(), pieces, actual));
   assert.ok(up.indexOf('add nft-chain netdev skein veth0') < up.indexOf('add up veth0'));
   assert.ok(up.indexOf('add link veth0') < up.indexOf('add nft-chain netdev skein veth0'));
-  assert.ok(up.indexOf('add up veth0') < up.indexOf('add redirect vxlan0 02:42:0a:00:00:11'));
   assert.ok(up.indexOf('add redirect vxlan0 02:42:0a:00:00:11') < up.indexOf('add shortcut veth0'));
+  assert.ok(up.indexOf('add shortcut veth0') < up.indexOf('add up veth0'));
   obey(actual, plan(pieces.ids(), pieces, actual));
   const { touched } = pieces.change({ remove: [keyOf(portOf(h1))] });
   assert.deepEqual(steps(plan(touched, pieces, actual)), [
@@ -113,7 +113,7 @@ test('what hangs on a link that must be made anew is made anew', () => {
   const list = steps(plan(touched, pieces, actual));
   assert.ok(list.indexOf('remove link vxlan0') < list.indexOf('add link vxlan0'));
   assert.equal(list[0], 'remove shortcut veth0');
-  assert.equal(list.at(-1), 'add shortcut veth0');
+  assert.ok(list.indexOf('add link vxlan0') < list.indexOf('add shortcut veth0'));
   assert.ok(list.includes('add neighbour vxlan0 10.0.0.12'));
   assert.ok(list.includes('add vxlan-fdb vxlan0 02:42:0a:00:00:12'));
 });

@@ -87,9 +87,9 @@ export function stage(step: Step): number {
     case 'bridge-fdb':
       return 7;
     case 'up':
-      return 9;
+      return UP;
     case 'route':
-      return 10;
+      return ROUTES;
     case 'nft-table':
     case 'nft-set':
     case 'nft-element':
@@ -99,13 +99,15 @@ export function stage(step: Step): number {
 }
 
 const RULES = 8;
-const NAMESPACES = 12;
-/** What is redirected to a port that is down is dropped: so only while it is up, and over the bridge before and after. */
-const REDIRECTS_GO = -1;
-const REDIRECTS = 10;
-/** What they lead to finds its way to ports of this host by the redirects. */
+/** What a shortcut leads to finds its way to ports of this host by the redirects: they are there before it, and after it. */
 const SHORTCUTS_GO = -2;
-const SHORTCUTS = 11;
+const REDIRECTS_GO = -1;
+const REDIRECTS = 9;
+/** Before the port is up: then the kernel would wait for its readers. */
+const SHORTCUTS = 10;
+const UP = 11;
+const ROUTES = 12;
+const NAMESPACES = 13;
 
 export function formatStep(step: Step): string {
   return `${step.do} ${formatObject(step.object)}`;

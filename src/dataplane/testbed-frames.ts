@@ -43,6 +43,16 @@ export function udp(from: number, to: number, payload: Buffer): Buffer {
   return Buffer.concat([u16(from), u16(to), u16(8 + payload.length), u16(0), payload]);
 }
 
+/** A SYN, without a checksum: who counts frames does not look. */
+export function tcp(from: number, to: number): Buffer {
+  return Buffer.concat([u16(from), u16(to), u32(1), u32(0), Buffer.of(0x50, 2), u16(1024), u16(0), u16(0)]);
+}
+
+/** What follows a frame's type 0x8100. */
+export function vlan(id: number, type: number, payload: Buffer): Buffer {
+  return Buffer.concat([u16(id), u16(type), payload]);
+}
+
 /** Over IPv6, where the checksum must be right. */
 export function udp6(ends: { from: string; to: string }, from: number, to: number, payload: Buffer): Buffer {
   const datagram = udp(from, to, payload);
