@@ -10,7 +10,7 @@ import { AF, RTM } from './rtnetlink.ts';
  */
 
 /** TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS) and the like. */
-export const SIDE = { ingress: 0xfffffff2, egress: 0xfffffff3 } as const;
+const SIDE = { ingress: 0xfffffff2, egress: 0xfffffff3 } as const;
 
 /** Where a filter stands. The sides of one clsact share its hash tables. */
 export interface FilterPlace {
@@ -26,7 +26,7 @@ export interface FilterPlace {
 export type Key = readonly [mask: number, value: number, offset: number];
 
 /** What a u32 filter is made of, or a hash table for filters. */
-export interface U32 {
+interface U32 {
   /** table:12 | bucket:8 | node:12; the kernel finds one where it is 0. */
   readonly handle?: number;
   /** Of a hash table: how many buckets it has. */
@@ -55,11 +55,16 @@ const MAKE = NLM_F.CREATE | NLM_F.EXCL;
 
 /** `*Message` builds the request only, for `Netlink.requests`. */
 export const clsact = {
-  /** Equivalent to `tc qdisc add dev LINK clsact`. */
+  /** If it has none. Equivalent to `tc qdisc replace dev LINK clsact`. */
   addMessage(index: number): Request {
     const payload = tcmsg(index, CLSACT_HANDLE, TC_H_CLSACT, 0);
     new AttributeWriter(payload).text(TCA.KIND, 'clsact');
-    return { action: `add a clsact to link ${index}`, type: RTM.NEWQDISC, flags: MAKE, payload: payload.finish() };
+    return {
+      action: `add a clsact to link ${index}`,
+      type: RTM.NEWQDISC,
+      flags: NLM_F.CREATE,
+      payload: payload.finish(),
+    };
   },
 
   /** With all filters. Equivalent to `tc qdisc delete dev LINK clsact`. */
@@ -69,6 +74,7 @@ export const clsact = {
   },
 } as const;
 
+/** `*Message` builds the request only, for `Netlink.requests`. */
 export const filters = {
   /** Equivalent to `tc filter add dev LINK SIDE protocol PROTOCOL prio PRIORITY u32 …`. */
   addMessage(place: FilterPlace, { handle = 0, divisor, hash, link, keys, to }: U32): Request {

@@ -41,12 +41,16 @@ describe('a shortcut', { skip: process.getuid?.() !== 0 && 'needs root' }, () =>
     sh('ip link del b0 2>/dev/null || true; ip link add b0 type veth peer name b1');
     const addresses = ['10.0.0.11', '10.255.0.11', 'fd01::11', 'fd01:0:8000::ffff:11'];
     whole = { mac: '02:42:ff:00:80:11', prefix: '02:42', to: indexOf('b0'), addresses };
-    shortcuts.set(nl, index, whole);
+    nl.requests([shortcuts.removeMessage(index)]);
+    shortcuts.add(nl, index, whole);
   });
 
-  test('is got as it was set, and tc sees the same as of its own', () => {
+  test('is got as it was added, and tc sees the same as of its own', () => {
     assert.deepEqual(shortcuts.get(nl, index), whole);
-    shortcuts.set(nl, index, whole);
+    nl.requests([shortcuts.removeMessage(index)]);
+    sh('tc qdisc add dev a0 clsact');
+    assert.equal(shortcuts.get(nl, index), undefined);
+    shortcuts.add(nl, index, whole);
     assert.deepEqual(shortcuts.get(nl, index), whole);
     const common = `match u16 0x0242 0xffff at -14 match ether src ${whole.mac}`;
     const act = 'action mirred egress redirect dev b0';

@@ -1,6 +1,5 @@
 import { Writer } from '../../lib/bytes.ts';
 import { formatAddress, parseAddress } from '../../lib/prefix.ts';
-import { isKernelError } from '../kernel-error.ts';
 import { formatMac, macBytes } from '../netlink/attribute.ts';
 import type { Netlink } from '../netlink/socket.ts';
 import { clsact, ETH_P, type Filter, filters, isMatching, type Key } from './filter.ts';
@@ -29,19 +28,18 @@ const IPV6 = { source: 8, protocol: [0x0000ff00, TCP << 8, 4] } as const;
 
 export const shortcuts = {
   /**
-   * Makes a link have exactly this one. There is none for a moment, and then filter after filter.
+   * To a link that has none.
    * Equivalent to `tc qdisc add dev LINK clsact` and for each IPv4 address `tc filter add dev LINK ingress protocol ip prio 1 u32
    * match u8 6 0xff at 9 match u16 PREFIX 0xffff at -14 match ether src MAC match u16 0x0800 0xffff at -2 match ip src ADDRESS
    * action mirred egress redirect dev TO`. @throws KernelError
    */
-  set(nl: Netlink, index: number, shortcut: Shortcut): void {
+  add(nl: Netlink, index: number, shortcut: Shortcut): void {
     const made = shortcut.addresses.map((address) => {
       const isIpv4 = parseAddress(address).family === 4;
       const place = { index, side: 'ingress', ...(isIpv4 ? FIRST : SECOND) } as const;
       return filters.addMessage(place, { keys: keysFor(shortcut, address), to: shortcut.to });
     });
-    const [gone, ...errors] = nl.requests([clsact.removeMessage(index), clsact.addMessage(index), ...made]);
-    for (const error of [isKernelError(gone, 'ENOENT', 'EINVAL') ? undefined : gone, ...errors]) if (error) throw error;
+    for (const error of nl.requests([clsact.addMessage(index), ...made])) if (error) throw error;
   },
 
   /** For `Netlink.requests`. */
