@@ -48,6 +48,7 @@ import {
   parsePlace,
   parsePool,
   parsePort,
+  parseStoreOption,
   parseStoreText,
 } from '../src/model/setting-values.ts';
 import { parseFlags, parseSettings, parseSettingsFile } from '../src/model/settings.ts';
@@ -58,6 +59,7 @@ import {
   parseGrant,
   parseKeepAlive,
   parseRange,
+  parseToken,
   parseTxn,
   parseWatch,
 } from '../src/state/kv/etcd/messages.ts';
@@ -411,6 +413,11 @@ export const parsers: Readonly<Record<string, Parser>> = {
     parse: parsePool,
   },
   'model/setting-values.ts parsePort': { kind: 'text', samples: ['4789'], parse: parsePort },
+  'model/setting-values.ts parseStoreOption': {
+    kind: 'text',
+    samples: ['kv.cacertfile=/etc/skein/ca.pem', 'kv.user=skein'],
+    parse: parseStoreOption,
+  },
   'model/setting-values.ts parseStoreText': {
     kind: 'text',
     samples: ['etcd://10.0.0.1:2379', 'local:'],
@@ -467,6 +474,7 @@ export const parsers: Readonly<Record<string, Parser>> = {
     samples: [{ header: { revision: '7' }, kvs: [keyValue], more: false }],
     parse: parseRange,
   },
+  'state/kv/etcd/messages.ts parseToken': { kind: 'json', samples: [{ token: 'abc.1' }], parse: parseToken },
   'state/kv/etcd/messages.ts parseTxn': {
     kind: 'json',
     samples: [{ header: { revision: '7' }, succeeded: true, responses: [{ response_range: { kvs: [keyValue] } }] }],

@@ -14,6 +14,7 @@ import { messageOf, Refusal } from '../lib/errors.ts';
 import { type Cluster, parseCluster } from '../model/cluster.ts';
 import { parseContainer } from '../model/container.ts';
 import { keysBelow } from '../model/keys.ts';
+import type { StoreOption } from '../model/setting-values.ts';
 import type { Settings } from '../model/settings.ts';
 import { depart } from '../state/kv/departure.ts';
 import { openJournal } from '../state/kv/local/journal.ts';
@@ -101,7 +102,7 @@ export async function reset({ settings, storeGiven, force, say, complain }: Rese
   const unpaid: Departure[] = [];
   for (const departure of owed) {
     const paid = await step(`give back what host ${departure.host.slice(0, 12)} holds in the store`, () =>
-      giveBack(departure, paths.store),
+      giveBack(departure, paths.store, settings.clusterStoreOpt),
     );
     if (!paid) unpaid.push(departure);
   }
@@ -207,9 +208,13 @@ function departureOf({ host, cluster }: Known, url: string): readonly Departure[
   return [{ host, cluster, store: url }];
 }
 
-async function giveBack({ host, cluster, store: url }: Departure, defaultPath: string): Promise<string> {
+async function giveBack(
+  { host, cluster, store: url }: Departure,
+  defaultPath: string,
+  options: readonly StoreOption[],
+): Promise<string> {
   const parsed = parseStoreUrl(url);
-  const store = await openStore(parsed, defaultPath);
+  const store = await openStore(parsed, parsed.kind === 'etcd' ? options : [], defaultPath);
   try {
     const gave = await depart(store, { keys: keysBelow(parsed.root), host, cluster, now: Date.now });
     const held = `${count(gave.endpoints, 'endpoint')}, ${count(gave.names, 'name')}, ${count(gave.addresses, 'address')}`;

@@ -23,7 +23,7 @@ import type { Settings } from '../model/settings.ts';
 import { version } from '../model/version.ts';
 import { openJournal } from '../state/kv/local/journal.ts';
 import { openState } from '../state/kv/open.ts';
-import { parseStoreUrl } from '../state/kv/url.ts';
+import { formatStoreUrl, parseStoreUrl } from '../state/kv/url.ts';
 import { openRemembered } from '../state/remembered/open.ts';
 import { gatewayPools } from './pools.ts';
 import { rememberStore } from './remembered-store.ts';
@@ -75,6 +75,7 @@ export async function openDaemon({ settings, log, sockets, stop }: DaemonInit): 
     const state = held(
       await openState({
         url,
+        options: settings.clusterStoreOpt,
         defaultPath: join(stateDir, 'store.db'),
         host: identity.id,
         epoch: identity.epoch,
@@ -140,7 +141,7 @@ export async function openDaemon({ settings, log, sockets, stop }: DaemonInit): 
       host: self.name,
       id: self.id,
       cluster: cluster.id,
-      store: settings.clusterStore,
+      store: formatStoreUrl(url),
       advertise,
       data,
     });

@@ -1,6 +1,7 @@
 import { isIPv6 } from 'node:net';
 import { ParseError } from '../lib/errors.ts';
 import { formatAddress, formatPrefix, parseAddress, parsePrefix } from '../lib/prefix.ts';
+import { withoutPassword } from '../lib/redact.ts';
 import { most } from './text.ts';
 
 /** The values of settings. Each throws a ParseError that quotes the text and says what it should have been. */
@@ -13,9 +14,38 @@ export interface AddressPool {
 
 export function parseStoreText(text: string): string {
   if (!/^[a-z][a-z0-9+]*:\S*$/.test(text)) {
-    throw new ParseError(`${shorten(text)} is not a store, such as etcd://10.0.0.1:2379 or local:`);
+    throw new ParseError(`${shorten(withoutPassword(text))} is not a store, such as etcd://10.0.0.1:2379 or local:`);
   }
   return text;
+}
+
+export interface StoreOption {
+  readonly key: (typeof storeOptions)[number];
+  readonly value: string;
+}
+
+const storeOptions = [
+  'kv.cacertfile',
+  'kv.certfile',
+  'kv.keyfile',
+  'kv.user',
+  'kv.password',
+  'kv.passwordfile',
+] as const;
+
+/** Docker's keys, and those of a login. What stands behind them may be a password and is never quoted. */
+export function parseStoreOption(text: string): StoreOption {
+  const equals = text.indexOf('=');
+  const name = equals < 0 ? text : text.slice(0, equals);
+  const key = storeOptions.find((known) => known === name);
+  if (key === undefined)
+    throw new ParseError(`${shorten(name)} is not an option; there are: ${storeOptions.join(', ')}`);
+  const value = equals < 0 ? '' : text.slice(equals + 1);
+  if (value === '') throw new ParseError(`${key} has no value: give ${key}=VALUE`);
+  if (key.endsWith('file') && (!value.startsWith('/') || value.includes('\0'))) {
+    throw new ParseError(`${key}: ${shorten(value)} is not an absolute path`);
+  }
+  return { key, value };
 }
 
 export function parsePlace(text: string): string {

@@ -62,7 +62,9 @@ test('what may repeat is given several times by flag and separated by spaces in 
 test('bad settings are refused, naming the place', () => {
   const table: [Parameters<typeof from>[0], RegExp][] = [
     [{ file: { 'cluster-stoer': 'x' } }, /^\/etc\/skein\/daemon\.json: "cluster-stoer" is not a setting; there are: c/],
-    [{ file: { 'cluster-store-opts': {} } }, /daemon\.json: "cluster-store-opts" does not work yet/],
+    [{ file: { 'cluster-store-opts': { 'kv.cafile': '/a' } } }, /cluster-store-opts: "kv\.cafile" is not an option/],
+    [{ flags: ['--cluster-store-opt', 'kv.keyfile=rel'] }, /kv\.keyfile: "rel" is not an absolute path/],
+    [{ flags: ['--cluster-store', 'etcd://u:geheim@h 1'] }, /^--cluster-store: "etcd:\/\/u:…@h 1" is not a store/],
     [{ file: [] }, /daemon\.json: is not a JSON object/],
     [{ file: { 'data-port': true } }, /daemon\.json: "data-port": is neither a text nor a number/],
     [{ file: { 'data-port': [1, 2] } }, /daemon\.json: "data-port": takes one value, not a list/],

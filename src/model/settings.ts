@@ -9,6 +9,7 @@ import {
   parsePlace,
   parsePool,
   parsePort,
+  parseStoreOption,
   parseStoreText,
   shorten,
 } from './setting-values.ts';
@@ -23,7 +24,15 @@ import {
 export const settings = {
   clusterStore: one(parseStoreText, 'local:', {
     value: 'url',
-    sentence: 'where the state of the cluster lives: etcd://HOST:PORT,…/PREFIX, or local: for a cluster of one host',
+    sentence:
+      'where the state of the cluster lives: etcd://HOST:PORT,…/PREFIX (etcds:// for TLS), or local: for a cluster of one host',
+  }),
+  clusterStoreOpt: many(parseStoreOption, [], {
+    value: 'key=value',
+    sentence:
+      'how the store is spoken to: kv.cacertfile, kv.certfile, kv.keyfile (any of them means TLS), kv.user, kv.passwordfile, kv.password',
+    unset: 'cleartext, no login',
+    pairs: true,
   }),
   clusterAdvertise: one(parsePlace, undefined, {
     value: 'place',
@@ -89,14 +98,13 @@ export interface Setting<T = unknown> {
   readonly sentence: string;
   /** What happens where there is neither a value nor a default. */
   readonly unset?: string;
+  /** In the file an object says several: `{"a": "1", "b": "2"}` is `a=1` and `b=2`. */
+  readonly pairs?: boolean;
 }
 
-type About = Pick<Setting, 'value' | 'short' | 'sentence' | 'unset'>;
+type About = Pick<Setting, 'value' | 'short' | 'sentence' | 'unset' | 'pairs'>;
 
 export const settingsFile = '/etc/skein/daemon.json';
-
-/** Keys of Docker's file that mean something here and do not work yet. */
-const notYet = ['cluster-store-opts', 'cluster-store-opt'];
 
 const longestFile = 256 * 1024;
 const longestValue = 4096;
@@ -187,20 +195,22 @@ export function parseSettingsFile(text: string, path: string): ReadonlyMap<strin
   const texts = new Map<string, readonly string[]>();
   for (const [key, value] of Object.entries(json)) {
     const place = `${path}: ${shorten(key)}`;
-    if (notYet.includes(key)) throw new ParseError(`${place} does not work yet`);
     const setting = known.get(key);
     if (setting === undefined) {
       throw new ParseError(`${place} is not a setting; there are: ${[...known.keys()].join(', ')}`);
     }
     texts.set(
       key,
-      at(place, () => fileTexts(value, setting.many)),
+      at(place, () => fileTexts(value, setting)),
     );
   }
   return texts;
 }
 
-function fileTexts(value: unknown, several: boolean): readonly string[] {
+function fileTexts(value: unknown, { many: several, pairs = false }: Setting): readonly string[] {
+  if (pairs && typeof value === 'object' && value !== null && !Array.isArray(value)) {
+    return Object.entries(value).map(([key, part]) => `${key}=${fileText(part)}`);
+  }
   if (!Array.isArray(value)) return [fileText(value)];
   if (!several) throw new ParseError('takes one value, not a list');
   return value.map((item) => fileText(item));

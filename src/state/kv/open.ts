@@ -3,6 +3,7 @@ import type { Log } from '../../lib/log.ts';
 import { Scope } from '../../lib/scope.ts';
 import type { Cluster } from '../../model/cluster.ts';
 import { type Keys, keysBelow } from '../../model/keys.ts';
+import type { StoreOption } from '../../model/setting-values.ts';
 import type { Allocator } from '../allocator.ts';
 import type { Catalog } from '../catalog.ts';
 import type { Claims } from '../claims.ts';
@@ -12,6 +13,7 @@ import { openAllocator } from './allocator.ts';
 import { openCatalog } from './catalog.ts';
 import { openClaims } from './claims.ts';
 import { joinCluster } from './cluster.ts';
+import { readCredentials } from './etcd/credentials.ts';
 import { openEtcd } from './etcd/etcd.ts';
 import { gated } from './gate.ts';
 import { openLocal } from './local/local.ts';
@@ -40,6 +42,7 @@ export interface State {
 
 export interface OpenState extends Omit<OpenStateIn, 'keys'> {
   readonly url: StoreUrl;
+  readonly options?: readonly StoreOption[];
   /** Of a `local:` store without one. */
   readonly defaultPath: string;
 }
@@ -65,8 +68,13 @@ interface OpenStateIn {
  * @throws Refusal 'unavailable', 'conflict' (another cluster, an older generation, moved, unreadable, or this identity is
  *   alive elsewhere), 'unsupported' (feature level); StoreError for a local file that cannot be used
  */
-export async function openState({ url, defaultPath, ...options }: OpenState): Promise<State> {
-  const store = await openStore(url, defaultPath);
+export async function openState({
+  url,
+  options: storeOptions = [],
+  defaultPath,
+  ...options
+}: OpenState): Promise<State> {
+  const store = await openStore(url, storeOptions, defaultPath);
   return await openStateIn(store, { ...options, keys: keysBelow(url.root) });
 }
 
@@ -115,12 +123,13 @@ export async function openStateIn(raw: Store, options: OpenStateIn): Promise<Sta
   }
 }
 
-/** Every kind of store that there is. @throws StoreError for a local file that cannot be used */
-export function openStore(url: StoreUrl, defaultPath: string): Promise<Store> | Store {
+/** Every kind of store that there is. @throws Refusal for options; StoreError for a local file that cannot be used */
+export function openStore(url: StoreUrl, options: readonly StoreOption[], defaultPath: string): Promise<Store> | Store {
   switch (url.kind) {
     case 'etcd':
-      return openEtcd({ members: url.members, url: formatStoreUrl(url) });
+      return openEtcd({ members: url.members, url: formatStoreUrl(url), credentials: readCredentials(url, options) });
     case 'local':
+      if (options.length > 0) throw new Refusal('invalid', '--cluster-store-opt says nothing to a local store');
       return openLocal(url.path ?? defaultPath);
   }
 }

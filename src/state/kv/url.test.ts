@@ -9,6 +9,7 @@ test('store URLs are read and written alike', () => {
     ['etcd://a:1,b:2,a:1/', 'etcd://a:1,b:2'],
     ['etcd://[2001:db8::1]:2379,etcd-2.local/net/prod/', 'etcd://[2001:db8::1]:2379,etcd-2.local:2379/net/prod'],
     ['etcd://a/skein', 'etcd://a:2379'],
+    ['etcds://a,b/x', 'etcds://a:2379,b:2379/x'],
     ['local:', 'local:'],
     ['local:/var/lib/x.db', 'local:/var/lib/x.db'],
     ['local:///var/lib/x.db', 'local:/var/lib/x.db'],
@@ -17,6 +18,22 @@ test('store URLs are read and written alike', () => {
     const url = parseStoreUrl(text);
     assert.equal(formatStoreUrl(url), canonical);
     assert.deepEqual(parseStoreUrl(formatStoreUrl(url)), url);
+  }
+});
+
+test('a password in the URL is read, and written nowhere', () => {
+  const url = parseStoreUrl('etcd://me%40x:ge%2Fh:eim@a,b/p');
+  assert.deepEqual(url, {
+    ...{ kind: 'etcd', members: ['a:2379', 'b:2379'], root: '/p', tls: false },
+    ...{ user: 'me@x', password: 'ge/h:eim' },
+  });
+  assert.equal(formatStoreUrl(url), 'etcd://a:2379,b:2379/p');
+  for (const text of ['etcd://me:geheim@', 'etcd://me:geheim@a:x', 'redis://me:geheim@a', 'etcd://me:%zzgeheim@a']) {
+    assert.throws(
+      () => parseStoreUrl(text),
+      (error: Error) => error.name === 'ParseError' && !error.message.includes('geheim'),
+      text,
+    );
   }
 });
 
@@ -48,10 +65,10 @@ test('what is no store URL is refused with the list of those that are', () => {
     'local://h/x',
   );
   for (const text of wrong) assert.throws(() => parseStoreUrl(text), { name: 'ParseError' }, text);
-  for (const scheme of ['etcds', 'consul', 'zk', 'mesh', 'redis']) {
+  for (const scheme of ['consul', 'zk', 'mesh', 'redis']) {
     assert.throws(() => parseStoreUrl(`${scheme}://h:1`), {
       name: 'ParseError',
-      message: /there are etcd:\/\/HOST:PORT\[,HOST:PORT…\]\[\/PREFIX\] and local:\[PATH\]$/,
+      message: /there are etcd:\/\/.*HOST:PORT\[,HOST:PORT…\]\[\/PREFIX\], etcds:\/\/ for TLS, and local:\[PATH\]$/,
     });
   }
 });

@@ -1,16 +1,24 @@
 import { isIPv6 } from 'node:net';
 import { ParseError } from '../../lib/errors.ts';
+import { withoutPassword } from '../../lib/redact.ts';
 
 /** Where the shared state lives. */
 export type StoreUrl =
-  | { readonly kind: 'etcd'; readonly members: readonly string[]; readonly root: string }
+  | {
+      readonly kind: 'etcd';
+      readonly members: readonly string[];
+      readonly root: string;
+      readonly tls: boolean;
+      readonly user?: string;
+      readonly password?: string;
+    }
   | { readonly kind: 'local'; readonly path?: string; readonly root: string };
 
 const most = { text: 4096, members: 16, root: 128 } as const;
 const defaultRoot = '/skein';
 /** Stores to come: named apart, so that nobody takes them for a slip of the pen. */
-const later = ['etcds', 'consul', 'zk', 'mesh'];
-const known = 'there are etcd://HOST:PORT[,HOST:PORT…][/PREFIX] and local:[PATH]';
+const later = ['consul', 'zk', 'mesh'];
+const known = 'there are etcd://[USER:PASSWORD@]HOST:PORT[,HOST:PORT…][/PREFIX], etcds:// for TLS, and local:[PATH]';
 
 /** @throws ParseError naming the schemes that exist */
 export function parseStoreUrl(text: string): StoreUrl {
@@ -18,13 +26,15 @@ export function parseStoreUrl(text: string): StoreUrl {
   const scheme = /^([a-z][a-z0-9+.-]*):/i.exec(text)?.[1]?.toLowerCase();
   if (scheme === undefined) throw new ParseError(`${quote(text)} is not the URL of a store; ${known}`);
   const rest = text.slice(scheme.length + 1);
-  if (scheme === 'etcd') return parseEtcd(rest, text);
+  if (scheme === 'etcd' || scheme === 'etcds') return parseEtcd(rest, text, scheme === 'etcds');
   if (scheme === 'local') return parseLocal(rest, text);
   const reason = later.includes(scheme) ? `${scheme} stores do not work yet` : `there is no store ${quote(scheme)}`;
   throw new ParseError(`${quote(text)}: ${reason}; ${known}`);
 }
 
-function parseEtcd(rest: string, text: string): StoreUrl {
+function parseEtcd(whole: string, text: string, tls: boolean): StoreUrl {
+  const [, login, behind = ''] = /^\/\/([^/@]*)@(.*)$/s.exec(whole) ?? [];
+  const rest = login === undefined ? whole : `//${behind}`;
   const [, list, prefix = ''] = /^\/\/([^/]*)(\/.*)?$/.exec(rest) ?? [];
   if (list === undefined || list === '') throw new ParseError(`${quote(text)} names no member; ${known}`);
   const members = [...new Set(list.split(',').map((member) => parseMember(member, text)))];
@@ -35,7 +45,20 @@ function parseEtcd(rest: string, text: string): StoreUrl {
       `${quote(text)}: ${quote(root)} is not a prefix such as /skein: letters, digits, . _ - and / are allowed`,
     );
   }
-  return { kind: 'etcd', members, root };
+  return { kind: 'etcd', members, root, tls, ...(login === undefined ? {} : parseLogin(login, text)) };
+}
+
+/** `USER:PASSWORD`, percent-encoded as in any URL. */
+function parseLogin(login: string, text: string): { user: string; password: string } {
+  const colon = login.indexOf(':');
+  try {
+    const user = decodeURIComponent(login.slice(0, colon));
+    const password = decodeURIComponent(login.slice(colon + 1));
+    if (colon > 0 && password !== '') return { user, password };
+  } catch {
+    // Said below, without what it was.
+  }
+  throw new ParseError(`${quote(text)}: what stands before @ is not USER:PASSWORD, percent-encoded`);
 }
 
 /** `10.0.0.1:2379`, `[2001:db8::1]:2379`, `etcd1`; without a port etcd's own. */
@@ -60,12 +83,13 @@ function parseLocal(rest: string, text: string): StoreUrl {
   return { kind: 'local', path, root: defaultRoot };
 }
 
-/** The canonical text, as `status` and the sentences name it. */
+/** The canonical text, as `status` and the sentences name it: without user and password. */
 export function formatStoreUrl(url: StoreUrl): string {
   if (url.kind === 'local') return `local:${url.path ?? ''}`;
-  return `etcd://${url.members.join(',')}${url.root === defaultRoot ? '' : url.root}`;
+  return `etcd${url.tls ? 's' : ''}://${url.members.join(',')}${url.root === defaultRoot ? '' : url.root}`;
 }
 
-function quote(text: string): string {
+function quote(secret: string): string {
+  const text = withoutPassword(secret);
   return JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}…` : text);
 }

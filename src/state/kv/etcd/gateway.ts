@@ -1,7 +1,9 @@
 import { type Dispatcher, Pool } from 'undici';
 import { messageOf } from '../../../lib/errors.ts';
 import { StoreError, type StoreStatus } from '../store.ts';
+import type { Credentials } from './credentials.ts';
 import { lines } from './lines.ts';
+import { Login } from './login.ts';
 import { parseFailure } from './messages.ts';
 
 /**
@@ -13,6 +15,7 @@ export interface GatewayOptions {
   readonly members: readonly string[];
   /** For `status` and the sentences. */
   readonly url: string;
+  readonly credentials?: Credentials;
   /** For one call on all members that are tried, in milliseconds. */
   readonly timeout?: number;
 }
@@ -60,6 +63,7 @@ export class Gateway {
   readonly #members: readonly Member[];
   readonly #url: string;
   readonly #timeout: number;
+  readonly #login: Login | undefined;
   #current = 0;
   #lastAnswer: string | undefined;
   #failingSince: string | undefined;
@@ -67,10 +71,12 @@ export class Gateway {
   #outages = 0;
   #position: number | undefined;
 
-  constructor({ members, url, timeout = 4_000 }: GatewayOptions) {
+  constructor({ members, url, credentials: { tls, login } = {}, timeout = 4_000 }: GatewayOptions) {
     this.#url = url;
     this.#timeout = timeout;
-    this.#members = members.map((member) => ({ ...poolsOf(`http://${member}`), healthy: true }));
+    const scheme = tls === undefined ? 'http' : 'https';
+    this.#members = members.map((member) => ({ ...poolsOf(`${scheme}://${member}`, tls), healthy: true }));
+    this.#login = login === undefined ? undefined : new Login(login);
   }
 
   /** @throws StoreError, EtcdError */
@@ -83,7 +89,7 @@ export class Gateway {
       if (tried > 0 && (left < 50 || signal?.aborted)) break;
       const member = this.#at(this.#current);
       try {
-        const answer = await post(member.calls, path, body, { signal, timeout: Math.min(each, left) });
+        const answer = await this.#post(member, path, body, { signal, timeout: Math.min(each, left) });
         this.#answered(member);
         return answer;
       } catch (error) {
@@ -118,9 +124,12 @@ export class Gateway {
     // A reader that lets go of the stream without ending it must not keep the process.
     either.addEventListener('abort', () => clearInterval(heart), { once: true });
     try {
+      const login = await this.#login?.headers((body) =>
+        post(member.calls, '/v3/auth/authenticate', body, { signal: either, timeout: pulse.patience }),
+      );
       const { statusCode, body: answer } = await member.streams.request({
         ...requestOf(path, body),
-        headers: { ...json, 'grpc-metadata-hasleader': 'true' },
+        headers: { ...json, ...login, 'grpc-metadata-hasleader': 'true' },
         signal: either,
       });
       if (statusCode !== 200) throw failureOf(statusCode, await textOf(answer, most.failure));
@@ -149,9 +158,32 @@ export class Gateway {
     this.#position = Number(revision);
   }
 
-  /** A reading that needs the member's quorum; streams of one member share it. */
+  /** With the token of our login, and once more with a new one where etcd takes it for old: it did nothing then. */
+  async #post(member: Member, path: string, body: object, options: PostOptions): Promise<unknown> {
+    if (this.#login === undefined) return await post(member.calls, path, body, options);
+    const authenticate = (login: object) => post(member.calls, '/v3/auth/authenticate', login, options);
+    const headers = await this.#login.headers(authenticate);
+    try {
+      return await post(member.calls, path, body, { ...options, headers });
+    } catch (error) {
+      if (!(error instanceof EtcdError) || !this.#login.isOver(error)) throw error;
+      this.#login.forget(headers);
+      return await post(member.calls, path, body, { ...options, headers: await this.#login.headers(authenticate) });
+    }
+  }
+
+  /** What a stream was refused for may be an old token. */
+  renewLogin(): void {
+    this.#login?.forget();
+  }
+
+  /** A reading that needs the member's quorum; streams of one member share it. What we may not read is an answer too. */
   #beat(member: Member): Promise<void> {
-    member.pulse ??= post(member.calls, '/v3/kv/range', { key: 'AA==', keys_only: true }, { timeout: pulse.patience })
+    const read = { key: 'AA==', keys_only: true };
+    member.pulse ??= this.#post(member, '/v3/kv/range', read, { timeout: pulse.patience })
+      .catch((error: unknown) => {
+        if (!(error instanceof EtcdError) || error.retry) throw error;
+      })
       .then(() => this.#answered(member))
       .finally(() => {
         delete member.pulse;
@@ -204,11 +236,12 @@ export class Gateway {
 }
 
 const pulse = { every: 3_000, patience: 3_000 } as const;
-const json = { 'content-type': 'application/json' } as const;
+/** Without `accept` etcd takes the name in its own certificate for that of the user who asks. */
+const json = { 'content-type': 'application/json', accept: 'application/json' } as const;
 
-function poolsOf(origin: string): Pick<Member, 'origin' | 'calls' | 'streams'> {
+function poolsOf(origin: string, tls: Credentials['tls']): Pick<Member, 'origin' | 'calls' | 'streams'> {
   // libuv then probes every second and gives up after ten: a peer that vanished is noticed within 15 s.
-  const connect = { timeout: 1_500, keepAlive: true, keepAliveInitialDelay: 5_000 };
+  const connect = { ...tls, timeout: 1_500, keepAlive: true, keepAliveInitialDelay: 5_000 };
   return {
     origin,
     calls: new Pool(origin, { connections: 32, keepAliveTimeout: 60_000, connect }),
@@ -220,11 +253,17 @@ function requestOf(path: string, body: object): Dispatcher.RequestOptions {
   return { path, method: 'POST', headers: json, body: JSON.stringify(body) };
 }
 
+interface PostOptions {
+  readonly signal?: AbortSignal | undefined;
+  readonly timeout: number;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
 async function post(
   pool: Pool,
   path: string,
   body: object,
-  { signal, timeout }: { signal?: AbortSignal | undefined; timeout: number },
+  { signal, timeout, headers = {} }: PostOptions,
 ): Promise<unknown> {
   const over = new AbortController();
   const late = () => over.abort(new StoreError(`it did not answer within ${Math.round(timeout)} ms`, { retry: true }));
@@ -233,7 +272,8 @@ async function post(
   if (signal?.aborted) abort();
   signal?.addEventListener('abort', abort, { once: true });
   try {
-    const answer = await pool.request({ ...requestOf(path, body), signal: over.signal });
+    const request = { ...requestOf(path, body), headers: { ...json, ...headers } };
+    const answer = await pool.request({ ...request, signal: over.signal });
     const text = await textOf(answer.body, most.answer);
     if (answer.statusCode !== 200) throw failureOf(answer.statusCode, text);
     const message = parseText(text);
@@ -271,6 +311,10 @@ function failureOf(statusCode: number, text: string): StoreError {
     if (failure) return etcdError(failure);
   } catch {
     // Not JSON: the status says more.
+  }
+  if (text.startsWith('CommonName of client')) {
+    const message = 'it asks for logins and then takes only client certificates without a CommonName (CN): make one';
+    return new StoreError(message, { retry: false });
   }
   return new StoreError(`it answered with HTTP status ${statusCode}; is it an etcd with the v3 API`, {
     retry: statusCode >= 500,

@@ -66,6 +66,13 @@ export function parseGrant(json: unknown): string {
   return parse(Grant, json, 'lease grant').ID;
 }
 
+const Token = v.object({ token: v.pipe(v.string(), v.maxLength(4096), v.regex(/^[\x21-\x7e]+$/, 'is not a token')) });
+
+/** What stands for a login from now on. @throws StoreError */
+export function parseToken(json: unknown): string {
+  return parse(Token, json, 'authenticate').token;
+}
+
 const KeepAlive = v.object({ result: v.object({ TTL: v.optional(Int64, '0') }) });
 
 /** @returns whether the lease is still there. @throws StoreError */

@@ -30,7 +30,10 @@ export async function* watchKeys(
       };
       for await (const json of gateway.stream('/v3/watch', create, { signal })) {
         const message = parseWatch(json);
-        if (message.kind === 'canceled') break;
+        if (message.kind === 'canceled') {
+          gateway.renewLogin();
+          break;
+        }
         if (message.kind === 'compacted' || (message.kind === 'created' && message.revision < next - 1n)) {
           next = undefined;
           break;
@@ -49,6 +52,7 @@ export async function* watchKeys(
     } catch (error) {
       // The gateway's status tells what is wrong with the store; here it is only waited out.
       if (error instanceof EtcdError && error.code === compacted) next = undefined;
+      else if (error instanceof EtcdError) gateway.renewLogin();
     }
     if (!signal.aborted) await pause(delay(failures++, { first: 50, most: 2_000 }), signal);
   }
