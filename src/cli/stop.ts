@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import { pause } from '../lib/backoff.ts';
 import { Refusal } from '../lib/errors.ts';
@@ -24,9 +25,13 @@ export function addStop(program: Command): void {
       });
       return;
     }
+    const { pid } = await client.call('getStatus', {});
+    const isGone = watchDaemon(pid);
     await client.call('stopDaemon', {});
     const { signal } = new AbortController();
     for (const deadline = Date.now() + patience; Date.now() < deadline; await pause(20, signal)) {
+      if (isGone?.() === true) return;
+      if (isGone !== undefined) continue;
       try {
         await client.call('getVersion', {});
       } catch {
@@ -38,4 +43,18 @@ export function addStop(program: Command): void {
       `the daemon at ${socketOf(command)} still answers after ${patience / 1000} s; see its log`,
     );
   });
+}
+
+/**
+ * Whether it has ended, when it is a process of this machine. Where systemd listens for it, asking would start it again.
+ */
+function watchDaemon(pid: number): (() => boolean) | undefined {
+  const isThere = () => {
+    try {
+      return /\/daemon\/main\.[jt]s\0/.test(readFileSync(`/proc/${pid}/cmdline`, 'utf8'));
+    } catch {
+      return false;
+    }
+  };
+  return isThere() ? () => !isThere() : undefined;
 }

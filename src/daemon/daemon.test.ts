@@ -80,6 +80,24 @@ test('the daemon starts in the background, and a second one is refused', { skip 
   assert.equal((await onHost('stat -c %a /run/skein/skein.sock')).stdout, '660\n');
 });
 
+test('a second daemon on the same directories is refused by name, also when the first does not answer', {
+  skip,
+}, async () => {
+  const pid = (await onHost('cat /run/skein/skein.pid')).stdout.trim();
+  const sameState = await onHost('skein launch --run-dir /run/other');
+  assert.match(sameState.stderr, new RegExp(`journal\\.db is in use by process ${pid}; stop it first`));
+  await onHost('mv /run/skein/skein.sock /run/skein/away');
+  const sameRun = await onHost('skein launch --state-dir /var/lib/other');
+  assert.match(
+    sameRun.stderr,
+    new RegExp(`another daemon \\(pid ${pid}\\) runs in /run/skein; end it first with skein stop`),
+  );
+  assert.equal(
+    (await onHost('mv /run/skein/away /run/skein/skein.sock; skein status; cat /run/skein/skein.pid')).code,
+    0,
+  );
+});
+
 test('containers outlive a daemon that is killed, and the next one takes them up', { skip }, async () => {
   await onHost('skein network create demo');
   const begun = await onHost(

@@ -1,9 +1,13 @@
-import { closeSync, readFileSync, unlinkSync, writeFileSync, writeSync } from 'node:fs';
-import { join } from 'node:path';
+import { closeSync, unlinkSync, writeSync } from 'node:fs';
 import { answers } from '../adapters/api/server.ts';
+import { openSyscalls } from '../kernel/syscall.ts';
 import { messageOf, Refusal } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
+import { Scope } from '../lib/scope.ts';
 import type { Settings } from '../model/settings.ts';
+import { pathsOf } from './paths.ts';
+import { lockRunDirectory, pidIn } from './run-lock.ts';
+import { notify, takeSockets } from './systemd.ts';
 import type { DaemonInit } from './wire.ts';
 
 export interface RunInit {
@@ -35,41 +39,43 @@ export async function runDaemon({ settings, log, open, onReady }: RunInit): Prom
     });
   }
   const { runDir } = settings;
-  const pidFile = join(runDir, 'skein.pid');
-  const sockets = settings.host.length > 0 ? settings.host : [join(runDir, 'skein.sock')];
-  let daemon: { close(): Promise<void> };
+  const { pid: pidFile, socket } = pathsOf(settings);
+  const systemd = { env: process.env, sys: openSyscalls() };
+  const scope = new Scope();
   try {
-    for (const path of new Set([...sockets, join(runDir, 'skein.sock')])) {
+    const handed = takeSockets(systemd);
+    const isHanded = (path: string) => handed.some((each) => each.path === path);
+    const sockets = (settings.host.length > 0 ? settings.host : [socket]).filter((path) => !isHanded(path));
+    for (const path of new Set([...sockets, socket])) {
+      if (isHanded(path)) continue;
       if (await answers(path)) throw new Refusal('conflict', `another daemon${pidIn(pidFile)} answers at ${path}`);
     }
-    daemon = await open({ settings, log, sockets, stop });
+    const lock = lockRunDirectory({ runDir, pidFile }, systemd.sys);
+    scope.defer(() => {
+      unlinkSync(pidFile);
+      lock.close();
+    });
+    const daemon = await open({ settings, log, sockets, handed, stop });
+    scope.defer(() => daemon.close());
   } catch (error) {
     log.error('the daemon could not start', { error });
     onReady(messageOf(error));
+    await scope.close();
     return 1;
   }
-  writeFileSync(pidFile, `${process.pid}\n`);
   onReady();
+  notify('READY=1', systemd);
   const reason = await ending.promise;
   if (reason !== undefined) log.error('the daemon ends', { error: reason });
   else log.info('the daemon ends');
+  notify('STOPPING=1', systemd);
   try {
-    await daemon.close();
+    await scope.close();
   } catch (error) {
     log.error('not everything could be closed', { error });
     return 1;
-  } finally {
-    unlinkSync(pidFile);
   }
   return reason === undefined ? 0 : 1;
-}
-
-function pidIn(path: string): string {
-  try {
-    return ` (pid ${readFileSync(path, 'utf8').trim()})`;
-  } catch {
-    return '';
-  }
 }
 
 /** Tells whoever started the daemon in the background how it went: one line on a file descriptor, which is then closed. */

@@ -3,7 +3,7 @@ import { mkdir, stat } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { openApi } from '../adapters/api/server.ts';
+import { type HandedSocket, openApi } from '../adapters/api/server.ts';
 import { returningContainers } from '../controllers/containers/former.ts';
 import { openContainers } from '../controllers/containers/open.ts';
 import { openEndpoints } from '../controllers/endpoints/open.ts';
@@ -34,6 +34,8 @@ export interface DaemonInit {
   readonly log: Log;
   /** Paths of the sockets of the API. */
   readonly sockets: readonly string[];
+  /** Sockets of the API that listen already. */
+  readonly handed: readonly HandedSocket[];
   /** Begins to end the daemon; returns at once. */
   readonly stop: (reason?: Error) => void;
 }
@@ -46,7 +48,13 @@ const shim = fileURLToPath(new URL('../../build/skein-shim', import.meta.url));
  * Opens everything, from the ground up; closing goes the other way and leaves the kernel as it is. This is the one place
  * where implementations are named.
  */
-export async function openDaemon({ settings, log, sockets, stop }: DaemonInit): Promise<{ close(): Promise<void> }> {
+export async function openDaemon({
+  settings,
+  log,
+  sockets,
+  handed,
+  stop,
+}: DaemonInit): Promise<{ close(): Promise<void> }> {
   const scope = new Scope();
   const held = <T extends { close(): Promise<void> }>(part: T): T => {
     scope.defer(() => part.close());
@@ -136,7 +144,7 @@ export async function openDaemon({ settings, log, sockets, stop }: DaemonInit): 
     };
     const skipped = () => state.skipped().map(({ key, reason }) => ({ place: key, reason }));
     const needs = { hosts, networks, endpoints, containers, store: state, skipped, gateway, stop: () => stop(), log };
-    held(await openApi({ ...needs, started: self.started }, { sockets }));
+    held(await openApi({ ...needs, started: self.started }, { sockets, handed }));
     log.info('ready', {
       host: self.name,
       id: self.id,

@@ -10,6 +10,9 @@ import { errnoName, KernelError } from './kernel-error.ts';
 export interface Syscalls {
   socket(domain: number, type: number, protocol: number): number;
   bind(fd: number, address: Uint8Array): void;
+  connect(fd: number, address: Uint8Array): void;
+  /** @returns whether it has the lock; false when another has it (LOCK_NB). */
+  flock(fd: number, operation: number): boolean;
   /** Writes the socket's address into `into`. @returns its length, which can be larger than `into`. */
   getsockname(fd: number, into: Uint8Array): number;
   setsockopt(fd: number, level: number, option: number, value: Uint8Array): void;
@@ -58,6 +61,8 @@ export function openSyscalls(): Syscalls {
   const libc = koffi.load(null);
   const socket = libc.func('int socket(int, int, int)');
   const bind = libc.func('int bind(int, const void *, uint32_t)');
+  const connect = libc.func('int connect(int, const void *, uint32_t)');
+  const flock = libc.func('int flock(int, int)');
   const getsockname = libc.func('int getsockname(int, void *, void *)');
   const setsockopt = libc.func('int setsockopt(int, int, int, const void *, uint32_t)');
   const send = libc.func('long send(int, const void *, size_t, int)');
@@ -81,6 +86,8 @@ export function openSyscalls(): Syscalls {
   return {
     socket: (domain, type, protocol) => call('open a socket', () => socket(domain, type, protocol)),
     bind: (fd, address) => void call('bind a socket', () => bind(fd, address, address.length)),
+    connect: (fd, address) => void call('connect a socket', () => connect(fd, address, address.length)),
+    flock: (fd, operation) => callUnlessAgain('lock a file', () => flock(fd, operation)) !== undefined,
     getsockname(fd, into) {
       const length = Uint32Array.of(into.length);
       call('read the address of a socket', () => getsockname(fd, into, length));

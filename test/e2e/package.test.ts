@@ -47,7 +47,7 @@ async function install(): Promise<void> {
 test('the package holds what runs, no source and no test code', async () => {
   const { stdout } = await run(['tar', '-tzf', join(prefix, `skein-${version}.tgz`)]);
   const files = stdout.trim().split('\n');
-  const known = /^package\/((dist|docs|native)\/.*|build\/skein-shim|skein|package\.json|README\.md|LICENSE)$/;
+  const known = /^package\/((dist|docs|native|systemd)\/.*|build\/skein-shim|skein|package\.json|README\.md|LICENSE)$/;
   assert.deepEqual(
     files.filter((file) => !known.test(file)),
     [],

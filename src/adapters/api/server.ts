@@ -17,6 +17,13 @@ import { longestBody, NoQuery, type Problem } from './schema.ts';
 export interface ApiInit {
   /** Paths of the unix sockets to listen on. */
   readonly sockets: readonly string[];
+  /** Sockets that listen already, and go on when this process has ended. */
+  readonly handed?: readonly HandedSocket[];
+}
+
+export interface HandedSocket {
+  readonly fd: number;
+  readonly path: string;
 }
 
 type Env = { Bindings: HttpBindings };
@@ -33,17 +40,31 @@ const statuses = {
 /** Serves the API; resolves when every socket listens. Closing cuts streams off, so that their readers come again. */
 export async function openApi(
   needs: ApiNeeds & { readonly log: Log },
-  { sockets }: ApiInit,
+  { sockets, handed = [] }: ApiInit,
 ): Promise<{ close(): Promise<void> }> {
   const app = routeAll(openHandlers(needs), needs);
   const scope = new Scope();
   try {
-    for (const path of sockets) {
+    const serverFor = () => {
       const server = createAdaptorServer({ fetch: app.fetch }) as Server;
       // A stream to a container's input may take days.
       server.requestTimeout = 0;
+      return server;
+    };
+    for (const { fd, path } of handed) {
+      const server = serverFor();
+      await listenAt(server, { fd }, path);
+      scope.defer(() => closeServer(server));
+      await admit(path);
+    }
+    for (const path of sockets) {
+      const server = serverFor();
       await listen(server, path);
-      scope.defer(() => closeServer(server, path));
+      scope.defer(async () => {
+        await closeServer(server);
+        await unlink(path).catch(() => undefined);
+      });
+      await admit(path);
     }
   } catch (error) {
     await scope.close();
@@ -169,17 +190,24 @@ function problemOf(error: unknown): { status: 400 | 403 | 404 | 409 | 500 | 501 
   return { status: 500, problem: { error: message, kind: 'internal' } };
 }
 
-/** Root may use the socket, and the group `skein` if there is one: who may use it is as powerful as root. */
 async function listen(server: Server, path: string): Promise<void> {
   if (await answers(path))
     throw new Refusal('conflict', `another daemon answers at ${path}; end it first with skein stop`);
   await unlink(path).catch(() => undefined);
+  await listenAt(server, { path }, path);
+}
+
+async function listenAt(server: Server, at: { path: string } | { fd: number }, path: string): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   server.once('error', reject);
-  server.listen({ path }, resolve);
+  server.listen(at, resolve);
   await promise.catch((cause: unknown) => {
     throw new Refusal('invalid', `cannot listen at ${path}: ${messageOf(cause)}`, { cause });
   });
+}
+
+/** Root may use the socket, and the group `skein` if there is one: who may use it is as powerful as root. */
+async function admit(path: string): Promise<void> {
   await chmod(path, 0o660);
   const group = groupId(await readFile('/etc/group', 'utf8').catch(() => ''), 'skein');
   if (group !== undefined && process.getuid?.() === 0) await chown(path, 0, group);
@@ -191,10 +219,9 @@ function groupId(groups: string, name: string): number | undefined {
   return Number.isInteger(id) && line !== undefined ? id : undefined;
 }
 
-async function closeServer(server: Server, path: string): Promise<void> {
+async function closeServer(server: Server): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
   server.close(() => resolve());
   server.closeAllConnections();
   await promise;
-  await unlink(path).catch(() => undefined);
 }

@@ -61,6 +61,8 @@ function functionKernel(answer: (messages: readonly NlMsg[]) => readonly (Datagr
       );
       return datagram.bytes.length;
     },
+    connect: refuse,
+    flock: refuse,
     poll: refuse,
     eventfd: refuse,
     open: refuse,
