@@ -206,3 +206,8 @@ function decodeTarget(options: Attributes): number {
 export function isMatching(keys: readonly Key[], { keys: is = [] }: Filter): boolean {
   return is.length === keys.length && keys.every((key, i) => key.every((word, at) => word === is[i]?.[at]));
 }
+
+/** What its key of that place has to be; 0 when there is none. */
+export function valueOf({ keys }: Filter, place: number): number {
+  return keys?.[place]?.[1] ?? 0;
+}

@@ -2,7 +2,17 @@ import { isKernelError, KernelError } from '../kernel-error.ts';
 import { formatMac, macBytes } from '../netlink/attribute.ts';
 import { NLM_F } from '../netlink/message.ts';
 import type { Netlink, Request } from '../netlink/socket.ts';
-import { clsact, ETH_P, type Filter, type FilterPlace, filters, isMatching, type Key, tfilter } from './filter.ts';
+import {
+  clsact,
+  ETH_P,
+  type Filter,
+  type FilterPlace,
+  filters,
+  isMatching,
+  type Key,
+  tfilter,
+  valueOf,
+} from './filter.ts';
 
 /**
  * Redirects at a link: frames with a MAC as their destination that come in by it, or would leave by it, leave by another one
@@ -54,7 +64,7 @@ export const redirects = {
   },
 
   /** Ends all of a link's. */
-  closeMessage: clsact.removeMessage,
+  closeMessage: (index: number) => clsact.removeMessage(index),
 
   /**
    * @returns the handle. @throws KernelError. Equivalent to `tc filter add dev LINK ingress protocol all prio 1 u32 ht 1:LAST:
@@ -115,7 +125,7 @@ function keysFor(mac: string): readonly Key[] {
 }
 
 function macOf(filter: Filter): string | undefined {
-  const [[, high = 0] = [], [, low = 0] = []] = filter.keys ?? [];
+  const [high, low] = [valueOf(filter, 0), valueOf(filter, 1)];
   const bytes = Buffer.alloc(8);
   bytes.writeUInt32BE(high);
   bytes.writeUInt32BE(low, 4);
