@@ -208,6 +208,6 @@ export function isMatching(keys: readonly Key[], { keys: is = [] }: Filter): boo
 }
 
 /** What its key of that place has to be; 0 when there is none. */
-export function valueOf({ keys }: Filter, place: number): number {
+export function keyValue({ keys }: Filter, place: number): number {
   return keys?.[place]?.[1] ?? 0;
 }

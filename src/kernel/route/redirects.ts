@@ -10,8 +10,8 @@ import {
   filters,
   isMatching,
   type Key,
+  keyValue,
   tfilter,
-  valueOf,
 } from './filter.ts';
 
 /**
@@ -125,7 +125,7 @@ function keysFor(mac: string): readonly Key[] {
 }
 
 function macOf(filter: Filter): string | undefined {
-  const [high, low] = [valueOf(filter, 0), valueOf(filter, 1)];
+  const [high, low] = [keyValue(filter, 0), keyValue(filter, 1)];
   const bytes = Buffer.alloc(8);
   bytes.writeUInt32BE(high);
   bytes.writeUInt32BE(low, 4);

@@ -2,7 +2,7 @@ import { Writer } from '../../lib/bytes.ts';
 import { formatAddress, parseAddress } from '../../lib/prefix.ts';
 import { formatMac, macBytes } from '../netlink/attribute.ts';
 import type { Netlink } from '../netlink/socket.ts';
-import { clsact, ETH_P, type Filter, filters, isMatching, type Key, valueOf } from './filter.ts';
+import { clsact, ETH_P, type Filter, filters, isMatching, type Key, keyValue } from './filter.ts';
 
 /**
  * A shortcut at a link's ingress: TCP from one MAC and its addresses to MACs that begin in a certain way leaves by another
@@ -50,7 +50,7 @@ export const shortcuts = {
     const found = filters.list(nl, index, 'ingress').filter(({ keys }) => keys !== undefined);
     const [first] = found;
     if (first === undefined) return undefined;
-    const [prefix, high, low] = [valueOf(first, 1), valueOf(first, 2), valueOf(first, 3)];
+    const [prefix, high, low] = [keyValue(first, 1), keyValue(first, 2), keyValue(first, 3)];
     const mac = formatMac(words(high, low).subarray(0, 6));
     const shortcut = { mac, prefix: formatMac(words(prefix).subarray(2)), to: first.to };
     const addresses = found.map((filter) => {
