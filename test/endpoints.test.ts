@@ -168,6 +168,63 @@ describe('endpoints of two hosts on one etcd', {
     });
   });
 
+  it('puts its name back when another takes the claim away, and takes another name when that has an owner', async () => {
+    const { id: network } = h1.networks.find('demo');
+    const { claims, registry } = h2.state;
+    const space = { kind: 'endpoints', network } as const;
+    const own = () => h1.endpoints.sandboxes()[0]?.endpoints.get(network)?.endpoint;
+    const { id = '', name = '' } = own() ?? {};
+    await claims.release(space, name, { id });
+    await eventually(async () => (await claims.holder(space, name))?.id === id);
+    const other = { id: randomBytes(32).toString('hex'), host: h2.hosts.self.id };
+    await h1.die();
+    await claims.release(space, name, { id });
+    await claims.claim(space, name, other);
+    await h1.start();
+    const renamed = `${name}-${id.slice(0, 12)}`;
+    await eventually(() => own()?.name === renamed);
+    await eventually(async () => (await claims.holder(space, renamed))?.id === id);
+    assert.equal((await claims.holder(space, name))?.id, other.id);
+    const shown = await registry.list({ kind: 'endpoints', network });
+    assert.ok(shown.some(({ record }) => record.kind === 'endpoint' && record.endpoint.name === renamed));
+    await h1.die();
+    await h1.start();
+    assert.equal(own()?.name, renamed);
+    await claims.release(space, name, other);
+  });
+
+  it('goes off a network when its address was given to another, and is off after the next start', async () => {
+    const { id: network } = h1.networks.find('demo');
+    const opened = await h1.endpoints.openSandbox({ exit: true, connect: [wish('demo', 'evicted')] });
+    const endpoint = opened.endpoints.get(network)?.endpoint;
+    const address = endpoint?.addresses[0]?.replace(/\/.*/, '') ?? '';
+    const pool = { kind: 'addresses', network, range: '10.0.0.0/24', reserved: ['10.0.0.1'] } as const;
+    const owner = { host: h1.hosts.self.id, id: endpoint?.id ?? '', name: 'evicted' };
+    const other = { host: h2.hosts.self.id, id: randomBytes(32).toString('hex'), name: 'other' };
+    await h1.die();
+    await h2.state.allocator.give(pool, owner, address);
+    await h2.state.allocator.take(pool, other, address);
+    await h2.state.registry.withdraw({ kind: 'endpoints', network }, owner.id);
+    await h1.start();
+    await eventually(() => h1.endpoints.sandbox(opened.id)?.endpoints.size !== 1);
+    assert.equal(await h2.state.claims.holder({ kind: 'endpoints', network }, 'evicted'), undefined);
+    assert.ok(
+      (await h2.state.allocator.held(pool)).some(({ item, owner: { id } }) => item === address && id === other.id),
+    );
+    await h2.state.allocator.give(pool, other, address, { unused: true });
+    await h1.endpoints.closeSandbox(opened.id);
+  });
+
+  it('lets nobody take an endpoint off by force whose host lives', async () => {
+    const demo = h2.networks.find('demo');
+    const name = h1.endpoints.sandboxes()[0]?.endpoints.get(demo.id)?.endpoint.name ?? '';
+    await assert.rejects(
+      h2.endpoints.expel(demo, name),
+      /is on host h1, which is alive: disconnect it from demo there/,
+    );
+    await assert.rejects(h2.endpoints.expel(demo, 'nobody'), /nobody is not connected to network demo/);
+  });
+
   it('lets no record take what one of its own endpoints has, nor the gateway’s address or one outside', async () => {
     const { id } = h1.networks.find('demo');
     const [sandbox] = h1.endpoints.sandboxes();

@@ -3,6 +3,7 @@ import { parseBody, parseInput } from '../src/adapters/api/parse.ts';
 import { parsePlace as parseNamespacePlace } from '../src/cli/attach.ts';
 import { parseEnvironmentFile } from '../src/cli/environment.ts';
 import { parseFilters } from '../src/cli/listing.ts';
+import { parsePruneFilter } from '../src/cli/network/prune.ts';
 import { parseRestart } from '../src/cli/restart-policy.ts';
 import { parseTarget } from '../src/cli/session.ts';
 import { controlAnswer } from '../src/controllers/containers/control.ts';
@@ -245,6 +246,11 @@ export const parsers: Readonly<Record<string, Parser>> = {
     kind: 'json',
     samples: [{ network: 'demo' }, { network: 'demo', later: 1 }],
     parse: (json) => parseIntent(json, 'intent'),
+  },
+  'cli/network/prune.ts parsePruneFilter': {
+    kind: 'text',
+    samples: ['until=1h30m', 'label!=a=b'],
+    parse: (text) => parsePruneFilter([text], 0),
   },
   'controllers/networks/options.ts parseOptions': {
     kind: 'text',

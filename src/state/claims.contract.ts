@@ -27,6 +27,23 @@ export function claimsContract({ name, skip, start }: StateKind): void {
     });
     after(() => harness?.close());
 
+    test('a watch begins with every name and its holder, and tells of claims and releases', async () => {
+      const watched: Space = { kind: 'endpoints', network: hexId('watched') };
+      const [a, b] = [{ id: hexId('a'), host: one.host }, { id: hexId('b') }];
+      await one.claims.claim(watched, 'before', a);
+      await one.claims.claim(space, 'elsewhere', a);
+      const stop = new AbortController();
+      const events = two.claims.watch(watched, { signal: stop.signal })[Symbol.asyncIterator]();
+      const next = async () => (await events.next()).value;
+      assert.deepEqual(await next(), { kind: 'snapshot', holders: new Map([['before', a]]) });
+      await one.claims.claim(watched, 'after', b);
+      assert.deepEqual(await next(), { kind: 'put', name: 'after', holder: b });
+      await two.claims.release(watched, 'before', a);
+      assert.deepEqual(await next(), { kind: 'delete', name: 'before' });
+      stop.abort();
+      assert.equal((await events.next()).done, true);
+    });
+
     test('a name belongs to who asked first, and the other is told to whom', async () => {
       const [a, b] = [
         { id: hexId('a'), host: one.host },

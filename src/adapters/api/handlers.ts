@@ -26,7 +26,7 @@ export interface ApiNeeds {
   readonly networks: Pick<Networks, 'create' | 'list' | 'find' | 'remove'>;
   readonly endpoints: Pick<
     Endpoints,
-    'openSandbox' | 'connect' | 'disconnect' | 'detach' | 'sandbox' | 'sandboxes' | 'list'
+    'openSandbox' | 'connect' | 'disconnect' | 'expel' | 'detach' | 'sandbox' | 'sandboxes' | 'list'
   >;
   readonly containers: Containers;
   readonly store: { status(): StoreHealth };
@@ -144,21 +144,52 @@ export function openHandlers(needs: ApiNeeds): Handlers {
     const { container: reference, ...wishes } = body;
     const container = containers.find(reference);
     if (!isRunning(container)) throw new Refusal('conflict', `container ${container.name} is not running`);
-    const endpoint = await endpoints.connect({
-      ...wishes,
-      sandbox: container.sandbox,
-      network: name,
-      name: container.name,
-      aliases: aliasesOf(container, wishes.aliases),
-    });
-    return attached(container.sandbox, endpoint.network);
+    const network = networks.find(name);
+    const request = { ...wishes, network: network.id, name: container.name };
+    const endpoint = await named(container, network, () =>
+      endpoints.connect({
+        ...request,
+        sandbox: container.sandbox,
+        aliases: aliasesOf(container, wishes.aliases),
+      }),
+    );
+    return attached(container.sandbox, endpoint.network, { container: container.name, network: name });
   }
 
-  function attached(id: string, network: string) {
+  /** A container's sandbox goes when it ends: nobody knows that by its id. */
+  async function named<T>(
+    { name, sandbox }: Pick<Container, 'name' | 'sandbox'>,
+    network: { readonly name: string },
+    act: () => Promise<T>,
+  ): Promise<T> {
+    try {
+      return await act();
+    } catch (cause) {
+      if (!isAbsent(cause) || endpoints.sandbox(sandbox) !== undefined) throw cause;
+      const reason = `container ${name} is on no network any more: it ended`;
+      throw new Refusal('not-found', `${reason}, and cannot be put on or taken off network ${network.name}`, { cause });
+    }
+  }
+
+  async function disconnect(name: string, { container: reference, force }: RequestOf<'disconnectContainer'>['body']) {
+    const network = networks.find(name);
+    try {
+      const container = containers.find(reference);
+      await named(container, network, () => endpoints.disconnect(container.sandbox, network.id));
+    } catch (error) {
+      if (!force || !isAbsent(error)) throw error;
+      await endpoints.expel(network, reference);
+    }
+  }
+
+  function attached(id: string, network: string, names: { readonly container: string; readonly network: string }) {
     const sandbox = endpoints.sandbox(id);
     const local = sandbox?.endpoints.get(network);
     if (sandbox === undefined || local === undefined) {
-      throw new Refusal('conflict', `sandbox ${id} was disconnected again meanwhile`);
+      throw new Refusal(
+        'conflict',
+        `${names.container} was disconnected from network ${names.network} again meanwhile`,
+      );
     }
     return viewAttached(sandbox, local);
   }
@@ -168,7 +199,7 @@ export function openHandlers(needs: ApiNeeds): Handlers {
     const { id } = networks.find(network);
     const place = { ...wishes, network: id, name: name ?? randomBytes(6).toString('hex') };
     const sandbox = await endpoints.openSandbox({ adopt: namespaceOf({ path, pid }), exit, connect: [place] });
-    return attached(sandbox.id, id);
+    return attached(sandbox.id, id, { container: place.name, network });
   }
 
   async function detach({ network, path, pid, sandbox }: RequestOf<'detach'>['body']) {
@@ -207,7 +238,7 @@ export function openHandlers(needs: ApiNeeds): Handlers {
     connectContainer: ({ params, body }) => connect(params.name, body),
     disconnectContainer: async ({ params, body }) => {
       refuseGateway(params.name);
-      await endpoints.disconnect(containers.find(body.container).sandbox, networks.find(params.name).id);
+      await disconnect(params.name, body);
       return {};
     },
     inspect: ({ params }) => inspect(params.name),

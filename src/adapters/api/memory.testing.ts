@@ -191,6 +191,9 @@ function memoryEndpoints(host: string, networks: ApiNeeds['networks']): MemoryEn
     disconnect: async (id, network) => {
       if (!found(id).endpoints.delete(network)) throw new Refusal('not-found', `sandbox ${id} is not on that network`);
     },
+    expel: async ({ name }, reference) => {
+      throw new Refusal('not-found', `${reference} is not connected to network ${name}`);
+    },
     detach: async (source, network) => {
       const sandbox = [...sandboxes.values()].find(({ from }) => from === JSON.stringify(source));
       if (!sandbox?.endpoints.delete(network)) throw new Refusal('not-found', 'the namespace is not attached');

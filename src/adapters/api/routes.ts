@@ -60,7 +60,7 @@ export const routes = {
   disconnectContainer: {
     method: 'POST',
     path: '/networks/:name/disconnect',
-    sentence: 'Takes it away again',
+    sentence: 'Takes it away again; with `force` also that of a container of a host that is lost',
     params: schema.ReferenceParams,
     body: schema.DisconnectBody,
     answer: schema.Done,

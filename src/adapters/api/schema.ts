@@ -80,7 +80,7 @@ const Wishes = {
 };
 
 export const ConnectBody = v.strictObject({ container: Reference, aliases: v.optional(Aliases, []), ...Wishes });
-export const DisconnectBody = v.strictObject({ container: Reference });
+export const DisconnectBody = v.strictObject({ container: Reference, force: v.optional(v.boolean(), false) });
 
 export const RunBody = v.strictObject({
   command: Command,

@@ -1,14 +1,14 @@
 import type { Command } from 'commander';
-import { clientOf, refuseNotYet } from '../session.ts';
+import { clientOf } from '../session.ts';
 
 export function addDisconnect(network: Command): void {
   const command = network
     .command('disconnect')
     .description('Take a container off a network')
     .argument('<network>')
-    .argument('<container>');
-  refuseNotYet(command, ['-f, --force']);
-  command.action(async (name: string, container: string) => {
-    await clientOf(command).call('disconnectContainer', { params: { name }, body: { container } });
+    .argument('<container>')
+    .option('-f, --force', 'also one of a host that is lost: its name and addresses are free again');
+  command.action(async (name: string, container: string, { force = false }: { force?: boolean }) => {
+    await clientOf(command).call('disconnectContainer', { params: { name }, body: { container, force } });
   });
 }

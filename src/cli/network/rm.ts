@@ -1,13 +1,19 @@
 import type { Command } from 'commander';
-import { clientOf, each, print, refuseNotYet } from '../session.ts';
+import { Refusal } from '../../lib/errors.ts';
+import { clientOf, each, print } from '../session.ts';
 
 export function addRm(network: Command): void {
   const command = network.command('rm').alias('remove').description('Remove networks').argument('<network...>');
-  refuseNotYet(command, ['-f, --force']);
-  command.action(async (names: readonly string[]) => {
+  command.option('-f, --force', 'do not complain of a network that is not there');
+  command.action(async (names: readonly string[], { force = false }: { force?: boolean }) => {
     const client = clientOf(command);
     await each(names, async (name) => {
-      await client.call('removeNetwork', { params: { name } });
+      try {
+        await client.call('removeNetwork', { params: { name } });
+      } catch (error) {
+        if (force && error instanceof Refusal && error.kind === 'not-found') return;
+        throw error;
+      }
       print(`${name}\n`);
     });
   });

@@ -1,4 +1,5 @@
 import type { Endpoint } from '../../model/endpoint.ts';
+import type { Network } from '../../model/network.ts';
 
 /** Sandboxes of this host and their places on networks. */
 export interface Endpoints {
@@ -14,7 +15,12 @@ export interface Endpoints {
   connect(request: Connect): Promise<Endpoint>;
   /** Takes it back; the address rests. A store that is away gets it back later. @throws Refusal 'not-found' */
   disconnect(sandbox: string, network: string): Promise<void>;
-  /** The same for a namespace of others, which is let go with its last endpoint. @throws Refusal 'not-found' | 'invalid' */
+  /**
+   * Takes back what a container of a lost host holds on a network: record, name, addresses. If that host comes back, the
+   * container takes its place again where that is still free. @throws Refusal 'not-found' | 'conflict' (its host lives)
+   */
+  expel(network: Pick<Network, 'id' | 'name'>, container: string): Promise<void>;
+  /** As `disconnect` for a namespace of others, which is let go with its last endpoint. @throws Refusal 'not-found' | 'invalid' */
   detach(source: Adoptable, network: string): Promise<void>;
   /** Takes back all endpoints of a sandbox and lets the namespace go. May repeat. */
   closeSandbox(sandbox: string): Promise<void>;

@@ -1,5 +1,5 @@
 import { Refusal } from '../../lib/errors.ts';
-import { contains, parseAddress, parsePrefix } from '../../lib/prefix.ts';
+import { contains, formatAddress, parseAddress, parseInterfaceAddress, parsePrefix } from '../../lib/prefix.ts';
 import { settle } from '../../lib/settle.ts';
 import type { Endpoint } from '../../model/endpoint.ts';
 import type { Network } from '../../model/network.ts';
@@ -9,7 +9,7 @@ import type { Registry } from '../../state/registry.ts';
 import type { Hosts } from '../hosts/hosts.ts';
 import { addressPool, type Choice, choicesFor, macOf } from '../ipam/ipam.ts';
 import type { ConnectRequest } from './endpoints.ts';
-import type { Place } from './sandbox-record.ts';
+import { type Connected, nowhere, type Place } from './sandbox-record.ts';
 
 export interface HoldingsNeeds {
   readonly registry: Pick<Registry, 'publish' | 'withdraw' | 'list'>;
@@ -24,14 +24,29 @@ export interface Holdings {
   /** Takes name and addresses, side by side. A part that was had before another failed is for `release`. @throws Refusal */
   take(place: Place, request: ConnectRequest, at: At): Promise<Endpoint>;
   publish(endpoint: Endpoint): Promise<void>;
+  /** @throws Refusal 'conflict' with the host that has the name, 'unavailable' */
+  claim(place: Pick<Place, 'id' | 'name' | 'network'>): Promise<void>;
+  /** Whether its name is its own, as the store says now. @throws Refusal 'unavailable' */
+  hasName(place: Pick<Place, 'id' | 'name' | 'network'>): Promise<boolean>;
+  /** Takes name and addresses again where they are not held any more, and says what others have. @throws Refusal 'unavailable' */
+  keep(place: Connected, network: Network): Promise<Kept>;
   /**
    * Gives all back: what it holds by its record, and, without one, what is found under its id. Addresses that were never
-   * in use do not rest. May repeat. @throws Refusal 'unavailable'
+   * in use do not rest. `host`: on whose behalf it was held, this one unless said. May repeat. @throws Refusal 'unavailable'
    */
-  release(place: Place, network: Network | undefined, options: { unused: boolean }): Promise<void>;
+  release(
+    place: Place,
+    network: Network | undefined,
+    options: { readonly unused: boolean; readonly host?: string },
+  ): Promise<void>;
   /** What this host holds on a network under ids that are not known here. @throws Refusal 'unavailable' */
   strays(network: Network, isKnown: (id: string) => boolean): Promise<readonly Place[]>;
 }
+
+export type Kept =
+  | { readonly kind: 'all' }
+  | { readonly kind: 'no-name' }
+  | { readonly kind: 'no-address'; readonly address: string; readonly holder: string };
 
 export interface At {
   readonly network: Network;
@@ -40,7 +55,7 @@ export interface At {
 }
 
 export function openHoldings({ registry, allocator, claims, hosts, now }: HoldingsNeeds): Holdings {
-  const ownerOf = (place: Pick<Place, 'id' | 'name'>) => ({ host: hosts.self.id, id: place.id, name: place.name });
+  const ownerOf = ({ id, name }: Pick<Place, 'id' | 'name'>, host = hosts.self.id) => ({ host, id, name });
 
   async function take(place: Place, request: ConnectRequest, { network, sandbox, container }: At): Promise<Endpoint> {
     const wanted = choicesFor(network, request);
@@ -63,7 +78,35 @@ export function openHoldings({ registry, allocator, claims, hosts, now }: Holdin
     };
   }
 
-  async function claimName(place: Place): Promise<void> {
+  async function hasName({ id, name, network }: Pick<Place, 'id' | 'name' | 'network'>): Promise<boolean> {
+    return (await claims.holder({ kind: 'endpoints', network }, name))?.id === id;
+  }
+
+  async function keep(place: Connected, network: Network): Promise<Kept> {
+    for (const text of place.endpoint.addresses) {
+      const { address } = parseInterfaceAddress(text);
+      const subnet = network.subnets.find((candidate) => contains(parsePrefix(candidate.subnet), address));
+      if (subnet === undefined) continue;
+      try {
+        await allocator.take(addressPool(network, subnet), ownerOf(place), formatAddress(address));
+      } catch (error) {
+        // A record that cannot be read has no owner: it may yet be ours.
+        if (!(error instanceof Taken) || error.by.owner.id === '') throw error;
+        return { kind: 'no-address', address: formatAddress(address), holder: error.by.owner.name };
+      }
+    }
+    try {
+      await claims.claim({ kind: 'endpoints', network: place.network }, place.name, {
+        ...{ id: place.id, host: hosts.self.id },
+      });
+      return { kind: 'all' };
+    } catch (error) {
+      if (error instanceof Claimed) return { kind: 'no-name' };
+      throw error;
+    }
+  }
+
+  async function claimName(place: Pick<Place, 'id' | 'name' | 'network'>): Promise<void> {
     try {
       await claims.claim({ kind: 'endpoints', network: place.network }, place.name, {
         id: place.id,
@@ -119,15 +162,19 @@ export function openHoldings({ registry, allocator, claims, hosts, now }: Holdin
     return ` on host ${hosts.get(host)?.host.name ?? host.slice(0, 12)}`;
   }
 
-  async function release(place: Place, network: Network | undefined, options: { unused: boolean }): Promise<void> {
+  async function release(
+    place: Place,
+    network: Network | undefined,
+    { unused, host = hosts.self.id }: { readonly unused: boolean; readonly host?: string },
+  ): Promise<void> {
     await settle([
       registry.withdraw({ kind: 'endpoints', network: place.network }, place.id),
-      claims.release({ kind: 'endpoints', network: place.network }, place.name, { id: place.id, host: hosts.self.id }),
+      claims.release({ kind: 'endpoints', network: place.network }, place.name, { id: place.id, host }),
       ...(network?.subnets ?? []).map(async (subnet) => {
         const pool = addressPool(network ?? { id: place.network }, subnet);
         await Promise.all(
           (await itemsOf(place, pool, subnet.subnet)).map((item) =>
-            allocator.give(pool, ownerOf(place), item, options),
+            allocator.give(pool, ownerOf(place, host), item, { unused }),
           ),
         );
       }),
@@ -150,7 +197,7 @@ export function openHoldings({ registry, allocator, claims, hosts, now }: Holdin
     const strange = new Map(owners.filter(({ id }) => !isKnown(id)).map(({ id, name }) => [id, name]));
     return [...strange].map(([id, name]) => ({
       ...{ id, name, network: network.id },
-      ...{ interface: 'eth0', port: 'veth0', state: 'leaving' },
+      ...nowhere,
     }));
   }
 
@@ -168,5 +215,13 @@ export function openHoldings({ registry, allocator, claims, hosts, now }: Holdin
     return (await allocator.held(pool)).filter(({ owner }) => owner.id === place.id).map(({ item }) => item);
   }
 
-  return { take, release, strays, publish: (endpoint) => registry.publish({ kind: 'endpoint', endpoint }) };
+  return {
+    take,
+    release,
+    strays,
+    hasName,
+    keep,
+    claim: claimName,
+    publish: (endpoint) => registry.publish({ kind: 'endpoint', endpoint }),
+  };
 }

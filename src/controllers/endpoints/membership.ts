@@ -1,12 +1,13 @@
 import type { Change, Piece, PieceKey, RemotePiece } from '../../dataplane/dataplane.ts';
 import { keyOf } from '../../dataplane/dataplane.ts';
-import { backoff, delay, pause } from '../../lib/backoff.ts';
+import { delay, pause } from '../../lib/backoff.ts';
 import type { Log } from '../../lib/log.ts';
 import { formatPrefix, networkOf, parseInterfaceAddress } from '../../lib/prefix.ts';
 import type { Endpoint } from '../../model/endpoint.ts';
 import type { Registry } from '../../state/registry.ts';
 import type { Hosts } from '../hosts/hosts.ts';
 import type { EndpointState } from './endpoints.ts';
+import { followNames, type NamesNeeds } from './names.ts';
 import { remotePiece } from './pieces.ts';
 
 export interface MemberOf {
@@ -15,8 +16,8 @@ export interface MemberOf {
   readonly gateways: readonly string[];
 }
 
-export interface MembershipNeeds {
-  readonly registry: Pick<Registry, 'watch' | 'publish'>;
+export interface MembershipNeeds extends NamesNeeds {
+  readonly registry: Pick<Registry, 'watch'>;
   /** An endpoint of this host that is connected. */
   readonly own: (id: string) => Endpoint | undefined;
   readonly hosts: Pick<Hosts, 'self' | 'get'>;
@@ -45,6 +46,7 @@ export class Membership {
   readonly #stale = new Set<string>();
   readonly #failures = new Map<string, number>();
   #following: Promise<void> | undefined;
+  #naming: Promise<void> | undefined;
   #pushing: Promise<void> | undefined;
   #installed = false;
 
@@ -57,6 +59,9 @@ export class Membership {
   /** Begins to follow. `ready` resolves with the first snapshot. */
   open(): void {
     this.#following = this.#follow();
+    this.#naming = followNames(this.#network.id, this.#needs, this.#stop.signal).catch((error: unknown) => {
+      this.#needs.log.error('the names of a network cannot be followed', { network: this.#network.id, error });
+    });
     this.#following.catch(this.#ready.reject);
     this.#ready.promise.catch(() => undefined);
   }
@@ -102,6 +107,7 @@ export class Membership {
     this.#stop.abort();
     this.#installed = false;
     await this.#following?.catch(() => undefined);
+    await this.#naming;
     await this.#pushing;
   }
 
@@ -116,10 +122,8 @@ export class Membership {
             gone.delete(entry.record.endpoint.id);
             this.#note(entry.record.endpoint, entry.lost);
           }
-          for (const id of gone) {
-            this.#forget(id);
-            void this.#putBack(id);
-          }
+          for (const id of gone) this.#forget(id);
+          for (const { id } of this.#needs.ownOn(this.#network.id)) if (!this.#known.has(id)) this.#putBack(id);
           this.#ready.resolve();
           break;
         }
@@ -128,7 +132,7 @@ export class Membership {
           break;
         case 'delete':
           this.#forget(event.id);
-          void this.#putBack(event.id);
+          this.#putBack(event.id);
           break;
       }
       this.#push();
@@ -138,6 +142,10 @@ export class Membership {
   #note(endpoint: Endpoint, lost: boolean): void {
     const before = this.#known.get(endpoint.id)?.endpoint;
     this.#known.set(endpoint.id, { endpoint, lost });
+    if (before !== undefined && before.name !== endpoint.name) {
+      const renamed = { name: before.name, renamed: endpoint.name };
+      this.#needs.log.warn('an endpoint has another name', { endpoint: endpoint.id, ...renamed });
+    }
     if (before !== undefined && JSON.stringify(textsOf(before)) === JSON.stringify(textsOf(endpoint))) {
       this.#look(endpoint.id);
       return;
@@ -160,21 +168,8 @@ export class Membership {
   }
 
   /** The record of an endpoint of ours is not another's to remove. */
-  async #putBack(id: string): Promise<void> {
-    for await (const _ of backoff({ ...again, signal: this.#stop.signal })) {
-      const endpoint = this.#needs.own(id);
-      if (endpoint === undefined || this.#known.has(id)) return;
-      try {
-        await this.#needs.registry.publish({ kind: 'endpoint', endpoint });
-        this.#needs.log.warn('the record of an endpoint was gone and is put back', {
-          endpoint: id,
-          name: endpoint.name,
-        });
-        return;
-      } catch (error) {
-        this.#needs.log.debug('an endpoint could not be published again', { endpoint: id, error });
-      }
-    }
+  #putBack(id: string): void {
+    if (this.#needs.own(id) !== undefined) this.#needs.missing(id, 'record');
   }
 
   #unlist(endpoint: Endpoint): void {

@@ -3,6 +3,7 @@ import { Refusal } from '../../lib/errors.ts';
 import type { Log } from '../../lib/log.ts';
 import { Serial } from '../../lib/serial.ts';
 import type { Endpoint } from '../../model/endpoint.ts';
+import type { Network } from '../../model/network.ts';
 import type { Journal } from '../../state/journal.ts';
 import type { Registry } from '../../state/registry.ts';
 import type { Hosts } from '../hosts/hosts.ts';
@@ -14,9 +15,10 @@ import { type JoinOptions, join } from './join.ts';
 import { Leaving } from './leave.ts';
 import { Overlays } from './overlays.ts';
 import { followPeers } from './peers.ts';
-import { connectedPlaces, nameOf, type Place, type SandboxRecord, type Way } from './sandbox-record.ts';
+import { connectedPlaces, nameOf, nowhere, type Place, type SandboxRecord, type Way } from './sandbox-record.ts';
 import { Sandboxes } from './sandboxes.ts';
 import { sweep, takeUp } from './take-up.ts';
+import { Upkeep } from './upkeep.ts';
 
 export interface EndpointsNeeds extends Omit<HoldingsNeeds, 'registry' | 'hosts'> {
   readonly registry: Pick<Registry, 'publish' | 'withdraw' | 'watch' | 'list'>;
@@ -55,9 +57,16 @@ export async function openEndpoints(needs: EndpointsNeeds, init: EndpointsInit):
   const change: Dataplane['change'] = (pieces) => dataplane.change(pieces);
   const exits = new Exits({ journal, look: () => dataplane.look() }, { ...init.exits, host: hosts.self.id });
   const sandboxes = new Sandboxes(journal, init.namespaces);
-  const overlays = new Overlays({ registry, hosts, log, change, own: (id) => sandboxes.endpoint(id) });
+  const overlays = new Overlays({
+    ...{ registry, claims: needs.claims, hosts, log, change },
+    own: (id) => sandboxes.endpoint(id),
+    ownOn: (network) => sandboxes.endpointsOn(network),
+    ownNamed: (network, name) => sandboxes.endpointNamed(network, name),
+    missing: (endpoint, what) => upkeep.look(endpoint, what),
+  });
   const shared = { networks, dataplane, sandboxes, overlays, exits, holdings: openHoldings(needs), log };
   const leave = new Leaving({ ...shared, serial, signal });
+  const upkeep = new Upkeep({ ...shared, leave, serial, signal });
   const seen = hosts.list();
   const { bootId } = await dataplane.look();
 
@@ -128,6 +137,28 @@ export async function openEndpoints(needs: EndpointsNeeds, init: EndpointsInit):
     });
   }
 
+  async function expel({ id, name }: Pick<Network, 'id' | 'name'>, container: string): Promise<void> {
+    const states = await list(id);
+    const isMeant = ({ endpoint }: EndpointState) =>
+      [endpoint.name, endpoint.id, endpoint.container?.name, endpoint.container?.id].includes(container);
+    const found = states.find(isMeant);
+    if (found === undefined) throw new Refusal('not-found', `${container} is not connected to network ${name}`);
+    const { endpoint, lost } = found;
+    const sandbox = sandboxes.get(endpoint.sandbox.id);
+    if (sandbox !== undefined && endpoint.host === hosts.self.id) return await disconnect(sandbox.id, id);
+    if (!lost && endpoint.host !== hosts.self.id) {
+      const host = hosts.get(endpoint.host)?.host.name ?? endpoint.host.slice(0, 12);
+      throw new Refusal(
+        'conflict',
+        `${container} is on host ${host}, which is alive: disconnect it from ${name} there`,
+      );
+    }
+    const place = { ...{ id: endpoint.id, name: endpoint.name, network: id, endpoint }, ...nowhere };
+    const network = networks.list().find((candidate) => candidate.id === id);
+    await shared.holdings.release(place, network, { unused: false, host: endpoint.host });
+    log.warn('an endpoint of a lost host was disconnected by force', { network: id, endpoint: endpoint.id });
+  }
+
   async function detach(source: Adoptable, network: string): Promise<void> {
     const { inode, pinned } = await dataplane.adopt(source);
     const sandbox = sandboxes.adoptedAs(inode);
@@ -175,6 +206,7 @@ export async function openEndpoints(needs: EndpointsNeeds, init: EndpointsInit):
     openSandbox,
     connect,
     disconnect,
+    expel,
     detach,
     closeSandbox,
     sandbox(id) {
@@ -188,6 +220,7 @@ export async function openEndpoints(needs: EndpointsNeeds, init: EndpointsInit):
       stop.abort();
       await finished;
       await swept;
+      await upkeep.close();
       await leave.close();
       await peers.catch(() => undefined);
       await overlays.close();

@@ -78,6 +78,9 @@ export function leaving(place: Place): Place {
   return { ...place, state: 'leaving' };
 }
 
+/** For what stands in the store alone. */
+export const nowhere = { interface: 'eth0', port: 'veth0', state: 'leaving' } as const;
+
 /** `ethN` with the lowest N that is free in a sandbox. */
 export function freeInterface(taken: readonly { readonly interface: string }[]): string {
   let n = 0;

@@ -13,6 +13,8 @@ export class Sandboxes {
   readonly #adopted = new Map<string, string>();
   /** By id: the endpoints that are connected. */
   readonly #endpoints = new Map<string, Endpoint>();
+  /** By network and name: the id of the endpoint that is connected. */
+  readonly #named = new Map<string, string>();
   readonly #journal: Pick<Journal, 'load' | 'commit'>;
   readonly #folder: string;
 
@@ -43,8 +45,11 @@ export class Sandboxes {
 
   /** In memory only. */
   add(record: SandboxRecord): void {
-    for (const { id } of this.#records.get(record.id)?.places ?? []) this.#endpoints.delete(id);
-    for (const { id, endpoint } of connectedPlaces(record)) this.#endpoints.set(id, endpoint);
+    this.#forget(record.id);
+    for (const { id, endpoint } of connectedPlaces(record)) {
+      this.#endpoints.set(id, endpoint);
+      this.#named.set(`${endpoint.network} ${endpoint.name}`, id);
+    }
     this.#records.set(record.id, record);
     this.#starts.add(record.id.slice(0, 7));
     if (record.adopted !== undefined) this.#adopted.set(record.adopted.inode, record.id);
@@ -58,7 +63,7 @@ export class Sandboxes {
 
   async remove({ id }: Pick<SandboxRecord, 'id'>): Promise<void> {
     this.letGo(id);
-    for (const place of this.#records.get(id)?.places ?? []) this.#endpoints.delete(place.id);
+    this.#forget(id);
     this.#records.delete(id);
     await this.#journal.commit([{ kind: 'sandbox', id, remove: true }]);
   }
@@ -90,9 +95,26 @@ export class Sandboxes {
     return this.#endpoints.get(id);
   }
 
+  endpointNamed(network: string, name: string): Endpoint | undefined {
+    return this.#endpoints.get(this.#named.get(`${network} ${name}`) ?? '');
+  }
+
+  endpointsOn(network: string): readonly Endpoint[] {
+    return [...this.#endpoints.values()].filter((endpoint) => endpoint.network === network);
+  }
+
   /** The sandbox that a namespace was adopted as. */
   adoptedAs(inode: string): string | undefined {
     return this.#adopted.get(inode);
+  }
+
+  #forget(sandbox: string): void {
+    for (const { id } of this.#records.get(sandbox)?.places ?? []) {
+      const endpoint = this.#endpoints.get(id);
+      this.#endpoints.delete(id);
+      const key = endpoint && `${endpoint.network} ${endpoint.name}`;
+      if (key !== undefined && this.#named.get(key) === id) this.#named.delete(key);
+    }
   }
 
   /** Path under which the namespace is pinned. */

@@ -6,7 +6,7 @@ import { HexId, HostId, Name } from '../../model/text.ts';
 import { Claimed, type Claims, type Holder, type Space } from '../claims.ts';
 import type { Alive } from './alive.ts';
 import { persist } from './persist.ts';
-import { formatRecord, readItem } from './records.ts';
+import { formatRecord, lastOfKey, readItem } from './records.ts';
 import type { Skipped } from './skipped.ts';
 import type { Store } from './store.ts';
 
@@ -27,8 +27,10 @@ export function parseHolder(json: unknown, place: string): Holder {
 
 /** Holders at `names/networks/<name>` and `names/endpoints/<network>/<name>`; upper and lower case differ, as in Docker. */
 export function openClaims({ store, keys, alive, skipped }: OpenClaims): Claims {
+  const prefixOf = (space: Space) =>
+    space.kind === 'networks' ? keys.networkNames : keys.endpointNames(space.network);
   const keyOf = (space: Space, name: string): string => {
-    const prefix = space.kind === 'networks' ? keys.networkNames : keys.endpointNames(space.network);
+    const prefix = prefixOf(space);
     try {
       return prefix + parseRecord(Name, name, JSON.stringify(name.slice(0, 128)));
     } catch (cause) {
@@ -73,6 +75,18 @@ export function openClaims({ store, keys, alive, skipped }: OpenClaims): Claims 
           if ((await store.commit([{ key, revision }], [{ kind: 'delete', key }], { signal })).done) return;
         }
       });
+    },
+    async *watch(space, options) {
+      for await (const event of store.watch(prefixOf(space), options)) {
+        if (event.kind === 'delete') yield { kind: 'delete', name: lastOfKey(event.key) };
+        else if (event.kind === 'put') {
+          const holder = readItem(event.item, parseHolder, skipped);
+          if (holder) yield { kind: 'put', name: lastOfKey(event.item.key), holder };
+        } else {
+          const read = event.items.map((item) => [lastOfKey(item.key), readItem(item, parseHolder, skipped)] as const);
+          yield { kind: 'snapshot', holders: new Map(read.flatMap(([name, by]) => (by ? [[name, by]] : []))) };
+        }
+      }
     },
     async holder(space, name) {
       const key = keyOf(space, name);
