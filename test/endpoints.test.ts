@@ -100,6 +100,25 @@ describe('endpoints of two hosts on one etcd', {
     }
   });
 
+  it('tries again in the background what the kernel would not remove, the network and its remote endpoints with it', async () => {
+    await h1.networks.create(request('stuck'));
+    await eventually(() => h2.networks.list().some(({ name }) => name === 'stuck'));
+    const far = await h2.endpoints.openSandbox({ exit: false, connect: [wish('stuck', 'far')] });
+    const kinds = h1.kernel.kinds();
+    const near = await h1.endpoints.openSandbox({ exit: false, connect: [wish('stuck', 'near')] });
+    await eventually(() => h1.kernel.kinds()['remote'] === (kinds['remote'] ?? 0) + 1);
+    h1.kernel.stuck = new Error('remove link: busy');
+    await h1.endpoints.closeSandbox(near.id);
+    const { id } = h1.networks.find('stuck');
+    assert.equal((await h1.state.claims.holder({ kind: 'endpoints', network: id }, 'near'))?.host, h1.hosts.self.id);
+    await eventually(
+      async () => (await h1.state.claims.holder({ kind: 'endpoints', network: id }, 'near')) === undefined,
+    );
+    assert.deepEqual(h1.kernel.kinds(), kinds);
+    await h2.endpoints.closeSandbox(far.id);
+    await h1.networks.remove('stuck');
+  });
+
   it('does not remove a network that has endpoints, and names them', async () => {
     await assert.rejects(h2.networks.remove('demo'), (error) => {
       return error instanceof Refusal && error.kind === 'forbidden' && /name:"test1".*host:"h1"/.test(error.message);

@@ -23,6 +23,8 @@ class PieceKernel implements Pick<Dataplane, 'set' | 'change' | 'adopt' | 'look'
   readonly bootId: string;
   /** Makes the next change fail that puts a piece of this kind. */
   failure: { readonly of: Piece['kind']; readonly error: Error } | undefined;
+  /** Makes the next change fail that removes a port. */
+  stuck: Error | undefined;
 
   constructor(bootId: string) {
     this.bootId = bootId;
@@ -43,6 +45,11 @@ class PieceKernel implements Pick<Dataplane, 'set' | 'change' | 'adopt' | 'look'
       this.failure = undefined;
       throw failure.error;
     }
+    if (this.stuck !== undefined && remove.some((key) => this.pieces.get(key)?.kind === 'port')) {
+      const { stuck } = this;
+      this.stuck = undefined;
+      throw stuck;
+    }
     for (const key of remove) this.pieces.delete(key);
     for (const piece of put) this.pieces.set(keyOf(piece), piece);
     this.#check();
@@ -54,7 +61,9 @@ class PieceKernel implements Pick<Dataplane, 'set' | 'change' | 'adopt' | 'look'
   }
 
   async look() {
-    return { bootId: this.bootId, interfaces: [], routes: [] };
+    const sandboxes = [...this.pieces.values()].filter((piece) => piece.kind === 'sandbox');
+    const pinned = new Map(sandboxes.map(({ id, adopted }) => [id, adopted?.inode ?? id]));
+    return { bootId: this.bootId, interfaces: [], routes: [], pinned };
   }
 
   kinds(): Record<string, number> {

@@ -37,5 +37,6 @@ export function look(places: Places): HostView {
         (multipath ?? [{ oif }]).map((hop) => ({ dst, name: names.get(hop.oif ?? 0) })),
       )
       .flatMap(({ dst, name }) => (name === undefined ? [] : [{ prefix: dst, interface: name }])),
+    pinned: places.pinned(),
   };
 }

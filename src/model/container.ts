@@ -44,6 +44,8 @@ export const Container = v.looseObject({
   restarts: v.optional(Count, 0),
   /** Ended by hand: only a start by hand, or of the daemon with `always`, brings it back. */
   stopped: v.optional(v.boolean(), false),
+  /** Is being removed: with its end, or when a daemon finds it, it goes. */
+  removing: v.optional(v.boolean()),
   places: v.optional(v.array(FormerPlace), []),
   sandbox: SandboxId,
   state: v.variant('status', [

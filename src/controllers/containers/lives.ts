@@ -155,7 +155,11 @@ export class Lives {
   }
 
   async #adopt(container: Container): Promise<void> {
-    const { id, state } = container;
+    const { id, removing, state } = container;
+    if (state.status === 'exited' && removing) {
+      await this.discard(id);
+      return;
+    }
     if (state.status === 'exited' && beginsWithDaemon(container)) {
       const again: Container = { ...container, stopped: false, state: { ...state, status: 'restarting' } };
       await this.#note(again);
@@ -171,6 +175,10 @@ export class Lives {
     }
     const supervisor = await Supervisor.open(this.#needs.placeOf(id));
     const held = this.hold(container, { supervisor });
+    if (removing) {
+      held.halt.abort();
+      void supervisor.ask({ kind: 'signal', signal: sigkill });
+    }
     const done = new AbortController();
     const adoption = Promise.all([this.#welcome(held, supervisor), this.#needs.executions.adopt(id)]);
     void adoption.finally(() => done.abort());
@@ -227,8 +235,9 @@ export class Lives {
     if (held.halt.signal.aborted) return undefined;
     try {
       const { container, supervisor } = await this.#work(startAgain(held.container, placeOf(id), this.#needs));
-      // A halt that came meanwhile has journalled it as stopped.
-      held.container = { ...container, stopped: held.container.stopped };
+      // What came meanwhile has journalled it as stopped or as being removed.
+      const { stopped, removing } = held.container;
+      held.container = { ...container, stopped, removing };
       held.supervisor = supervisor;
       if (held.halt.signal.aborted) await supervisor.ask({ kind: 'signal', signal: sigkill });
       return await this.#lifeOf(supervisor);
@@ -242,12 +251,13 @@ export class Lives {
 
   /** Never rejects: what cannot be done now is tried again by the sweep, or by the next life of the daemon. */
   async #finish(held: Held, end: End): Promise<void> {
-    const { id, remove, state } = held.container;
-    if (!end.recorded && state.status === 'created') {
+    const { id, remove, removing, state } = held.container;
+    const isVain = !end.recorded && state.status === 'created';
+    if (!isVain) held.container = this.#endedAs(held.container, end);
+    if (isVain || removing) {
       await this.discard(id);
       return;
     }
-    held.container = this.#endedAs(held.container, end);
     await this.#leave(held.container);
     held.gone = remove;
     held.goneSince = performance.now();
@@ -295,6 +305,14 @@ export class Lives {
     if (held.container.restart.name === 'no' || held.container.stopped) return;
     held.container = { ...held.container, stopped: true };
     await this.#note(held.container);
+  }
+
+  /** From here on it is removed with its end, also by a later daemon. @throws JournalError */
+  async doom(held: Held): Promise<void> {
+    const { container } = held;
+    await this.#needs.journal.commit([{ kind: 'container', id: container.id, put: { ...container, removing: true } }]);
+    held.container = { ...held.container, removing: true };
+    held.halt.abort();
   }
 
   /** Takes back everything of a container that does not run: journal, sandbox, files. Never rejects. */

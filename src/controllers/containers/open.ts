@@ -191,11 +191,11 @@ class ProcessContainers implements OpenedContainers {
           `cannot remove container "/${name}": container is running: stop the container before removing or force remove`,
         );
       }
-      if (state.status !== 'exited') {
-        await this.#lives.halt(held);
+      if (state.status === 'exited') await this.#lives.discard(id);
+      else {
+        await this.#lives.doom(held);
         await this.#end(held, 'remove');
       }
-      await this.#lives.discard(id);
       return held.container;
     });
   }

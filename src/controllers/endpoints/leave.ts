@@ -87,7 +87,12 @@ export class Leaving {
     const hasExit = record.exit !== undefined;
     const exit = hasExit ? [] : [keyOf({ kind: 'exit', sandbox })];
     const rest = whole ? [keyOf({ kind: 'sandbox', id: sandbox })] : [];
-    await dataplane.change({ remove: [...keys, ...exit, ...rest] });
+    try {
+      await dataplane.change({ remove: [...keys, ...exit, ...rest] });
+    } catch (error) {
+      overlays.stay(closing);
+      throw error;
+    }
     await Promise.all(closing.map((membership) => membership.close()));
     if (!hasExit) exits.give(sandbox);
     if (whole) sandboxes.letGo(sandbox);

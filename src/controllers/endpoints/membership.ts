@@ -70,6 +70,10 @@ export class Membership {
     return this.#ready.promise;
   }
 
+  get network(): string {
+    return this.#network.id;
+  }
+
   list(): readonly EndpointState[] {
     return [...this.#known.values()];
   }

@@ -68,11 +68,11 @@ export async function openEndpoints(needs: EndpointsNeeds, init: EndpointsInit):
   const leave = new Leaving({ ...shared, serial, signal });
   const upkeep = new Upkeep({ ...shared, leave, serial, signal });
   const seen = hosts.list();
-  const { bootId } = await dataplane.look();
+  const { bootId, pinned } = await dataplane.look();
 
   await sandboxes.load(log);
   const returning = init.returning ?? new Set<string>();
-  const { finished } = await takeUp({ bootId, seen, returning }, { ...shared, hosts, leave, serial });
+  const { finished } = await takeUp({ bootId, pinned, seen, returning }, { ...shared, hosts, leave, serial });
   const swept = sweep({ ...shared, signal });
   const changed = (host: string) => overlays.hostChanged(host);
   const peers = followPeers({ hosts, log, change }, { from: seen, signal, changed });

@@ -47,7 +47,7 @@ export class Overlays {
 
   /**
    * What goes with these places; nobody uses their ports any more. May be asked again for the same places: what others use
-   * meanwhile stays. `closing` is to be awaited after the change.
+   * meanwhile stays. `closing` is to be closed after the change, or given to `stay` when that failed.
    */
   leave(places: readonly Place[]): { readonly keys: readonly PieceKey[]; readonly closing: readonly Membership[] } {
     for (const { network, port, id } of places) {
@@ -64,6 +64,18 @@ export class Overlays {
       ...unused.map((id) => keyOf({ kind: 'network', id })),
     ];
     return { keys, closing };
+  }
+
+  /** The change that was to take these out of the kernel failed: until `leave` is asked again, they go on. */
+  stay(left: readonly Membership[]): void {
+    for (const membership of left) {
+      // Whoever has come to the network since follows it anew, with the same pieces.
+      if (this.#memberships.has(membership.network)) void membership.close();
+      else {
+        this.#memberships.set(membership.network, membership);
+        void membership.install();
+      }
+    }
   }
 
   hostChanged(host: string): void {

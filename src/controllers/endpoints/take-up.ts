@@ -1,4 +1,4 @@
-import type { Dataplane, Piece } from '../../dataplane/dataplane.ts';
+import type { Dataplane, HostView, Piece } from '../../dataplane/dataplane.ts';
 import { pause } from '../../lib/backoff.ts';
 import type { Log } from '../../lib/log.ts';
 import type { Serial } from '../../lib/serial.ts';
@@ -10,7 +10,7 @@ import type { Leaving } from './leave.ts';
 import type { Overlays } from './overlays.ts';
 import { peerPieces } from './peers.ts';
 import { networkPiece, sandboxPieces } from './pieces.ts';
-import { connectedPlaces } from './sandbox-record.ts';
+import { connectedPlaces, type SandboxRecord } from './sandbox-record.ts';
 import type { Sandboxes } from './sandboxes.ts';
 
 export interface TakeUpNeeds {
@@ -24,8 +24,7 @@ export interface TakeUpNeeds {
   readonly log: Log;
 }
 
-interface TakeUp {
-  readonly bootId: string;
+interface TakeUp extends Pick<HostView, 'bootId' | 'pinned'> {
   readonly seen: readonly HostState[];
   /** Ids of containers that come back after a reboot: their sandboxes are made anew. */
   readonly returning: ReadonlySet<string>;
@@ -39,7 +38,7 @@ const patience = 1_000;
  * finished. What of that takes long, because the store is away, goes on beside: it has ended when `finished` resolves.
  */
 export async function takeUp(
-  { bootId, seen, returning }: TakeUp,
+  { bootId, pinned, seen, returning }: TakeUp,
   needs: TakeUpNeeds,
 ): Promise<{ readonly finished: Promise<void> }> {
   const { dataplane, exits, hosts, leave, log, overlays, sandboxes, serial } = needs;
@@ -49,7 +48,9 @@ export async function takeUp(
     if (returns) await sandboxes.save({ ...record, bootId });
   }
   const gateway = await exits.load(sandboxes.list());
-  const alive = sandboxes.list().filter((record) => record.bootId === bootId);
+  const isGone = (record: SandboxRecord) =>
+    record.bootId !== bootId || (record.adopted !== undefined && pinned.get(record.id) !== record.adopted.inode);
+  const alive = sandboxes.list().filter((record) => !isGone(record));
   const places = alive.flatMap(connectedPlaces);
   for (const place of places) overlays.addPort(place);
   const used = new Map(places.flatMap(({ network, overlay }) => (overlay === undefined ? [] : [[network, overlay]])));
@@ -68,7 +69,7 @@ export async function takeUp(
   for (const step of steps) log.debug('kernel changed', { step });
   const records = sandboxes.list();
   const finishing = Promise.all(
-    records.map(({ id }) => serial.run(id, () => finish(id, { bootId }, { leave, sandboxes }))),
+    records.map(({ id }) => serial.run(id, () => finish(id, isGone, { leave, sandboxes }))),
   );
   const waited = new AbortController();
   await Promise.race([finishing, pause(patience, waited.signal)]);
@@ -80,15 +81,18 @@ export async function takeUp(
   return { finished };
 }
 
-/** A sandbox of another boot is gone, with all its places. One that has no place left and no container is nobody's. */
+/**
+ * A sandbox of another boot is gone, with all its places, and one of others' that was not pinned yet: nothing else tells which
+ * it was. One that has no place left and no container is nobody's.
+ */
 async function finish(
   id: string,
-  { bootId }: { bootId: string },
+  isGone: (record: SandboxRecord) => boolean,
   { leave, sandboxes }: Pick<TakeUpNeeds, 'leave' | 'sandboxes'>,
 ): Promise<void> {
   const record = sandboxes.get(id);
   if (record === undefined) return;
-  const gone = record.bootId !== bootId;
+  const gone = isGone(record);
   const left = record.places.filter(({ state }) => gone || state !== 'connected');
   const empty = left.length === record.places.length && record.container === undefined;
   if (gone || empty || left.length > 0) await leave.letGo(record, left, { whole: gone || empty });

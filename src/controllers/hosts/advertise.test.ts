@@ -12,6 +12,7 @@ const view: HostView = {
     { name: 'docker0', mtu: 1500, up: true, addresses: ['172.17.0.1/16'] },
     { name: 'skein_gwbridge', mtu: 1500, up: true, addresses: ['172.18.0.1/16'] },
   ],
+  pinned: new Map(),
   routes: [
     { prefix: '192.168.205.0/24', interface: 'eth0' },
     { prefix: '10.20.0.0/16', interface: 'eth0' },
