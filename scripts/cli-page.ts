@@ -1,5 +1,7 @@
 import type { Command, Option } from 'commander';
 import { openProgram } from '../src/cli/commands.ts';
+import { examples } from '../src/cli/examples.ts';
+import { leavesOf, meaningOf, nameOf } from '../src/cli/manual.ts';
 
 /** `docs/cli.md`, made from the commands' definitions. */
 export async function formatCliPage(): Promise<string> {
@@ -10,10 +12,6 @@ Made from the definitions in \`src/cli/\` by \`node scripts/write-docs.ts\`; a t
 codes are Docker's, where Docker has them; Docker's flags that do not work yet are refused by name.
 
 ${[program, ...leavesOf(program)].map(formatCommand).join('\n')}`;
-}
-
-function leavesOf(command: Command): readonly Command[] {
-  return command.commands.flatMap((inner) => (inner.commands.length === 0 ? [inner] : leavesOf(inner)));
 }
 
 function formatCommand(command: Command): string {
@@ -28,6 +26,8 @@ ${command.description()}.${aliases.length === 0 ? '' : ` Also called ${aliases.j
 \`\`\`
 ${nameOf(command)} ${command.usage()}
 \`\`\`
+
+For example: \`${examples[nameOf(command)]}\`
 ${table('argument', [
   ...operands.map((operand) => [operand.name(), operand.description] as const),
 ])}${table('flag', [...shown.map((option) => [option.flags, meaningOf(option)] as const)])}${
@@ -37,16 +37,6 @@ ${table('argument', [
 
 function isOwn({ long }: Option): boolean {
   return long !== '--help';
-}
-
-function nameOf(command: Command): string {
-  return command.parent === null ? command.name() : `${nameOf(command.parent)} ${command.name()}`;
-}
-
-function meaningOf({ description, defaultValue, argChoices }: Option): string {
-  const plain = typeof defaultValue === 'string' || typeof defaultValue === 'number';
-  const choices = argChoices === undefined ? '' : `: ${argChoices.join(' or ')}`;
-  return `${description}${choices}${plain ? ` (${defaultValue})` : ''}`;
 }
 
 function table(head: string, rows: readonly (readonly [string, string])[]): string {

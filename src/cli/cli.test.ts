@@ -220,6 +220,86 @@ test('a namespace is attached by its path or a pid, and a container by its name'
   await skein('network', 'rm', 'demo');
 });
 
+/** What bash offers for the last of the words. */
+async function offered(...words: readonly string[]): Promise<readonly string[]> {
+  const { child, ended } = execute(
+    [
+      'bash',
+      '-c',
+      `skein() { "$node" -- "$main" "$@"; }
+    eval "$(skein completion bash)"; COMP_WORDS=(skein "$@"); COMP_CWORD=$#; _skein; printf '%s\\n' "\${COMPREPLY[@]}"`,
+      'bash',
+      ...words,
+    ],
+    {
+      node: process.execPath,
+      main: place('./main.ts'),
+    },
+  );
+  child.stdin.end();
+  return (await ended).stdout.split('\n').filter((line) => line !== '');
+}
+
+test('a shell completes commands, flags and the names that the daemon knows', async () => {
+  await skein('network', 'create', 'frontend');
+  await skein('run', '-d', '--name', 'freddy', '--', 'sleep', '60');
+  const table: [string[], string[]][] = [
+    [['net'], ['network']],
+    [['network', 'i'], ['inspect']],
+    [['network', 'ls', '--no'], ['--no-trunc']],
+    [['network', 'rm', 'f'], ['frontend']],
+    [['network', 'connect', 'frontend', 'f'], ['freddy']],
+    [
+      ['inspect', 'fr'],
+      ['freddy', 'frontend'],
+    ],
+    [['run', '--network', 'fr'], ['frontend']],
+    [['run', '--network', '=', 'fr'], ['frontend']],
+    [['logs', '-f', 'fr'], ['freddy']],
+    [['inspect', '--type', 'n'], ['network']],
+    [['completion', 'z'], ['zsh']],
+    [
+      ['lab', 'up', '--underlay', ''],
+      ['4', '6'],
+    ],
+    [['-H', 'unix:///no/such', 'logs', ''], []],
+    [['--ho'], ['--host']],
+  ];
+  for (const [words, want] of table) assert.deepEqual(await offered(...words), want, words.join(' '));
+  assert.match((await skein('__complete', 'fish', 'netw')).stdout, /^network\tNetworks of the cluster\n$/);
+  assert.match((await skein('__complete', 'zsh', 'netw')).stdout, /^network:Networks of the cluster\n$/);
+  await skein('rm', '-f', 'freddy');
+  await skein('network', 'rm', 'frontend');
+});
+
+test('help is the same by both ways, and what is no command is named', async () => {
+  const { stdout } = await skein('help', 'network', 'ls');
+  assert.equal(stdout, (await skein('network', 'ls', '--help')).stdout);
+  assert.match(stdout, /\nExample:\n {2}skein network ls --filter label=tier=web /);
+  assert.equal((await skein('help')).stdout, (await skein('--help')).stdout);
+  assert.equal((await skein('help', 'nope')).stderr, 'skein: there is no command nope; see skein --help\n');
+});
+
+test('on a terminal what takes more than a second is said, and nowhere else', async (t) => {
+  const through = join(directory, 'slow.sock');
+  const server = createServer((connection) => {
+    connection.on('error', () => {});
+    setTimeout(() => connection.destroy(), 1_300);
+  });
+  t.after(() => server.close());
+  server.listen(through);
+  await once(server, 'listening');
+  const command = `"$node" -- "$main" -H ${through} ps`;
+  const env = { node: process.execPath, main: place('./main.ts'), TERM: 'xterm' };
+  const [onTerminal, piped] = await Promise.all([
+    execute(['script', '-qec', command, '/dev/null'], env).ended,
+    execute(['sh', '-c', command], env).ended,
+  ]);
+  const said = `waiting for the daemon at ${through} … 1 s\u001b[K\r\u001b[Kskein: `;
+  assert.ok(onTerminal.stdout.includes(said), onTerminal.stdout);
+  assert.match(piped.stderr, /^skein: the daemon at .* went away/);
+});
+
 test('run shows both outputs and ends with the code of the command', async () => {
   assert.deepEqual(await skein('run', '--rm', '--', 'sh', '-c', 'echo out; echo err >&2; exit 7'), {
     stdout: 'out\n',

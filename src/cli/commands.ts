@@ -1,4 +1,5 @@
 import { Command } from 'commander';
+import { examples } from './examples.ts';
 
 /**
  * The command line. Each command is a file that is read only when it is used, so that a short one answers quickly.
@@ -50,6 +51,17 @@ export const commands: Readonly<Record<string, Entry>> = {
   },
   detach: { sentence: 'Take it off again', load: async () => (await import('./attach.ts')).addDetach },
   lab: { sentence: 'A cluster on this machine', load: async () => (await import('./lab.ts')).addLab },
+  completion: {
+    sentence: 'Complete commands, flags and names in a shell',
+    load: async () => (await import('./completion.ts')).addCompletion,
+  },
+  help: {
+    sentence: 'Show the help of a command',
+    load: async () => {
+      const { addHelp } = await import('./help.ts');
+      return (program) => addHelp(program, openProgram);
+    },
+  },
   demo: { sentence: 'See two hosts and one network at work', load: async () => (await import('./demo.ts')).addDemo },
 };
 
@@ -70,13 +82,15 @@ export async function openProgram(isUsed: (name: string) => boolean): Promise<Co
     if (isUsed(name)) (await load())(program);
     else program.command(name).description(sentence);
   }
-  settle(program);
+  settle(program, 'skein');
   return program;
 }
 
-function settle(command: Command): void {
+function settle(command: Command, name: string): void {
+  const example = examples[name];
+  if (example !== undefined) command.addHelpText('after', `\nExample:\n  ${example}`);
   for (const inner of command.commands) {
     inner.copyInheritedSettings(command).helpOption('--help', 'show this help').helpCommand(false);
-    settle(inner);
+    settle(inner, `${name} ${inner.name()}`);
   }
 }

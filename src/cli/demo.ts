@@ -6,6 +6,7 @@ import { becomeRoot } from '../lab/rootless.ts';
 import { firstPage, readPage, walk } from '../lab/walk.ts';
 import type { Part } from '../lab/walkthrough.ts';
 import { interruptible } from './lab.ts';
+import { withProgress } from './progress.ts';
 
 export function addDemo(program: Command): void {
   program
@@ -18,7 +19,10 @@ export function addDemo(program: Command): void {
       const parts = readPage(firstPage);
       await interruptible(async (signal) => {
         say(styleText('dim', 'starting two hosts and an etcd …'));
-        const lab = await openLab({ name, hosts: 2, underlay: 4, mtu: 1500, tied: !keep, signal });
+        const lab = await withProgress(
+          'starting',
+          openLab({ name, hosts: 2, underlay: 4, mtu: 1500, tied: !keep, signal }),
+        );
         let done = false;
         try {
           await walk(lab, parts, { signal, onPart: show, onOutput: (output) => process.stdout.write(output) });

@@ -5,6 +5,7 @@ import { closeLab, findLab, type LabState, listLabs, openLab } from '../lab/lab.
 import { becomeRoot } from '../lab/rootless.ts';
 import { Refusal } from '../lib/errors.ts';
 import { printListing } from './listing.ts';
+import { withProgress } from './progress.ts';
 import { print } from './session.ts';
 
 export function addLab(program: Command): void {
@@ -38,7 +39,19 @@ function addUp(lab: Command): void {
         const underlay = options.underlay === '4' ? 4 : 6;
         becomeRoot();
         const opened = await interruptible((signal) =>
-          openLab({ name, hosts, subnets, underlay, mtu, tied: false, signal, ...(store !== undefined && { store }) }),
+          withProgress(
+            `starting lab ${name}`,
+            openLab({
+              name,
+              hosts,
+              subnets,
+              underlay,
+              mtu,
+              tied: false,
+              signal,
+              ...(store !== undefined && { store }),
+            }),
+          ),
         );
         const which = name === defaultLab ? '' : ` --name ${name}`;
         const list = opened.hosts.map((host) => `${host.name} ${host.address}`).join(', ');
@@ -56,7 +69,7 @@ function addDown(lab: Command): void {
     .addOption(nameOption())
     .action(async ({ name }: { name: string }) => {
       if (!listLabs().some((one) => one.name === name)) throw new Refusal('not-found', `there is no lab named ${name}`);
-      await closeLab(name);
+      await withProgress(`ending lab ${name}`, closeLab(name));
     });
 }
 

@@ -6,6 +6,7 @@ import { type Command, Option } from 'commander';
 import { messageOf, Refusal } from '../lib/errors.ts';
 import { namesOf, parseSettings, type Settings, settingKeys, settings, settingsFile } from '../model/settings.ts';
 import { daemonProgram, execute } from './program.ts';
+import { withProgress } from './progress.ts';
 import { collect, complain, print } from './session.ts';
 import { printable } from './table.ts';
 
@@ -77,7 +78,7 @@ async function detach(args: readonly string[], { stateDir }: Settings): Promise<
     stdio: ['ignore', out, out, 'pipe'],
   });
   const ended = once(child, 'exit');
-  const said = await readAll(child.stdio[3]);
+  const said = await withProgress('starting the daemon', readAll(child.stdio[3]));
   if (said === 'ready\n') {
     child.unref();
     print(`the daemon runs as pid ${child.pid}; its log is ${log}\n`);

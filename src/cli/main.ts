@@ -13,8 +13,11 @@ try {
   if (Number.parseInt(process.versions.node, 10) < 24) {
     throw new Refusal('unsupported', `this is Node ${process.versions.node}; 24 or later is needed`);
   }
-  const program = await openProgram((name) => name === chosen);
-  await program.parseAsync();
+  if (chosen === '__complete') await (await import('./complete.ts')).complete(process.argv.slice(3));
+  else {
+    const program = await openProgram((name) => name === chosen);
+    await program.parseAsync();
+  }
 } catch (error) {
   process.exitCode = fail(error);
 }

@@ -3,12 +3,17 @@ import { type Client, openClient } from '../adapters/api/client.ts';
 import { defaultLab } from '../lab/folders.ts';
 import { socketOfHost } from '../lab/host.ts';
 import { Refusal } from '../lib/errors.ts';
+import { withProgress } from './progress.ts';
 
 const defaultHost = 'unix:///run/skein/skein.sock';
 
 /** The daemon that this command line speaks to. @throws Refusal */
 export function clientOf(command: Command): Client {
-  return openClient(socketOf(command));
+  const socket = socketOf(command);
+  const client = openClient(socket);
+  const call: Client['call'] = (...request) =>
+    withProgress(`waiting for the daemon at ${socket}`, client.call(...request));
+  return { ...client, call };
 }
 
 /** @throws Refusal */

@@ -48,6 +48,7 @@ test('skein demo --keep leaves its lab, and skein lab down ends it', { skip }, a
   t.after(() => closeLab(name));
   const { code, stdout, stderr } = await attempt([launcher, 'demo', '--keep', '--name', name]);
   assert.equal(code, 0, stderr);
+  assert.ok(!stdout.includes('\u001b'), 'colours are for terminals');
   assert.match(stdout, new RegExp(`End it with: +\\./skein lab down --name ${name}\n$`));
   assert.equal((await run([launcher, '-H', `${name}/h2`, 'network', 'ls', '-q'])).stdout.length, 13);
   await run([launcher, 'lab', 'down', '--name', name]);

@@ -47,7 +47,8 @@ async function install(): Promise<void> {
 test('the package holds what runs, no source and no test code', async () => {
   const { stdout } = await run(['tar', '-tzf', join(prefix, `skein-${version}.tgz`)]);
   const files = stdout.trim().split('\n');
-  const known = /^package\/((dist|docs|native|systemd)\/.*|build\/skein-shim|skein|package\.json|README\.md|LICENSE)$/;
+  const known =
+    /^package\/((dist|docs|man|native|systemd)\/.*|build\/skein-shim|skein|package\.json|README\.md|LICENSE)$/;
   assert.deepEqual(
     files.filter((file) => !known.test(file)),
     [],
@@ -57,7 +58,12 @@ test('the package holds what runs, no source and no test code', async () => {
     files.filter((file) => tests.test(file)),
     [],
   );
-  for (const file of ['dist/daemon/main.js', 'docs/walkthroughs/000.md', 'build/skein-shim'])
+  for (const file of [
+    'dist/daemon/main.js',
+    'man/skein-network-create.1',
+    'docs/walkthroughs/000.md',
+    'build/skein-shim',
+  ])
     assert.ok(files.includes(`package/${file}`), file);
 });
 

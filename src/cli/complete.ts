@@ -1,0 +1,169 @@
+import type { Command, Option } from 'commander';
+import type { Client } from '../adapters/api/client.ts';
+import { commands, openProgram } from './commands.ts';
+import { clientOf, print } from './session.ts';
+
+/** What can stand at the place of the last of `words`, the way that the shell takes it. What cannot be asked for is left out. */
+export async function complete([shell = '', ...words]: readonly string[]): Promise<void> {
+  const last = words.at(-1) ?? '';
+  // bash takes `=` for a word of its own.
+  const typed = last === '=' ? '' : last;
+  const fitting = (
+    await candidates(
+      words.slice(0, -1).filter((word) => word !== '='),
+      typed,
+    )
+  ).filter(({ word }) => word.startsWith(typed));
+  const separator = { zsh: ':', fish: '\t' }[shell];
+  print(
+    fitting
+      .map(({ word, says }) => {
+        if (separator === undefined) return `${word}\n`;
+        const name = shell === 'zsh' ? word.replaceAll(':', '\\:') : word;
+        return says === '' ? `${name}\n` : `${name}${separator}${says}\n`;
+      })
+      .join(''),
+  );
+}
+
+interface Candidate {
+  readonly word: string;
+  readonly says: string;
+}
+
+async function candidates(before: readonly string[], typed: string): Promise<readonly Candidate[]> {
+  const used = before.find((word) => Object.hasOwn(commands, word));
+  const program = await openProgram((name) => name === used);
+  const { command, waiting, operands } = placeOf(program, before);
+  if (waiting !== undefined) return await valuesOf(waiting, program);
+  if (typed.startsWith('-')) return flagsOf(command);
+  if (command.commands.length > 0) {
+    return command.commands.map((inner) => ({ word: inner.name(), says: inner.description() }));
+  }
+  const choices = command.registeredArguments[operands]?.argChoices;
+  if (choices !== undefined) return choices.map(plain);
+  return await namesFor(kindOf(command, operands), program);
+}
+
+interface Place {
+  readonly command: Command;
+  /** The flag whose value comes next. */
+  readonly waiting: Option | undefined;
+  readonly operands: number;
+}
+
+function placeOf(program: Command, words: readonly string[]): Place {
+  let command = program;
+  let waiting: Option | undefined;
+  let operands = 0;
+  for (const word of words) {
+    if (waiting !== undefined) {
+      program.setOptionValue(waiting.attributeName(), word);
+      waiting = undefined;
+    } else if (word.startsWith('-')) {
+      const option = [...command.options, ...program.options].find(
+        ({ long, short }) => word === long || word === short,
+      );
+      if (option?.required) waiting = option;
+    } else {
+      const inner = command.commands.find((one) => one.name() === word || one.aliases().includes(word));
+      if (inner !== undefined) command = inner;
+      else operands += 1;
+    }
+  }
+  return { command, waiting, operands };
+}
+
+function flagsOf(command: Command): readonly Candidate[] {
+  return command
+    .createHelp()
+    .visibleOptions(command)
+    .flatMap(({ long, description }) => (long == null ? [] : [{ word: long, says: description }]));
+}
+
+async function valuesOf(option: Option, program: Command): Promise<readonly Candidate[]> {
+  if (option.argChoices !== undefined) return option.argChoices.map(plain);
+  switch (option.long ?? '') {
+    case '--network':
+    case '--net':
+      return await namesFor('network', program);
+    case '--type':
+      return ['container', 'network'].map(plain);
+    case '--format':
+      return ['json', 'table'].map(plain);
+    case '--host':
+      return await labHosts();
+    default:
+      return [];
+  }
+}
+
+type Kind = 'network' | 'container' | 'object' | 'nothing';
+
+/** What the operands of a command name. */
+function kindOf(command: Command, operands: number): Kind {
+  const inNetwork = command.parent?.name() === 'network';
+  switch (command.name()) {
+    case 'connect':
+    case 'disconnect':
+      return operands === 0 ? 'network' : 'container';
+    case 'rm':
+    case 'inspect':
+      return inNetwork ? 'network' : command.name() === 'rm' ? 'container' : 'object';
+    case 'exec':
+    case 'logs':
+      return command.parent?.name() === 'lab' || operands > 0 ? 'nothing' : 'container';
+    case 'kill':
+    case 'start':
+    case 'stop':
+    case 'restart':
+    case 'attach':
+    case 'detach':
+      return 'container';
+    default:
+      return 'nothing';
+  }
+}
+
+/** A shell waits for it: no longer than this, in milliseconds. */
+const patience = 1_000;
+
+async function namesFor(kind: Kind, program: Command): Promise<readonly Candidate[]> {
+  if (kind === 'nothing') return [];
+  try {
+    const client = clientOf(program);
+    const lists = [...(kind === 'network' ? [] : [containersOf]), ...(kind === 'container' ? [] : [networksOf])];
+    return (await Promise.all(lists.map((list) => list(client)))).flat();
+  } catch {
+    // A shell has no place for it, and goes on without names.
+    return [];
+  }
+}
+
+async function containersOf(client: Client): Promise<readonly Candidate[]> {
+  const found = await client.call(
+    'listContainers',
+    { query: { all: true } },
+    { signal: AbortSignal.timeout(patience) },
+  );
+  return found.map(({ Name, State }) => ({ word: Name.replace(/^\//, ''), says: `container, ${State.Status}` }));
+}
+
+async function networksOf(client: Client): Promise<readonly Candidate[]> {
+  const found = await client.call('listNetworks', {}, { signal: AbortSignal.timeout(patience) });
+  return found.map(({ Name, Driver }) => ({ word: Name, says: `network, ${Driver}` }));
+}
+
+async function labHosts(): Promise<readonly Candidate[]> {
+  const { listLabs } = await import('../lab/lab.ts');
+  return listLabs().flatMap(({ name, description }) =>
+    Array.from({ length: description?.hosts ?? 0 }, (_, i) => ({
+      word: name === 'default' ? `h${i + 1}` : `${name}/h${i + 1}`,
+      says: `host of the lab ${name}`,
+    })),
+  );
+}
+
+function plain(word: string): Candidate {
+  return { word, says: '' };
+}
