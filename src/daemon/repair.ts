@@ -10,7 +10,7 @@ export interface RepairNeeds {
   readonly log: Log;
 }
 
-/** Compares the kernel with what it should hold again and again, puts right what differs and says so. */
+/** Compares the kernel with what it should hold again and again, puts right what differs; the data plane says so. */
 export function repairRegularly({ dataplane, log }: RepairNeeds): { close(): Promise<void> } {
   const stop = new AbortController();
   const repairing = (async () => {
@@ -18,7 +18,7 @@ export function repairRegularly({ dataplane, log }: RepairNeeds): { close(): Pro
       await pause(interval, stop.signal);
       if (stop.signal.aborted) return;
       try {
-        for (const step of (await dataplane.repair()).steps) log.warn('kernel state put right', { step });
+        await dataplane.repair();
       } catch (error) {
         log.error('kernel state could not be compared', { error });
       }

@@ -6,7 +6,7 @@ import { redirects } from '../kernel/route/redirects.ts';
 import { type Route, RT_SCOPE, RTPROT, routes } from '../kernel/route/routes.ts';
 import { shortcuts } from '../kernel/route/shortcuts.ts';
 import { sysctls } from '../kernel/sysctl.ts';
-import { formatAddress, parseAddress } from '../lib/prefix.ts';
+import { bitsOf, formatAddress, formatPrefix, networkOf, parseAddress, parseInterfaceAddress } from '../lib/prefix.ts';
 import { readRules } from './dump-rules.ts';
 import { GATEWAY_BRIDGE } from './gateway/gateway.ts';
 import {
@@ -37,6 +37,8 @@ export interface DumpNeeds {
   readonly changed: readonly string[];
   /** Told of links that were cut off and not deleted yet. */
   readonly foundDead: (namespace: string) => void;
+  /** Told of namespaces whose pin was gone. */
+  readonly again: (name: string) => void;
   /** Called every now and then: what others do to the kernel meanwhile is theirs to remember. */
   readonly pause: () => void;
   /** Whether someone has done something to this object in a pause. */
@@ -46,7 +48,7 @@ export interface DumpNeeds {
 export function dump(needs: DumpNeeds): KernelObject[] {
   const { places, desired } = needs;
   const found: KernelObject[] = [];
-  const pinned = places.pinned();
+  const pinned = places.pinned(needs.again);
   const look = new Namespace(places);
   for (const [name, inode] of pinned) found.push(object.netns(name, inode));
   for (const name of pinned.keys()) {
@@ -107,11 +109,22 @@ class Namespace {
 
   /** Default routes, and those that are static and on a link. */
   routes(namespace: string): readonly Route[] {
-    const known =
-      this.#routes.get(namespace) ??
-      routes.list(this.#places.netlink(namespace)).filter(({ dst, via, protocol }) => {
-        return via === undefined ? protocol === RTPROT.STATIC : dst.endsWith('/0');
-      });
+    return this.#all(namespace).filter(({ dst, via, protocol }) => {
+      return via === undefined ? protocol === RTPROT.STATIC : dst.endsWith('/0');
+    });
+  }
+
+  /** Whether the subnet of an address is on its link, as the kernel makes it with the address. */
+  isConnected(namespace: string, index: number, text: string): boolean {
+    const address = parseInterfaceAddress(text);
+    if (address.length === bitsOf(address.address.family)) return true;
+    const subnet = formatPrefix(networkOf(address));
+    const leads = ({ dst, oif, via }: Route) => oif === index && via === undefined && canonical(dst) === subnet;
+    return this.#all(namespace).some(leads);
+  }
+
+  #all(namespace: string): readonly Route[] {
+    const known = this.#routes.get(namespace) ?? routes.list(this.#places.netlink(namespace));
     this.#routes.set(namespace, known);
     return known;
   }
@@ -196,8 +209,7 @@ function readLink(
     locked: bridgePort?.locked ?? false,
   };
   if (info?.kind === 'bridge' && (name === BRIDGE || name === GATEWAY_BRIDGE)) {
-    const own = look.addresses(namespace, link.index).map((a) => object.address(namespace, name, canonical(a), id));
-    return [object.bridge(namespace, name, { mac, mtu }), ...up, ...own];
+    return [object.bridge(namespace, name, { mac, mtu }), ...up, ...readAddresses(look, namespace, link, id)];
   }
   if (info?.kind === 'vxlan' && 'vxlan' in info && name === VXLAN) {
     const { id: vni, port, local = '' } = info.vxlan;
@@ -257,7 +269,7 @@ function readPeer(needs: DumpNeeds, look: Namespace, namespace: string, link: Li
   if (at === undefined || end === undefined) return { inside: [] };
   const { name } = end;
   const inside: KernelObject[] = [
-    ...look.addresses(at.namespace, end.index).map((a) => object.address(at.namespace, name, canonical(a), id)),
+    ...readAddresses(look, at.namespace, end, id),
     ...(isUp(end) ? [object.up(at.namespace, name, id)] : []),
     ...readRoutes(look, at.namespace, end, id),
   ];
@@ -277,6 +289,15 @@ function far(
     return undefined;
   }
   return there.find((end) => end.name === name && end.index === link.link && end.link === link.index);
+}
+
+/** A link that is down has no routes: they come when it is up. */
+function readAddresses(look: Namespace, namespace: string, link: Link, parent: string): KernelObject[] {
+  const { name, index } = link;
+  return look.addresses(namespace, index).map((text) => {
+    const connected = !isUp(link) || look.isConnected(namespace, index, text);
+    return object.address(namespace, name, canonical(text), parent, { connected });
+  });
 }
 
 function readRoutes(look: Namespace, namespace: string, { index, name }: Link, parent: string): KernelObject[] {

@@ -3,8 +3,9 @@ import type { Request } from '../kernel/netlink/socket.ts';
 import { addresses, IFA_F } from '../kernel/route/addresses.ts';
 import { links } from '../kernel/route/links.ts';
 import { fdb, neighbours } from '../kernel/route/neighbours.ts';
-import { routes } from '../kernel/route/routes.ts';
-import type { KernelObject, RouteObject } from './objects.ts';
+import { type NewRoute, RTPROT, routes } from '../kernel/route/routes.ts';
+import { formatAddress, formatPrefix, networkOf, parseInterfaceAddress } from '../lib/prefix.ts';
+import type { AddressObject, KernelObject, RouteObject } from './objects.ts';
 import type { Places } from './places.ts';
 import { formatStep, type Step } from './plan.ts';
 
@@ -43,6 +44,7 @@ function requestsOf(places: Places, step: Step): Request[] {
   const index = (name: string) => places.index(object.namespace, name);
   switch (object.kind) {
     case 'address': {
+      if (step.do === 'change') return [routes.addMessage(connectedRoute(object, index(object.device)))];
       const address = { index: index(object.device), address: object.address, flags: IFA_F.NODAD };
       return [add ? addresses.addMessage(address) : addresses.removeMessage(address)];
     }
@@ -67,6 +69,14 @@ function requestsOf(places: Places, step: Step): Request[] {
       return add ? [...old, routes.addMessage(route)] : [routes.removeMessage(route)];
     }
   }
+}
+
+/** As the kernel makes it with an address. */
+function connectedRoute({ address: text }: AddressObject, oif: number): NewRoute {
+  const { address, length } = parseInterfaceAddress(text);
+  const dst = formatPrefix(networkOf({ address, length }));
+  const kernel = { dst, oif, protocol: RTPROT.KERNEL };
+  return address.family === 4 ? { ...kernel, prefsrc: formatAddress(address) } : { ...kernel, priority: 256 };
 }
 
 function routeOf({ dst, spec }: RouteObject, index: (name: string) => number) {

@@ -80,7 +80,8 @@ export type VethLink = Thing<
 /** A link in a namespace of ours that nothing stands for: only in dumps. */
 export type StrayLink = Thing<'stray', Record<never, never>> & Named;
 export type Up = Thing<'up', Record<never, never>> & Named;
-export type AddressObject = Thing<'address', Record<never, never>> & {
+/** In a dump `connected` says when the kernel's own route to its subnet is gone. */
+export type AddressObject = Thing<'address', { readonly connected?: false }> & {
   readonly device: string;
   readonly address: string;
 };
@@ -238,8 +239,15 @@ export const object = {
   up(namespace: string, name: string, parent?: ObjectId): Up {
     return { kind: 'up', namespace, key: `up ${name}`, name, ...within(namespace, parent), spec: {} };
   },
-  address(namespace: string, device: string, address: string, parent: ObjectId): AddressObject {
-    return { kind: 'address', namespace, key: `address ${device} ${address}`, device, address, parent, spec: {} };
+  address(
+    namespace: string,
+    device: string,
+    address: string,
+    parent: ObjectId,
+    { connected } = { connected: true },
+  ): AddressObject {
+    const spec = connected ? {} : ({ connected: false } as const);
+    return { kind: 'address', namespace, key: `address ${device} ${address}`, device, address, parent, spec };
   },
   route(namespace: string, dst: string, { via, device }: RouteObject['spec'], parent: ObjectId): RouteObject {
     const spec = { ...(via === undefined ? {} : { via }), device };

@@ -1,7 +1,7 @@
 import { closeSync, lstatSync, mkdirSync, readdirSync, readlinkSync, rmSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { ethtool } from '../kernel/ethtool.ts';
-import { KernelError } from '../kernel/kernel-error.ts';
+import { isKernelError, KernelError } from '../kernel/kernel-error.ts';
 import {
   bootId,
   inodeOf,
@@ -10,6 +10,7 @@ import {
   openNamespaces,
   openPinDirectory,
   pinnedInode,
+  processesByNamespace,
 } from '../kernel/namespace.ts';
 import { type Netlink, openNetlink } from '../kernel/netlink/socket.ts';
 import { type Nftables, openNftables } from '../kernel/nftables/nftables.ts';
@@ -38,6 +39,8 @@ export class Places {
   readonly #nft = new Map<string, Nftables>();
   /** Open namespaces by inode, the oldest first, until they are pinned. */
   readonly #adopted = new Map<string, number>();
+  /** What is pinned, by name, unless hands have taken it away meanwhile. */
+  #known = new Map<string, string>();
   /** Inodes of what is pinned. */
   #pinned = new Set<string>();
   /** Whether this kernel can redirect frames, until it turns out that it cannot. */
@@ -118,8 +121,11 @@ export class Places {
     this.#open.get(namespace)?.indexes.delete(link);
   }
 
-  /** Every pinned namespace with its inode. What was pinned anew under a known name is opened anew. */
-  pinned(): ReadonlyMap<string, string> {
+  /**
+   * Every pinned namespace with its inode. What was pinned anew under a known name is opened anew; what lost its pin and
+   * still exists, because we have it open or a process is in it, is pinned again, and `again` is told.
+   */
+  pinned(again: (name: string) => void = () => {}): ReadonlyMap<string, string> {
     const pins = new Map<string, string>();
     for (const name of readdirSync(this.#directory)) {
       const inode = pinnedInode(this.#path(name));
@@ -130,6 +136,14 @@ export class Places {
         this.#link(name);
       }
     }
+    const lost = [...this.#known].filter(([name]) => !pins.has(name));
+    const processes = lost.length === 0 ? undefined : processesByNamespace();
+    for (const [name, inode] of lost) {
+      if (!this.#pinAgain(name, { inode, pid: processes?.get(inode) })) continue;
+      pins.set(name, inode);
+      again(name);
+    }
+    this.#known = new Map(pins);
     this.#pinned = new Set(pins.values());
     for (const name of readdirSync(this.#ipNetns)) {
       if (!pins.has(name) && this.#isOurLink(name)) rmSync(join(this.#ipNetns, name), { force: true });
@@ -141,6 +155,26 @@ export class Places {
     return pins;
   }
 
+  #pinAgain(name: string, { inode, pid }: { readonly inode: string; readonly pid: number | undefined }): boolean {
+    const open = this.#open.get(name);
+    const source = open && inodeOf(open.fd) === inode ? `/proc/thread-self/fd/${open.fd}` : `/proc/${pid}/ns/net`;
+    try {
+      const fd = openNamespace(source);
+      try {
+        if (inodeOf(fd) !== inode) return false;
+        this.#namespaces.pin(fd, this.#path(name));
+        this.#link(name);
+        return true;
+      } finally {
+        closeSync(fd);
+      }
+    } catch (error) {
+      // It is gone, with its last process.
+      if (isKernelError(error, 'ENOENT', 'ESRCH')) return false;
+      throw error;
+    }
+  }
+
   /** Pins a new namespace, or the adopted one with this inode. @throws KernelError */
   make(namespace: string, inode?: string): void {
     const path = this.#path(namespace);
@@ -148,6 +182,7 @@ export class Places {
     if (inode === undefined) {
       const fd = this.#namespaces.make(path);
       this.#pinned.add(inodeOf(fd));
+      this.#known.set(namespace, inodeOf(fd));
       this.#opened(namespace, fd);
     } else {
       const fd = this.#adopted.get(inode);
@@ -156,6 +191,7 @@ export class Places {
       }
       this.#namespaces.pin(fd, path);
       this.#pinned.add(inode);
+      this.#known.set(namespace, inode);
       this.#adopted.delete(inode);
       this.#opened(namespace, fd);
     }
@@ -165,6 +201,7 @@ export class Places {
   unpin(namespace: string): void {
     const inode = pinnedInode(this.#path(namespace));
     if (inode !== undefined) this.#pinned.delete(inode);
+    this.#known.delete(namespace);
     this.#close(namespace);
     this.#namespaces.unpin(this.#path(namespace));
     if (this.#isOurLink(namespace)) rmSync(join(this.#ipNetns, namespace), { force: true });

@@ -1,6 +1,7 @@
 import { KernelError } from '../kernel/kernel-error.ts';
 import type { Syscalls } from '../kernel/syscall.ts';
 import { messageOf } from '../lib/errors.ts';
+import { Fights } from '../lib/fights.ts';
 import type { Log } from '../lib/log.ts';
 import { Applier } from './apply.ts';
 import { type Change, keyOf, type Piece } from './dataplane.ts';
@@ -15,6 +16,7 @@ import { Pieces } from './pieces.ts';
 import { Places } from './places.ts';
 import { formatStep, plan, type Step } from './plan.ts';
 import { Refused } from './refused.ts';
+import { sentencesOf } from './sentences.ts';
 
 /** More rounds than this, and something else keeps undoing our work. */
 const MAX_ROUNDS = 4;
@@ -38,6 +40,9 @@ export class Reconciler {
   readonly #log: Log;
   #actual = new ObjectMap();
   readonly #networks = new Set<string>();
+  readonly #fights = new Fights();
+  /** Namespaces that were pinned again, and are not told of yet. */
+  readonly #again: string[] = [];
   /** By the last repair. */
   #refused: Refused | undefined;
   /** What was done something to since reading began, the last time. */
@@ -55,7 +60,8 @@ export class Reconciler {
     const remove = [...this.#pieces.keys()].filter((key) => !keys.has(key));
     const { undo } = this.#pieces.change({ put: this.#placed(pieces), remove });
     try {
-      return this.repair();
+      const done = this.#putRight(() => {});
+      return [...this.#again.splice(0), ...done.map(formatStep)];
     } catch (error) {
       this.#pieces.change(undo);
       throw error;
@@ -67,7 +73,33 @@ export class Reconciler {
    * reads it calls `pause` again and again: there a change may be made.
    */
   repair(pause: () => void = () => {}): readonly string[] {
-    const done: string[] = [];
+    const done = this.#putRight(pause);
+    this.#tell(done);
+    return [...this.#again.splice(0), ...done.map(formatStep)];
+  }
+
+  /** Whether something keeps undoing what is put right. */
+  get isFought(): boolean {
+    return this.#fights.isOn(performance.now());
+  }
+
+  /** Once for each that is fought over. */
+  #tell(done: readonly Step[]): void {
+    for (const name of this.#again)
+      this.#log.warn('kernel state put right', { found: `${name} was missing; put right` });
+    const now = performance.now();
+    const fresh = done.filter((step) => {
+      const id = idOf(step.object);
+      const fight = this.#fights.note(id, now);
+      if (fight === 'begun')
+        this.#log.error('something keeps undoing what is put right: that is done seldom from now on', { object: id });
+      return fight === 'none';
+    });
+    for (const found of sentencesOf(fresh)) this.#log.warn('kernel state put right', { found });
+  }
+
+  #putRight(pause: () => void): readonly Step[] {
+    const done: Step[] = [];
     const refused = new Refused();
     for (let round = 0; round < MAX_ROUNDS; round++) {
       this.#pieces.change({ put: this.#placed(this.#pieces.underlay) });
@@ -80,10 +112,10 @@ export class Reconciler {
         this.sweep();
         return done;
       }
-      this.#applyAllowed(steps, refused, (step) => done.push(formatStep(step)));
+      this.#applyAllowed(steps, refused, (step) => done.push(step));
     }
     throw new KernelError('bring the kernel into its desired state', 'EBUSY', {
-      detail: `it still differs after ${MAX_ROUNDS} rounds; the last steps were ${done.slice(-3).join('; ')}`,
+      detail: `it still differs after ${MAX_ROUNDS} rounds; the last steps were ${done.slice(-3).map(formatStep).join('; ')}`,
     });
   }
 
@@ -218,7 +250,8 @@ export class Reconciler {
     const foundDead = (namespace: string) => this.#applier.links.foundDead(namespace);
     const isTouched = (id: ObjectId) => touched.has(id);
     const changed = this.#settings.paths();
-    const found = dump({ places: this.places, desired, changed, foundDead, pause, isTouched });
+    const again = (name: string) => this.#again.push(`the pin of namespace ${name}`);
+    const found = dump({ places: this.places, desired, changed, foundDead, pause, isTouched, again });
     // All was read anew in a pause.
     if (this.#touched !== touched) return;
     const former = this.#actual;

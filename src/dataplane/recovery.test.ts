@@ -69,6 +69,9 @@ const damages: Record<string, string> = {
   "the container's interface set down": `ip -n ${here} link set eth0 down`,
   "the container's MTU": `ip -n ${here} link set eth0 mtu 1000`,
   "the container's default route": `ip -n ${here} route del default`,
+  "the container's connected route": `ip -n ${here} route del 10.0.0.0/24`,
+  "the container's connected IPv6 route": `ip -n ${here} -6 route del fd01::/64 dev eth0`,
+  "the gateway bridge's connected route": 'ip route del 172.18.0.0/16',
   'the bridge': `ip -n ${network.namespace} link del br0`,
   'the vxlan device': `ip -n ${network.namespace} link del vxlan0`,
   'the redirects': `ip netns exec ${network.namespace} tc qdisc del dev vxlan0 clsact`,
@@ -186,6 +189,14 @@ describe('the data plane', { skip: !isRoot && 'needs root' }, () => {
     'all rules of the host',
     'the gateway bridge',
     'a peer',
+    'the bridge',
+    'the vxlan device',
+    'the way out',
+    "a bridge's FDB entry",
+    "the port's rules",
+    "the container's interface set down",
+    'the redirects',
+    'one redirect',
   ]) {
     test(`hears of it and puts it right unasked: ${what}`, async () => {
       const whole = a.state();
@@ -193,6 +204,39 @@ describe('the data plane', { skip: !isRoot && 'needs root' }, () => {
       await until(() => a.state() === whole, 'repair');
     });
   }
+
+  for (const [what, name] of [
+    ['a container', here],
+    ['a network', network.namespace],
+  ] as const) {
+    test(`pins the namespace of ${what} again, and it is the same one`, async () => {
+      const whole = a.state();
+      const pin = `/run/skein/netns/${name}`;
+      const inode = a.sh(`stat -Lc %i ${pin}`);
+      const process = a.start(here, 'ping -i 0.05 -w 3 10.0.0.12');
+      await until(() => a.succeeds(here, 'ping -c1 -W1 10.0.0.12'), 'traffic');
+      a.sh(`umount -l ${pin}; rm ${pin} /run/netns/${name}`);
+      const { steps } = await a.dataplane.repair();
+      assert.deepEqual(steps, [`the pin of namespace ${name}`]);
+      assert.equal(a.sh(`stat -Lc %i ${pin}`), inode);
+      assert.equal(a.state(), whole);
+      assert.match(await process, / 0% packet loss/);
+    });
+  }
+
+  test('puts right seldom what is taken away again and again, and in the end', async () => {
+    const whole = a.state();
+    const began = Date.now();
+    for (let i = 0; i < 5; i++) {
+      a.sh(damages['a peer'] ?? '');
+      await until(() => a.state() === whole, 'repair', 10_000);
+    }
+    const quick = Date.now() - began;
+    a.sh(damages['a peer'] ?? '');
+    await new Promise((resolve) => setTimeout(resolve, 1_500));
+    assert.notEqual(a.state(), whole, `five times took ${quick} ms`);
+    await until(() => a.state() === whole, 'repair', 10_000);
+  });
 
   test('takes back a change that fails half-way', async () => {
     const whole = a.state();

@@ -18,6 +18,7 @@ import type { Reconciler } from './reconciler.ts';
 /** News come in bursts; and who fights us over something shall not have all of this thread's time. */
 const SETTLE_MS = 30;
 const REST_FACTOR = 20;
+const FOUGHT_REST_MS = 8_000;
 const MANY = 1000;
 
 /**
@@ -86,9 +87,10 @@ export class Watcher {
     this.#due = Infinity;
     const start = performance.now();
     try {
-      for (const step of this.#reconciler.repair(pause)) this.#log.warn('kernel state put right', { step });
+      this.#reconciler.repair(pause);
     } finally {
-      this.#notBefore = performance.now() + REST_FACTOR * (performance.now() - start);
+      const rest = this.#reconciler.isFought ? FOUGHT_REST_MS : REST_FACTOR * (performance.now() - start);
+      this.#notBefore = performance.now() + Math.min(rest, FOUGHT_REST_MS);
       this.forget();
     }
   }
@@ -112,7 +114,11 @@ export class Watcher {
         return false;
       case 'link': {
         const { link, gone } = news;
-        return gone ? has(`link ${link.name}`) : (link.flags & IFF.UP) === 0 && has(`up ${link.name}`);
+        if (gone) return has(`link ${link.name}`);
+        // Without its lower end: the other one, in a sandbox, was set down.
+        const isWhole =
+          (link.flags & IFF.UP) !== 0 && (link.info?.kind !== 'veth' || (link.flags & IFF.LOWER_UP) !== 0);
+        return !isWhole && has(`up ${link.name}`);
       }
       case 'port':
         return news.gone && has(`link ${news.link.name}`);
@@ -120,6 +126,8 @@ export class Watcher {
         return news.gone && has(`address ${name(news.address.index)} ${news.address.address}`);
       case 'neighbour':
         return news.gone && has(`neighbour ${name(news.neighbour.index)} ${news.neighbour.address}`);
+      case 'tc':
+        return news.gone && has(`ingress ${name(news.index)}`);
       case 'fdb': {
         const { gone, entry } = news;
         return gone && (has(`vxlan-fdb ${name(entry.index)} ${entry.mac}`) || has(`bridge-fdb br0 ${entry.mac}`));
@@ -143,7 +151,7 @@ export class Watcher {
 
   #start(namespace: string): Watch {
     return this.#reconciler.places.inside(namespace, () => {
-      const groups = [RTNLGRP.LINK, RTNLGRP.NEIGH, RTNLGRP.IPV4_IFADDR, RTNLGRP.IPV6_IFADDR];
+      const groups = [RTNLGRP.LINK, RTNLGRP.NEIGH, RTNLGRP.TC, RTNLGRP.IPV4_IFADDR, RTNLGRP.IPV6_IFADDR];
       const route = openNotifications(this.#sys, groups);
       const rules = openNotifications(this.#sys, [NFNLGRP_NFTABLES], { family: NETLINK_NETFILTER });
       return { route, rules };

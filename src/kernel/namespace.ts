@@ -1,4 +1,14 @@
-import { closeSync, fstatSync, mkdirSync, openSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  fstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { isKernelError, KernelError } from './kernel-error.ts';
 import type { Syscalls } from './syscall.ts';
 
@@ -121,6 +131,26 @@ export function pinnedInode(path: string): string | undefined {
   const pin = statSync(path, { bigint: true, throwIfNoEntry: false });
   const own = statSync('/proc/thread-self/ns/net', { bigint: true });
   return pin?.dev === own.dev ? pin.ino.toString() : undefined;
+}
+
+/** A process in each namespace that has any, by the namespace's number. Costs a look at every process. */
+export function processesByNamespace(): ReadonlyMap<string, number> {
+  const found = new Map<string, number>();
+  for (const name of readdirSync('/proc')) {
+    if (!/^\d+$/.test(name)) continue;
+    const stat = namespaceOf(Number(name));
+    if (stat !== undefined) found.set(stat, Number(name));
+  }
+  return found;
+}
+
+/** Processes end at any time. */
+function namespaceOf(pid: number): string | undefined {
+  try {
+    return statSync(`/proc/${pid}/ns/net`, { bigint: true }).ino.toString();
+  } catch {
+    return undefined;
+  }
 }
 
 /** Changes with every start of the machine, so that numbers of an earlier one are not mistaken. */

@@ -409,5 +409,7 @@ function subject(notification: Notification): string {
       return notification.neighbour.address;
     case 'fdb':
       return notification.entry.mac;
+    case 'tc':
+      return `of link ${notification.index}`;
   }
 }

@@ -14,7 +14,9 @@ export type Notification =
   | { readonly kind: 'address'; readonly gone: boolean; readonly address: IfAddress }
   | { readonly kind: 'route'; readonly gone: boolean; readonly route: Route }
   | { readonly kind: 'neighbour'; readonly gone: boolean; readonly neighbour: Neighbour }
-  | { readonly kind: 'fdb'; readonly gone: boolean; readonly entry: FdbEntry };
+  | { readonly kind: 'fdb'; readonly gone: boolean; readonly entry: FdbEntry }
+  /** A queueing discipline or filter of the link with this index. */
+  | { readonly kind: 'tc'; readonly gone: boolean; readonly index: number };
 
 /** @returns undefined for what is none of ours. @throws DecodeError */
 export function decodeNotification({ type, payload }: Reply): Notification | undefined {
@@ -37,7 +39,19 @@ export function decodeNotification({ type, payload }: Reply): Notification | und
       if (family() === AF.BRIDGE) return { kind: 'fdb', gone, entry: fdbmsg.decode(payload) };
       return { kind: 'neighbour', gone, neighbour: ndmsg.decode(payload) };
     }
+    case RTM.NEWQDISC:
+    case RTM.DELQDISC:
+    case RTM.NEWTFILTER:
+    case RTM.DELTFILTER:
+      return { kind: 'tc', gone: type === RTM.DELQDISC || type === RTM.DELTFILTER, index: linkOf(payload) };
     default:
       return undefined;
   }
+}
+
+//  struct tcmsg: | family:8 | pad:24 | ifindex:s32 | …
+function linkOf(payload: Uint8Array): number {
+  const reader = new Reader(payload, 'tcmsg');
+  reader.skip(4);
+  return reader.u32le();
 }
