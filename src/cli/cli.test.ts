@@ -608,10 +608,14 @@ test('status says since when the store has not answered, and which member', () =
       networks: 0,
       containers: { all: 0, running: 0 },
       sandboxes: 0,
+      paths: [
+        { kind: 'mtu', host: 'h2', sentence: 'packets of 1500 bytes do not pass', since: '2026-01-01T00:00:00Z' },
+      ],
       skipped: [],
     },
     Date.parse('2026-01-01T00:00:10Z'),
   );
+  assert.match(text, /^Problems: +packets of 1500 bytes do not pass$/m);
   assert.match(
     text,
     /^Store: +etcd:\/\/a:1,b:1 has not answered since 2026-01-01T00:00:00Z \(10 seconds ago\): refused\n +b:1 does not answer$/m,

@@ -39,12 +39,12 @@ async function list({ trunc, filter, ...options }: Options, command: Command): P
       isOneOf(filters.state, state),
   );
   const marked = (options.format ?? 'table') === 'table' && options.quiet !== true;
-  const rows = hosts.map(({ id, name, advertise, data, state, lastSeen, version, self }) => ({
+  const rows = hosts.map(({ id, name, advertise, data, state, path, lastSeen, version, self }) => ({
     ID: `${trunc ? id.slice(0, 12) : id}${self && marked ? ' *' : ''}`,
     Name: name,
     Address: advertise,
     DataAddress: data,
-    State: state,
+    State: path === undefined ? state : `${state} (${path})`,
     LastSeen: seen({ state, lastSeen }),
     Version: version,
     Self: self,

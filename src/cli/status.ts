@@ -16,7 +16,7 @@ export function addStatus(program: Command): void {
 }
 
 export function formatStatus(status: StatusView, now: number): string {
-  const { cluster, store, host, hosts, networks, containers, skipped } = status;
+  const { cluster, store, host, hosts, networks, containers, paths, skipped } = status;
   const ago = (time: string) => `${formatDuration(now - Date.parse(time))} ago`;
   const health =
     store.failingSince === undefined
@@ -35,6 +35,7 @@ export function formatStatus(status: StatusView, now: number): string {
     ['Hosts', `${hosts.alive} alive, ${hosts.lost} lost`],
     ['Networks', String(networks)],
     ['Containers', `${containers.running} running of ${containers.all}`],
+    ...paths.map(({ sentence }, i): [string, string] => [i === 0 ? 'Problems' : '', sentence]),
     ...skipped.map(({ place, reason }, i): [string, string] => [i === 0 ? 'Skipped' : '', `${place}: ${reason}`]),
   ];
   return rows.map(([name, value]) => `${(name && `${name}:`).padEnd(13)}${printable(value)}\n`).join('');

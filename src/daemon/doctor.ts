@@ -9,6 +9,7 @@ import { lookAtGuests } from '../dataplane/foreign/open.ts';
 import { changedSettings } from '../dataplane/host-settings.ts';
 import { openSyscalls } from '../kernel/syscall.ts';
 import { messageOf } from '../lib/errors.ts';
+import { defaultDataPort } from '../model/cluster.ts';
 import type { Settings } from '../model/settings.ts';
 import { pathsOf } from './paths.ts';
 
@@ -32,10 +33,10 @@ export async function examine(settings: Settings): Promise<readonly Finding[]> {
   const status = await ask(settings);
   const parts = [
     () => daemon(status, settings),
-    () => (typeof status === 'string' ? [] : [...store(status), ...place(status)]),
+    () => (typeof status === 'string' ? [] : [...store(status), ...place(status), ...paths(status)]),
     () => disk(settings),
     () => clock(settings),
-    () => guests(typeof status === 'string' ? settings.dataPort : status.cluster.dataPort),
+    () => guests(typeof status === 'string' ? (settings.dataPort ?? defaultDataPort) : status.cluster.dataPort),
     () => changes(settings),
     () => kernel(),
   ];
@@ -52,6 +53,10 @@ async function ask(settings: Settings): Promise<StatusView | string> {
   } catch (error) {
     return messageOf(error);
   }
+}
+
+function paths(status: StatusView): readonly Finding[] {
+  return status.paths.map(({ sentence }) => ({ state: 'wrong', about: 'underlay', finding: sentence }));
 }
 
 function daemon(status: StatusView | string, settings: Settings): readonly Finding[] {

@@ -17,7 +17,7 @@ import { openDataplane } from '../dataplane/open.ts';
 import { messageOf, Refusal } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
 import { Scope } from '../lib/scope.ts';
-import { type Cluster, featureLevel, parseCluster } from '../model/cluster.ts';
+import { type Cluster, defaultDataPort, featureLevel, parseCluster } from '../model/cluster.ts';
 import type { Host } from '../model/host.ts';
 import type { Settings } from '../model/settings.ts';
 import { version } from '../model/version.ts';
@@ -26,6 +26,7 @@ import { openState } from '../state/kv/open.ts';
 import { formatStoreUrl, parseStoreUrl } from '../state/kv/url.ts';
 import { openRemembered } from '../state/remembered/open.ts';
 import { gatewayPools } from './pools.ts';
+import { openProbing, openProblems } from './probing.ts';
 import { rememberStore } from './remembered-store.ts';
 import { repairRegularly } from './repair.ts';
 
@@ -87,7 +88,10 @@ export async function openDaemon({
         defaultPath: join(stateDir, 'store.db'),
         host: identity.id,
         epoch: identity.epoch,
-        proposal: propose(chooseUnderlay(view, { ...wishes, family: known?.underlay }).family, settings.dataPort),
+        proposal: propose(
+          chooseUnderlay(view, { ...wishes, family: known?.underlay }).family,
+          settings.dataPort ?? defaultDataPort,
+        ),
         known,
         place: await placeOf(view.bootId, stateDir),
         log,
@@ -100,12 +104,20 @@ export async function openDaemon({
     await journal.commit([{ kind: 'cluster', id: 'cluster', put: cluster }]);
     await rememberStore(journal, settings.clusterStore);
     presence.ousted.addEventListener('abort', () => stop(presence.ousted.reason), { once: true });
-    const { advertise, data, mtu, routes } = chooseUnderlay(view, { ...wishes, family: cluster.underlay });
+    const { advertise, data, mtu, routes, device } = chooseUnderlay(view, { ...wishes, family: cluster.underlay });
+    const { dataPort } = cluster;
+    if (settings.dataPort !== undefined && settings.dataPort !== dataPort) {
+      throw new Refusal(
+        'conflict',
+        `this host cannot join with --data-port ${settings.dataPort}: cluster ${cluster.id.slice(0, 12)} uses UDP port ${dataPort} on all hosts; leave the setting out`,
+      );
+    }
+    const probing = await openProbing(dataplane, { host: identity.id, data, port: dataPort, mtu }, log);
     const self: Host = {
       id: identity.id,
       name: settings.hostName ?? hostname(),
       key: identity.publicKey,
-      ...{ advertise, data, mtu, routes: [...routes] },
+      ...{ advertise, data, mtu, routes: [...routes], probed: 'probes' in probing },
       ...{ version, featureLevel, epoch: identity.epoch, bootId: view.bootId },
       started: new Date(now()).toISOString(),
     };
@@ -134,6 +146,7 @@ export async function openDaemon({
         { directory: join(stateDir, 'containers'), controls: join(runDir, 'c'), shim },
       ),
     );
+    const paths = held(openProblems(probing, { hosts, log, now }, device));
     held(repairRegularly({ dataplane, log }));
     foreign = held(await openForeign({ state: stateDir, port: cluster.dataPort, log }));
 
@@ -143,7 +156,18 @@ export async function openDaemon({
       return addresses && { addresses };
     };
     const skipped = () => state.skipped().map(({ key, reason }) => ({ place: key, reason }));
-    const needs = { hosts, networks, endpoints, containers, store: state, skipped, gateway, stop: () => stop(), log };
+    const needs = {
+      hosts,
+      paths,
+      networks,
+      endpoints,
+      containers,
+      store: state,
+      skipped,
+      gateway,
+      stop: () => stop(),
+      log,
+    };
     held(await openApi({ ...needs, started: self.started }, { sockets, handed }));
     log.info('ready', {
       host: self.name,

@@ -4,6 +4,9 @@ import { Worker } from 'node:worker_threads';
 import { messageOf } from '../lib/errors.ts';
 import { type Log, silent } from '../lib/log.ts';
 import type { Dataplane } from './dataplane.ts';
+import { openProbes } from './probe/open.ts';
+import type { ProbeInit } from './probe/place.ts';
+import type { Probes } from './probe/probe.ts';
 import { type Call, type CallMessage, fromWire, type WorkerData, type WorkerMessage } from './protocol.ts';
 
 export interface DataplaneOptions {
@@ -20,12 +23,17 @@ export interface DataplaneOptions {
   readonly onEnd?: (reason: Error) => void;
 }
 
+export interface WithProbes extends Dataplane {
+  /** One at a time. @throws KernelError EADDRINUSE, EEXIST when another VXLAN device is in the way */
+  openProbes(init: ProbeInit): Promise<Probes>;
+}
+
 /**
  * The data plane of the network namespace that the process is in, worked on by a thread of its own: its work is
  * synchronous, and the kernel makes it wait now and then.
  * @throws KernelError
  */
-export async function openDataplane(options: DataplaneOptions = {}): Promise<Dataplane> {
+export async function openDataplane(options: DataplaneOptions = {}): Promise<WithProbes> {
   const { run = '/run/skein', ipNetns = '/run/netns', state = '/var/lib/skein', log = silent } = options;
   // A thread of the pool stays in the namespace of the thread that starts it: they are started here, at home.
   await stat('/');
@@ -95,6 +103,12 @@ export async function openDataplane(options: DataplaneOptions = {}): Promise<Dat
     repair: () => call('repair'),
     adopt: (source) => call('adopt', source),
     look: () => call('look'),
+    openProbes: (init) =>
+      openProbes(init, {
+        place: (at) => call('probePlace', at),
+        targets: (targets) => call('probeTargets', targets),
+        stream: () => call('probeStream'),
+      }),
     close() {
       closed ??= call('close').then(() => ended.promise);
       return closed;

@@ -2,6 +2,7 @@ import { KernelError } from '../kernel/kernel-error.ts';
 import { ParseError, Refusal, type RefusalKind } from '../lib/errors.ts';
 import type { Fields } from '../lib/log.ts';
 import type { Adopted, Change, HostView, Piece, Repaired } from './dataplane.ts';
+import type { ProbeInit, ProbeSockets, ProbeTarget } from './probe/place.ts';
 
 /** What goes between the main thread and the one that works on the kernel. */
 export interface Calls {
@@ -10,6 +11,10 @@ export interface Calls {
   repair(): Repaired;
   adopt(source: { readonly path: string } | { readonly pid: number }): Adopted;
   look(): HostView;
+  /** The namespace of probes, made anew. */
+  probePlace(init: ProbeInit): ProbeSockets;
+  probeTargets(targets: readonly ProbeTarget[]): undefined;
+  probeStream(): number;
   close(): undefined;
 }
 

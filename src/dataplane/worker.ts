@@ -4,6 +4,7 @@ import { openSyscalls } from '../kernel/syscall.ts';
 import { messageOf } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
 import { look } from './look.ts';
+import { ProbePlace } from './probe/place.ts';
 import { type Call, type CallMessage, toWire, type WorkerData, type WorkerMessage } from './protocol.ts';
 import { Reconciler } from './reconciler.ts';
 import { Watcher } from './watcher.ts';
@@ -56,6 +57,7 @@ function main(port: NonNullable<typeof parentPort>, options: WorkerData): void {
     }
   };
 
+  let probes: ProbePlace | undefined;
   const run = (call: Call): unknown => {
     switch (call[0]) {
       case 'set':
@@ -68,6 +70,15 @@ function main(port: NonNullable<typeof parentPort>, options: WorkerData): void {
         return reconciler.places.adopt(call[1]);
       case 'look':
         return look(reconciler.places);
+      case 'probePlace':
+        probes?.close();
+        probes = undefined;
+        probes = new ProbePlace(sys, call[1]);
+        return probes.sockets;
+      case 'probeTargets':
+        return probes?.set(call[1]);
+      case 'probeStream':
+        return probes?.stream();
       case 'close':
         return undefined;
     }
@@ -86,6 +97,7 @@ function main(port: NonNullable<typeof parentPort>, options: WorkerData): void {
       answer(message);
       if (message.call[0] === 'close') {
         watcher.close();
+        probes?.close();
         reconciler.close();
         sys.close(wake);
         port.close();
@@ -112,7 +124,7 @@ function main(port: NonNullable<typeof parentPort>, options: WorkerData): void {
 }
 
 function isShort([name]: Call): boolean {
-  return name === 'change' || name === 'adopt' || name === 'look';
+  return name !== 'set' && name !== 'repair' && name !== 'close';
 }
 
 if (parentPort) main(parentPort, workerData);

@@ -21,6 +21,8 @@ export interface Namespaces {
   inside<T>(fd: number, work: () => T): T;
   /** Makes a namespace and pins it. @returns an open descriptor of it. Equivalent to `ip netns add`. @throws KernelError */
   make(path: string): number;
+  /** As `make`, but it ends with the last descriptor of it. @throws KernelError */
+  makeUnpinned(): number;
   /** Keeps a namespace at a path, whatever becomes of its processes. Equivalent to `ip netns attach`. @throws KernelError */
   pin(fd: number, path: string): void;
   /** Lets go; the namespace ends with its last process and descriptor. May repeat. Equivalent to `ip netns delete`. */
@@ -81,6 +83,14 @@ export function openNamespaces(sys: Syscalls): Namespaces {
         back();
       }
       return openSync(path, 'r');
+    },
+    makeUnpinned() {
+      sys.unshare(CLONE_NEWNET);
+      try {
+        return openSync('/proc/thread-self/ns/net', 'r');
+      } finally {
+        back();
+      }
     },
     pin: (fd, path) => pinPath(`/proc/thread-self/fd/${fd}`, path),
     unpin(path) {

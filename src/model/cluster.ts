@@ -5,6 +5,9 @@ import { HexId, Port, Text, Time } from './text.ts';
 /** What this program can read and write. A cluster runs at the smallest of its hosts' levels. */
 export const featureLevel = 1;
 
+/** UDP port of VXLAN in a new cluster. */
+export const defaultDataPort = 4789;
+
 /** `/skein/cluster`: made once, by the first host. */
 export const Cluster = v.looseObject({
   id: HexId,

@@ -26,6 +26,8 @@ export const Host = v.looseObject({
   data: DataAddress,
   /** MTU of the way to the other hosts, in bytes, before encapsulation. */
   mtu: Mtu,
+  /** Whether it answers probes of the way to it. */
+  probed: v.optional(v.boolean()),
   /** Networks that this host routes: not chosen for overlays. */
   routes: v.pipe(v.array(PrefixText), v.maxLength(most.routes)),
   version: Text,

@@ -17,7 +17,7 @@ const from = (sources: { flags?: string[]; env?: Record<string, string>; file?: 
 test('without anything every setting has its default', () => {
   const defaults = from({});
   assert.equal(defaults.clusterStore, 'local:');
-  assert.equal(defaults.dataPort, 4789);
+  assert.equal(defaults.dataPort, undefined);
   assert.equal(defaults.clusterAdvertise, undefined);
   assert.deepEqual(defaults.host, []);
   assert.deepEqual(defaults.defaultAddressPool, [{ range: '10.0.0.0/8', size: 24 }]);
@@ -33,7 +33,7 @@ test('a flag beats the environment, which beats the file, which beats the defaul
   assert.equal(from({ file, env }).dataPort, 2);
   assert.equal(from({ file, env, flags }).dataPort, 3);
   assert.equal(from({ flags, file }).dataPort, 3);
-  assert.equal(from({ env: { SKEIN_DATA_PORT: '' } }).dataPort, 4789);
+  assert.equal(from({ env: { SKEIN_DATA_PORT: '' } }).dataPort, undefined);
 });
 
 test("Docker's file means the same here", () => {

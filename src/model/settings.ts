@@ -44,9 +44,10 @@ export const settings = {
     sentence: 'address from which and to which the packets of the overlay networks go',
     unset: 'the advertised address',
   }),
-  dataPort: one(parsePort, '4789', {
+  dataPort: one(parsePort, undefined, {
     value: 'port',
     sentence: 'UDP port of VXLAN; the first host of a cluster settles it for all',
+    unset: "the cluster's, 4789 for a new one",
   }),
   hostName: one(parseHostName, undefined, {
     value: 'name',

@@ -3,13 +3,13 @@ import { release } from 'node:os';
 import type { Readable, Writable } from 'node:stream';
 import type { Containers } from '../../controllers/containers/containers.ts';
 import type { Endpoints } from '../../controllers/endpoints/endpoints.ts';
-import type { Hosts } from '../../controllers/hosts/hosts.ts';
+import type { Hosts, Paths } from '../../controllers/hosts/hosts.ts';
 import type { Networks } from '../../controllers/networks/networks.ts';
 import { Refusal } from '../../lib/errors.ts';
 import { aliasesOf, type Container } from '../../model/container.ts';
 import { describeApi } from './description.ts';
 import type { AnswerOf, JsonRouteKey, RequestOf } from './routes.ts';
-import type { ContainerView, NetworkView, StatusView } from './schema.ts';
+import type { ContainerView, HostView, NetworkView, StatusView } from './schema.ts';
 import { type Gateway, gatewayName, viewAttached, viewContainer, viewGateway, viewHost, viewNetwork } from './view.ts';
 
 export interface StoreHealth {
@@ -23,6 +23,7 @@ export interface StoreHealth {
 /** What the API answers from. */
 export interface ApiNeeds {
   readonly hosts: Pick<Hosts, 'self' | 'cluster' | 'list'>;
+  readonly paths: Pick<Paths, 'problems'>;
   readonly networks: Pick<Networks, 'create' | 'list' | 'find' | 'remove'>;
   readonly endpoints: Pick<
     Endpoints,
@@ -55,8 +56,13 @@ export const apiVersion = '1';
 
 /** What each route does, said in the controllers' words. */
 export function openHandlers(needs: ApiNeeds): Handlers {
-  const { hosts, networks, endpoints, containers, store, skipped, gateway, started } = needs;
+  const { hosts, paths, networks, endpoints, containers, store, skipped, gateway, started } = needs;
   const self = hosts.self.id;
+
+  function pathTo(name: string): Pick<HostView, 'path'> {
+    const problem = paths.problems().find(({ host }) => host === name);
+    return problem ? { path: problem.kind } : {};
+  }
 
   function getStatus(): StatusView {
     const { id, generation, featureLevel, dataPort, underlay } = hosts.cluster;
@@ -78,6 +84,7 @@ export function openHandlers(needs: ApiNeeds): Handlers {
       networks: networks.list().length,
       containers: { all: all.length, running: all.filter(isRunning).length },
       sandboxes: endpoints.sandboxes().length,
+      paths: paths.problems().map((problem) => ({ ...problem })),
       skipped: skipped().map((record) => ({ ...record })),
     };
   }
@@ -222,7 +229,7 @@ export function openHandlers(needs: ApiNeeds): Handlers {
     getStatus,
     getDescription: () => ({ ...describeApi(hosts.self.version) }),
     stopDaemon: () => ({}),
-    listHosts: () => hosts.list().map((state) => viewHost(state, self)),
+    listHosts: () => hosts.list().map((state) => ({ ...viewHost(state, self), ...pathTo(state.host.name) })),
     listNetworks,
     createNetwork: async ({ body }) => {
       const warnings: string[] = [];

@@ -70,6 +70,7 @@ export function memoryControllers(options: { readonly stop: () => void }): ApiNe
       cluster: { id: 'c'.repeat(64), generation: 1, featureLevel: 1, created: now(), dataPort: 4789, underlay: 4 },
       list: () => [self, lost],
     },
+    paths: { problems: () => [] },
     networks,
     endpoints,
     containers: memoryContainers(endpoints),

@@ -163,6 +163,8 @@ export const VersionView = v.looseObject({
   Arch: v.string(),
 });
 
+const pathProblems = ['port', 'silent', 'mtu', 'checksum'] as const;
+
 export const HostView = v.looseObject({
   id: HostId,
   name: v.string(),
@@ -172,6 +174,8 @@ export const HostView = v.looseObject({
   version: v.string(),
   state: v.picklist(['alive', 'lost']),
   lastSeen: v.optional(v.string()),
+  /** What is wrong on the way to it, in a word; `paths` of the status says more. */
+  path: v.optional(v.picklist(pathProblems)),
   /** Whether it is the host that answers. */
   self: v.boolean(),
 });
@@ -201,6 +205,15 @@ export const StatusView = v.looseObject({
   networks: IntegerView,
   containers: v.looseObject({ all: IntegerView, running: IntegerView }),
   sandboxes: IntegerView,
+  /** What is wrong on the ways to other hosts, or with this host's own port, and what to do. */
+  paths: v.array(
+    v.looseObject({
+      kind: v.picklist(pathProblems),
+      host: v.optional(v.string()),
+      sentence: v.string(),
+      since: v.string(),
+    }),
+  ),
   /** Records of the store that are nonsense and were left out. */
   skipped: v.array(v.looseObject({ place: v.string(), reason: v.string() })),
 });

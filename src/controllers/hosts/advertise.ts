@@ -20,6 +20,8 @@ export interface Underlay {
   readonly advertise: string;
   readonly data: string;
   readonly family: Family;
+  /** The interface that has the data address, and its MTU. */
+  readonly device: string;
   readonly mtu: number;
   /** Networks that this host routes, without those of the overlay's own devices. */
   readonly routes: readonly string[];
@@ -58,7 +60,14 @@ export function chooseUnderlay(
     .flatMap(({ addresses }) => addresses)
     .map((text) => formatPrefix(networkOf(parseInterfaceAddress(text))));
   const routes = [...new Set([...own.map(({ prefix }) => prefix), ...attached])].filter((text) => isRelevant(text));
-  return { advertise: `${family6(advertised)}:${port}`, data, family, mtu: device.mtu, routes: routes.slice(0, 256) };
+  return {
+    advertise: `${family6(advertised)}:${port}`,
+    data,
+    family,
+    device: device.name,
+    mtu: device.mtu,
+    routes: routes.slice(0, 256),
+  };
 }
 
 function splitAdvertise(text: string | undefined): { host?: string; port: number } {

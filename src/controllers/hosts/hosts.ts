@@ -22,3 +22,20 @@ export interface HostState {
   /** ISO time: now while it is alive, else when it was last seen alive by this host, if ever. */
   readonly lastSeen?: string;
 }
+
+/** What is wrong on the way between this host and another, and what to do about it. */
+export interface PathProblem {
+  readonly kind: 'port' | 'silent' | 'mtu' | 'checksum';
+  /** Names of the hosts; none when it is this host alone. */
+  readonly host?: string;
+  readonly sentence: string;
+  /** ISO time of when it was found. */
+  readonly since: string;
+}
+
+export interface Paths {
+  /** What is wrong now, by host. Never waits. */
+  problems(): readonly PathProblem[];
+  /** May be called twice. */
+  close(): Promise<void>;
+}

@@ -1,6 +1,7 @@
 import type { PeerPiece, UnderlayPiece } from '../dataplane.ts';
 import { nft } from '../nft.ts';
 import { HOST, type KernelObject } from '../objects.ts';
+import { PROBE_VNI } from '../probe/place.ts';
 
 /**
  * VXLAN has no lock of its own: a vxlan device takes packets from any sender, at any of the host's addresses. The guard lets
@@ -43,6 +44,7 @@ export function underlayObjects({ data, port, device }: Underlay): KernelObject[
     nft.table(HOST, family),
     nft.set(HOST, family, PEERS, `type ${family === 'ip' ? 'ipv4_addr' : 'ipv6_addr'}; size ${MOST_PEERS};`),
     nft.set(HOST, family, VNIS, `typeof ${VNI};`),
+    nft.element(HOST, family, VNIS, String(PROBE_VNI)),
     nft.chain(HOST, family, TUNNEL_IN, [
       ...(device === undefined ? [] : [`${fromPeer} iifname "${device}" notrack accept`]),
       `${fromPeer} fib saddr . iif oif exists notrack accept`,
