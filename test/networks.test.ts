@@ -17,9 +17,10 @@ describe('networks of two hosts on one etcd', { skip }, () => {
   let etcd: TestEtcd;
   let h1: TestHost;
   let h2: TestHost;
+  let folder: string;
 
   before(async () => {
-    const folder = await mkdtemp(join(tmpdir(), 'skein-networks-'));
+    folder = await mkdtemp(join(tmpdir(), 'skein-networks-'));
     scope.defer(() => rm(folder, { recursive: true, force: true }));
     etcd = await startTestEtcd();
     scope.defer(() => etcd.close());
@@ -124,6 +125,53 @@ describe('networks of two hosts on one etcd', { skip }, () => {
       await eventually(() => [h1, h2].every(({ networks }) => networks.list().every((network) => network.id !== id)));
     }
     assert.deepEqual(await held(), []);
+  });
+
+  it('whose record carries another’s VNI is refused naming both, shown as a problem, and the other works on', async () => {
+    const right = await h1.networks.create(request('right'));
+    const wrong = await h1.networks.create(request('wrong'));
+    await h1.state.catalog.update(wrong.id, (network) => ({ ...network, vni: right.vni }));
+    const place = { place: 'network wrong', reason: `has VNI ${right.vni}, as right has` };
+    await eventually(() => h2.networks.problems().some((problem) => JSON.stringify(problem) === JSON.stringify(place)));
+    await assert.rejects(h2.endpoints.openSandbox({ exit: false, connect: [wish('wrong', 'a')] }), (error) => {
+      return error instanceof Refusal && /network wrong cannot be used.*VNI \d+.*of network right/.test(error.message);
+    });
+    const { id } = await h2.endpoints.openSandbox({ exit: false, connect: [wish('right', 'a')] });
+    await h2.endpoints.closeSandbox(id);
+    await h1.state.catalog.update(wrong.id, () => wrong);
+    for (const name of ['right', 'wrong']) await h1.networks.remove(name);
+    await eventually(() => h2.networks.problems().length === 0 && h2.networks.list().length === 0);
+  });
+
+  it('gets a smaller MTU for all when a host with a smaller path joins it, and keeps one that was asked for', async () => {
+    const options = { 'com.docker.network.driver.mtu': '1420' };
+    const { id } = await h1.networks.create(request('chosen'));
+    await h1.networks.create({ ...request('asked'), options });
+    const there = await h1.endpoints.openSandbox({ exit: false, connect: [wish('chosen', 'a'), wish('asked', 'a')] });
+    const mtus = ({ kernel }: TestHost) =>
+      [...kernel.pieces.values()].flatMap((piece) => (piece.kind === 'network' ? [piece.mtu] : []));
+    assert.deepEqual(mtus(h1), [1450, 1420]);
+    const url = etcd.url.replace('http', 'etcd');
+    const h3 = await openHost({ name: 'h3', data: '192.168.205.12', url, folder, mtu: 1400 });
+    try {
+      await assert.rejects(h3.endpoints.openSandbox({ exit: false, connect: [wish('asked', 'b')] }), (error) => {
+        return (
+          error instanceof Refusal && /1420 bytes is too large: the path of host h3 carries 1400/.test(error.message)
+        );
+      });
+      const { id: sandbox } = await h3.endpoints.openSandbox({ exit: false, connect: [wish('chosen', 'b')] });
+      assert.deepEqual(mtus(h3), [1350]);
+      await eventually(() => mtus(h1).includes(1350));
+      assert.equal((await h2.state.catalog.get(id))?.mtu, 1350);
+      await h1.die();
+      await h1.start();
+      assert.deepEqual(mtus(h1).sort(), [1350, 1420], 'the journal followed');
+      await h3.endpoints.closeSandbox(sandbox);
+    } finally {
+      await h3.die();
+    }
+    await h1.endpoints.closeSandbox(there.id);
+    for (const name of ['chosen', 'asked']) await h1.networks.remove(name);
   });
 
   it('that a cut store left half made is settled when the store is back, without a restart', async () => {

@@ -105,9 +105,18 @@ export interface OpenHost {
   /** For what the host keeps. */
   readonly folder: string;
   readonly routes?: readonly string[];
+  /** Of its way to the others. */
+  readonly mtu?: number;
 }
 
-export async function openHost({ name, data, url: storeUrl, folder, routes = [] }: OpenHost): Promise<TestHost> {
+export async function openHost({
+  name,
+  data,
+  url: storeUrl,
+  folder,
+  routes = [],
+  mtu = 1500,
+}: OpenHost): Promise<TestHost> {
   const id = randomBytes(16).toString('hex');
   const kernel = new PieceKernel('boot-1');
   const home = join(folder, `${name}-${id.slice(0, 6)}`);
@@ -143,7 +152,7 @@ export async function openHost({ name, data, url: storeUrl, folder, routes = [] 
       key: randomBytes(32).toString('base64'),
       advertise: `${data}:2376`,
       data,
-      mtu: 1500,
+      mtu,
       routes: [...routes],
       version: '0',
       featureLevel: 1,

@@ -155,7 +155,10 @@ export async function openDaemon({
       const addresses = endpoints.gateway();
       return addresses && { addresses };
     };
-    const skipped = () => state.skipped().map(({ key, reason }) => ({ place: key, reason }));
+    const skipped = () => [
+      ...state.skipped().map(({ key, reason }) => ({ place: key, reason })),
+      ...networks.problems(),
+    ];
     const needs = {
       hosts,
       paths,

@@ -90,6 +90,30 @@ testInLab('what networks can be asked for', {}, (step) => {
     assert.match(large.stderr, /an MTU of 9000 bytes is too large: the path of host h\d carries 1500 bytes/);
   });
 
+  step(
+    'O8: a host with a smaller path lowers the MTU for all, running containers too, but not one that was asked for',
+    async (lab) => {
+      const [h1, h2] = [lab.host('h1'), lab.host('h2')];
+      const mtu = async (host: typeof h1, name: string) =>
+        Number(/ mtu (\d+) /.exec(await inside(host, name, 'ip', 'link', 'show', 'eth0'))?.[1]);
+      await skein(h1, 'network', 'create', 'shrinking');
+      await skein(h1, 'network', 'create', '-o', 'com.docker.network.driver.mtu=1440', 'rigid');
+      await idle(h1, 'w1', '--network', 'shrinking');
+      assert.equal(await mtu(h1, 'w1'), 1450);
+      await h2.exec(['ip', 'link', 'set', 'eth0', 'mtu', '1400']);
+      await h2.daemon.kill('SIGKILL');
+      await h2.daemon.start();
+      const refused = await h2.attempt(['skein', 'run', '-d', '--network', 'rigid', '--', 'true']);
+      assert.match(refused.stderr, /1440 bytes is too large: the path of host h2 carries 1400 bytes/);
+      await idle(h2, 'w2', '--network', 'shrinking');
+      assert.equal(await mtu(h2, 'w2'), 1350);
+      await until('the interface on h1 follows', async () => (await mtu(h1, 'w1')) === 1350);
+      const [, address = ''] = /^(.*)\/\d+$/.exec(await addressOf(h2, 'w2')) ?? [];
+      const whole = await h1.attempt(['skein', 'exec', 'w1', 'ping', '-c1', '-W2', '-M', 'do', '-s', '1322', address]);
+      assert.equal(whole.code, 0, whole.stdout);
+    },
+  );
+
   step('O5: a subnet that holds a host is refused by name, one inside a route is made with a warning', async (lab) => {
     const h1 = lab.host('h1');
     const over = await h1.attempt(['skein', 'network', 'create', '--subnet', '192.168.0.0/16', 'over']);

@@ -25,15 +25,17 @@ import {
   type Way,
 } from './sandbox-record.ts';
 import type { Sandboxes } from './sandboxes.ts';
+import type { Sizes } from './sizes.ts';
 
 export interface JoinNeeds {
-  readonly networks: Pick<Networks, 'find' | 'confirm'>;
+  readonly networks: Pick<Networks, 'find' | 'confirm' | 'admit'>;
   readonly dataplane: Pick<Dataplane, 'change'>;
   readonly sandboxes: Sandboxes;
   readonly overlays: Overlays;
   readonly exits: Exits;
   readonly holdings: Holdings;
   readonly leave: Leaving;
+  readonly sizes: Pick<Sizes, 'changed'>;
   readonly log: Log;
 }
 
@@ -60,10 +62,11 @@ export async function join(
   { way = before.way, fresh }: JoinOptions,
   needs: JoinNeeds,
 ): Promise<void> {
-  const { dataplane, exits, holdings, overlays, sandboxes } = needs;
+  const { dataplane, exits, holdings, networks, overlays, sandboxes, sizes } = needs;
   let reserved: readonly Reserved[] = [];
   let making = Promise.resolve();
   try {
+    await settle(requests.map(({ network }) => networks.admit(networks.find(network).id)));
     reserved = reserve(before, requests, needs);
     const places = [...before.places, ...reserved.map(({ place }) => place)];
     const gateway = before.exit === undefined && isOpen(way, places) ? await exits.piece() : undefined;
@@ -111,6 +114,10 @@ export async function join(
       ...joined.map(({ network, place }) => publish(place.endpoint, network, needs)),
     ]);
     await settle(reserved.map(({ network }) => overlays.membership(memberOf(network)).install()));
+    // Another host may have lowered it meanwhile: what follows such a change did not see these.
+    for (const { id, mtu } of reserved.map(({ network }) => network)) {
+      if (networks.find(id).mtu !== mtu) sizes.changed(id);
+    }
   } catch (error) {
     await making.catch(() => undefined);
     await undo(before, reserved, { fresh }, needs);

@@ -17,12 +17,13 @@ import { Overlays } from './overlays.ts';
 import { followPeers } from './peers.ts';
 import { connectedPlaces, nameOf, nowhere, type Place, type SandboxRecord, type Way } from './sandbox-record.ts';
 import { Sandboxes } from './sandboxes.ts';
+import { Sizes } from './sizes.ts';
 import { sweep, takeUp } from './take-up.ts';
 import { Upkeep } from './upkeep.ts';
 
 export interface EndpointsNeeds extends Omit<HoldingsNeeds, 'registry' | 'hosts'> {
   readonly registry: Pick<Registry, 'publish' | 'withdraw' | 'watch' | 'list'>;
-  readonly networks: Pick<Networks, 'find' | 'list' | 'confirm'>;
+  readonly networks: Pick<Networks, 'find' | 'list' | 'confirm' | 'admit' | 'onResize'>;
   readonly hosts: Pick<Hosts, 'self' | 'cluster' | 'get' | 'watch' | 'list'>;
   readonly dataplane: Pick<Dataplane, 'set' | 'change' | 'adopt' | 'look'>;
   readonly journal: Pick<Journal, 'load' | 'commit'>;
@@ -73,12 +74,15 @@ export async function openEndpoints(needs: EndpointsNeeds, init: EndpointsInit):
   await sandboxes.load(log);
   const returning = init.returning ?? new Set<string>();
   const { finished } = await takeUp({ bootId, pinned, seen, returning }, { ...shared, hosts, leave, serial });
+  const sizes = new Sizes({ ...shared, serial, signal });
+  const unfollow = networks.onResize((network) => sizes.changed(network.id));
+  for (const network of sandboxes.networks()) sizes.changed(network);
   const swept = sweep({ ...shared, signal });
   const changed = (host: string) => overlays.hostChanged(host);
   const peers = followPeers({ hosts, log, change }, { from: seen, signal, changed });
 
   const joinTo = (record: SandboxRecord, requests: OpenSandbox['connect'], options: JoinOptions) =>
-    join(record, requests ?? [], options, { ...shared, leave });
+    join(record, requests ?? [], options, { ...shared, leave, sizes });
 
   async function openSandbox(request: OpenSandbox): Promise<Sandbox> {
     if (request.adopt === undefined) return await makeSandbox(request, undefined);
@@ -217,9 +221,11 @@ export async function openEndpoints(needs: EndpointsNeeds, init: EndpointsInit):
     list,
     gateway: () => exits.addresses,
     async close() {
+      unfollow();
       stop.abort();
       await finished;
       await swept;
+      await sizes.close();
       await upkeep.close();
       await leave.close();
       await peers.catch(() => undefined);

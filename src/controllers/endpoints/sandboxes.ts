@@ -103,6 +103,11 @@ export class Sandboxes {
     return [...this.#endpoints.values()].filter((endpoint) => endpoint.network === network);
   }
 
+  /** Ids of the networks that something is connected to. */
+  networks(): ReadonlySet<string> {
+    return new Set(Array.from(this.#endpoints.values(), ({ network }) => network));
+  }
+
   /** The sandbox that a namespace was adopted as. */
   adoptedAs(inode: string): string | undefined {
     return this.#adopted.get(inode);

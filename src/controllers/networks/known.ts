@@ -5,16 +5,20 @@ import type { Catalog } from '../../state/catalog.ts';
 /** The cluster's networks as the catalog's watch tells them. */
 export class KnownNetworks {
   readonly #networks = new Map<string, Network>();
+  readonly #byVni = new Map<number, Set<string>>();
+  readonly #resized = new Set<(network: Network) => void>();
 
   /** Ends with `signal`; `ready` is called with each snapshot. */
   async follow(catalog: Pick<Catalog, 'watch'>, options: { signal: AbortSignal; ready: () => void }): Promise<void> {
     for await (const event of catalog.watch({ signal: options.signal })) {
       switch (event.kind) {
-        case 'snapshot':
-          this.#networks.clear();
+        case 'snapshot': {
+          const there = new Set(event.networks.map(({ id }) => id));
+          for (const id of [...this.#networks.keys()]) if (!there.has(id)) this.remove(id);
           for (const network of event.networks) this.put(network);
           options.ready();
           break;
+        }
         case 'put':
           this.put(event.network);
           break;
@@ -26,11 +30,44 @@ export class KnownNetworks {
   }
 
   put(network: Network): void {
+    const before = this.#networks.get(network.id);
+    this.remove(network.id);
     this.#networks.set(network.id, network);
+    this.#byVni.set(network.vni, (this.#byVni.get(network.vni) ?? new Set()).add(network.id));
+    if (before !== undefined && before.mtu !== network.mtu) for (const tell of this.#resized) tell(network);
   }
 
   remove(id: string): void {
+    const vni = this.#networks.get(id)?.vni;
     this.#networks.delete(id);
+    if (vni === undefined) return;
+    const others = this.#byVni.get(vni);
+    others?.delete(id);
+    if (others?.size === 0) this.#byVni.delete(vni);
+  }
+
+  /** Other networks whose records have the same VNI: one record at most is right. */
+  rivals({ id, vni }: Network): readonly Network[] {
+    const others = [...(this.#byVni.get(vni) ?? [])].filter((other) => other !== id);
+    return others.flatMap((other) => this.#networks.get(other) ?? []);
+  }
+
+  /** Sentences about records that cannot be right together, with the network that they are about. */
+  problems(): readonly { readonly place: string; readonly reason: string }[] {
+    const shared = [...this.#byVni.values()].filter(({ size }) => size > 1);
+    return shared.flatMap((ids) => {
+      const networks = [...ids].flatMap((id) => this.#networks.get(id) ?? []);
+      return networks.map((network) => {
+        const others = networks.filter((other) => other !== network).map(({ name }) => name);
+        return { place: `network ${network.name}`, reason: `has VNI ${network.vni}, as ${others.join(', ')} has` };
+      });
+    });
+  }
+
+  /** Calls back with a network whose MTU is another than before. @returns what ends it */
+  onResize(tell: (network: Network) => void): () => void {
+    this.#resized.add(tell);
+    return () => this.#resized.delete(tell);
   }
 
   /** By name. */

@@ -13,6 +13,15 @@ export interface Networks {
   remove(nameOrId: string): Promise<Network>;
   /** The network as it is now, from the store: undefined when it is gone or being removed. @throws Refusal 'unavailable' */
   confirm(id: string): Promise<Network | undefined>;
+  /**
+   * Afterwards a container of this host can be on the network: its VNI is its own, and its MTU fits this host's path; one
+   * that is too large is lowered for all, unless it was asked for. @throws Refusal 'conflict' naming what is in the way
+   */
+  admit(id: string): Promise<void>;
+  /** Calls back with a network whose MTU is another than before. @returns what ends it */
+  onResize(tell: (network: Network) => void): () => void;
+  /** Records that cannot be right together. Never waits. */
+  problems(): readonly { readonly place: string; readonly reason: string }[];
   close(): Promise<void>;
 }
 

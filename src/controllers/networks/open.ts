@@ -6,6 +6,7 @@ import type { Claims } from '../../state/claims.ts';
 import type { Journal } from '../../state/journal.ts';
 import type { Registry } from '../../state/registry.ts';
 import type { Hosts } from '../hosts/hosts.ts';
+import { admitNetwork } from './admit.ts';
 import { createNetwork } from './create.ts';
 import { Intents } from './intents.ts';
 import { KnownNetworks } from './known.ts';
@@ -53,6 +54,9 @@ export async function openNetworks(needs: NetworksNeeds, { pools }: NetworksInit
       const network = await catalog.get(id);
       return network?.removing === undefined ? network : undefined;
     },
+    admit: (id) => admitNetwork(id, parts),
+    onResize: (tell) => known.onResize(tell),
+    problems: () => known.problems(),
     async close() {
       stop.abort();
       await following.catch(() => undefined);
