@@ -182,7 +182,7 @@ describe('etcd with client certificates and passwords', { skip }, () => {
     await pause(2_500, signal);
     await put('3');
     assert.equal(await watch.next(), 'put /skein/a=3');
-    await pause(3_000, signal);
+    await pause(6_000, signal);
     assert.equal(session.lost.aborted, false);
 
     const root = open(`etcd://root:r@${address}`, ...identity);
@@ -268,13 +268,14 @@ describe('an etcd of three members', { skip }, () => {
     await until(() => store.commit([], [{ kind: 'put', key: '/three/a', value: '1' }]));
     const watch = watching(store, '/three/');
     assert.equal(await watch.next(), 'snapshot /three/a=1');
-    const session = await store.openSession(2_000);
+    // Longer than the others take to elect a leader.
+    const session = await store.openSession(5_000);
     const first = store.status().members.findIndex(({ healthy }) => healthy);
     await end(members[first]);
     await until(() => store.commit([], [{ kind: 'put', key: '/three/a', value: '2' }]));
     assert.equal(await watch.next(), 'put /three/a=2');
     const { signal } = new AbortController();
-    await pause(3_000, signal);
+    await pause(6_000, signal);
     assert.equal(session.lost.aborted, false);
     const { failingSince, members: told } = store.status();
     assert.equal(failingSince, undefined);
