@@ -165,7 +165,11 @@ describe('networks of two hosts on one etcd', { skip }, () => {
       assert.equal((await h2.state.catalog.get(id))?.mtu, 1350);
       await h1.die();
       await h1.start();
-      assert.deepEqual(mtus(h1).sort(), [1350, 1420], 'the journal followed');
+      assert.deepEqual(
+        mtus(h1).sort((a, b) => a - b),
+        [1350, 1420],
+        'the journal followed',
+      );
       await h3.endpoints.closeSandbox(sandbox);
     } finally {
       await h3.die();

@@ -82,7 +82,6 @@ export const AddressText = canonical('address', what.address);
 export const PrefixText = canonical('prefix', what.prefix);
 export const InterfaceAddressText = canonical('interfaceAddress', what.interfaceAddress);
 export const AddressInput = written('address', what.address);
-export const PrefixInput = written('prefix', what.prefix);
 
 const special = ['0.0.0.0/8', '127.0.0.0/8', '224.0.0.0/4', '255.255.255.255/32', '::/8', 'ff00::/8'].map(parsePrefix);
 

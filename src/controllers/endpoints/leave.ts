@@ -45,7 +45,7 @@ export class Leaving {
    */
   async letGo(record: SandboxRecord, left: readonly Place[], options: LeaveOptions): Promise<void> {
     const { log, sandboxes } = this.#needs;
-    const { exit, ...rest } = record;
+    const { exit: _, ...rest } = record;
     const going = new Map(left.map((place) => [place.id, leaving(place)]));
     const places = record.places.map((place) => going.get(place.id) ?? place);
     const stays = !options.whole && isOpen(record.way, places);
