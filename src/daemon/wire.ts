@@ -1,8 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { mkdir, stat } from 'node:fs/promises';
 import { hostname } from 'node:os';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { type HandedSocket, openApi } from '../adapters/api/server.ts';
 import { returningContainers } from '../controllers/containers/former.ts';
 import { openContainers } from '../controllers/containers/open.ts';
@@ -25,6 +23,7 @@ import { openJournal } from '../state/kv/local/journal.ts';
 import { openState } from '../state/kv/open.ts';
 import { formatStoreUrl, parseStoreUrl } from '../state/kv/url.ts';
 import { openRemembered } from '../state/remembered/open.ts';
+import { pathsOf } from './paths.ts';
 import { gatewayPools } from './pools.ts';
 import { openProbing, openProblems } from './probing.ts';
 import { rememberStore } from './remembered-store.ts';
@@ -43,7 +42,6 @@ export interface DaemonInit {
 
 /** The interface of a container to the outside, in bytes. */
 const exitMtu = 1500;
-const shim = fileURLToPath(new URL('../../build/skein-shim', import.meta.url));
 
 /**
  * Opens everything, from the ground up; closing goes the other way and leaves the kernel as it is. This is the one place
@@ -63,13 +61,14 @@ export async function openDaemon({
   };
   const now = () => Date.now();
   const { stateDir, runDir } = settings;
+  const paths = pathsOf(settings);
   try {
     const url = parseStoreUrl(settings.clusterStore);
     await makeDirectory(stateDir, 0o700);
     await makeDirectory(runDir, 0o755);
 
     // This host: what it remembers, who it is, what its kernel says.
-    const journal = held(await openJournal(join(stateDir, 'journal.db')));
+    const journal = held(await openJournal(paths.journal));
     const identity = await beginEpoch(journal);
     let foreign: Foreign | undefined;
     const dataplane = held(
@@ -85,7 +84,7 @@ export async function openDaemon({
       await openState({
         url,
         options: settings.clusterStoreOpt,
-        defaultPath: join(stateDir, 'store.db'),
+        defaultPath: paths.store,
         host: identity.id,
         epoch: identity.epoch,
         proposal: propose(
@@ -93,7 +92,7 @@ export async function openDaemon({
           settings.dataPort ?? defaultDataPort,
         ),
         known,
-        place: await placeOf(view.bootId, stateDir),
+        place: await placeOf(view.bootId, paths.journal),
         log,
       }),
     );
@@ -134,7 +133,7 @@ export async function openDaemon({
       await openEndpoints(
         { registry, allocator, claims, networks, hosts, dataplane, journal, log, now },
         {
-          namespaces: join(runDir, 'netns'),
+          namespaces: paths.namespaces,
           exits: { pools: gatewayPools(settings.gatewayAddressPool), mtu: exitMtu },
           returning: await returningContainers(journal),
         },
@@ -143,7 +142,7 @@ export async function openDaemon({
     const containers = held(
       await openContainers(
         { endpoints, journal, log, now },
-        { directory: join(stateDir, 'containers'), controls: join(runDir, 'c'), shim },
+        { directory: paths.containers, controls: paths.controls, shim: paths.shim },
       ),
     );
     const paths = held(openProblems(probing, { hosts, log, now }, device));
@@ -188,8 +187,8 @@ export async function openDaemon({
 }
 
 /** This boot and this state directory, which the journal has locked: another daemon with the same is not running. */
-async function placeOf(bootId: string, stateDir: string): Promise<string> {
-  const { dev, ino } = await stat(join(stateDir, 'journal.db'), { bigint: true });
+async function placeOf(bootId: string, journal: string): Promise<string> {
+  const { dev, ino } = await stat(journal, { bigint: true });
   return `boot ${bootId}, file ${dev}:${ino}`;
 }
 

@@ -86,7 +86,7 @@ async function sh(host: LabHost, script: string): Promise<string> {
   return (await host.exec(['sh', '-euc', script], { signal: AbortSignal.timeout(60_000) })).stdout;
 }
 
-testInLab('beside the packet rules of others', {}, (step) => {
+testInLab('beside the packet rules and network settings of others', {}, (step) => {
   step('two hosts are connected', async (lab) => {
     const [h1, h2] = [lab.host('h1'), lab.host('h2')];
     await skein(h1, 'network', 'create', 'demo');
@@ -131,4 +131,33 @@ testInLab('beside the packet rules of others', {}, (step) => {
       );
     });
   }
+
+  step('NetworkManager', async (lab, t) => {
+    const missing = ['/usr/sbin/NetworkManager', '/usr/bin/nmcli', '/usr/bin/dbus-daemon'].filter(
+      (file) => !existsSync(file),
+    );
+    if (missing.length > 0) {
+      t.skip(`this machine has no ${missing.join(', ')}`);
+      return;
+    }
+    const h1 = lab.host('h1');
+    // Where it can write in /sys it waits for udev, which no lab has.
+    await sh(
+      h1,
+      `mount -o remount,bind,ro /sys; ip link add theirs type veth peer name others; ${startBus}; NetworkManager`,
+    );
+    const stateOf = async (device: string) =>
+      (await sh(h1, `nmcli -t -f DEVICE,STATE device | grep -m1 -- '^${device}:' || true`)).trim().split(':')[1];
+    const exit = (await sh(h1, 'ip -br link show master skein_gwbridge | grep -o "^veth[0-9a-f]*"')).trim();
+    await until(
+      'it manages other devices',
+      async () => !['unmanaged', undefined].includes(await stateOf('theirs')),
+      20_000,
+    );
+    await until('it leaves ours alone', async () => (await stateOf(exit)) === 'unmanaged');
+    assert.equal(await stateOf('skein_gwbridge'), 'unmanaged');
+    await sh(h1, `nmcli general reload; ip link set ${exit} down; ip link set ${exit} up`);
+    await until('traffic', () => connected(lab));
+    await sh(h1, 'kill $(cat /run/NetworkManager/NetworkManager.pid); ip link del theirs');
+  });
 });

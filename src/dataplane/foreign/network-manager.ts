@@ -5,8 +5,9 @@ import type { Log } from '../../lib/log.ts';
 import { GATEWAY_BRIDGE } from '../gateway/gateway.ts';
 
 /** NetworkManager takes a bridge or veth that appears for one to set up, unless a file of its own tells it not to. */
-const folder = '/etc/NetworkManager';
-export const UNMANAGED_FILE = `${folder}/conf.d/90-skein.conf`;
+export const UNMANAGED_FILE = '/etc/NetworkManager/conf.d/90-skein.conf';
+/** It is there while NetworkManager runs. */
+const running = '/run/NetworkManager';
 
 const text = `# Written by skein, and removed by skein reset: its devices are not NetworkManager's.
 [device-skein]
@@ -14,9 +15,9 @@ match-device=interface-name:${GATEWAY_BRIDGE},interface-name:veth???????
 managed=0
 `;
 
-/** Writes the file where NetworkManager is installed. */
+/** Writes the file where NetworkManager runs. */
 export function unmanage(log: Log): void {
-  if (!existsSync(folder) || (existsSync(UNMANAGED_FILE) && readFileSync(UNMANAGED_FILE, 'utf8') === text)) return;
+  if (!existsSync(running) || (existsSync(UNMANAGED_FILE) && readFileSync(UNMANAGED_FILE, 'utf8') === text)) return;
   mkdirSync(dirname(UNMANAGED_FILE), { recursive: true, mode: 0o755 });
   writeFileSync(UNMANAGED_FILE, text, { mode: 0o644 });
   log.info('NetworkManager is told to leave the devices of skein alone', { file: UNMANAGED_FILE });

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { pause } from '../../lib/backoff.ts';
 import { messageOf } from '../../lib/errors.ts';
+import { Fights } from '../../lib/fights.ts';
 import type { Log } from '../../lib/log.ts';
 import { formatGuest, type Guest, guestsIn, guestsOf, sameGuest } from './chains.ts';
 import { type Foreign, GUESTS_FILE } from './foreign.ts';
@@ -23,14 +24,12 @@ export interface ForeignOptions {
 const times = { settle: 100, interval: 4_000, restFactor: 10, mostRest: 8_000 } as const;
 /** So many intervals pass at most between two looks at all. */
 const blind = 8;
-/** A rule that is put back more often than this within `window` milliseconds is fought over. */
-const fight = { most: 4, window: 60_000 } as const;
 
 /** Resolves when it has looked for the first time. */
 export async function openForeign({ state, port, log }: ForeignOptions): Promise<Foreign> {
   const file = join(state, GUESTS_FILE);
   const stop = new AbortController();
-  const history = new Map<string, readonly number[]>();
+  const fights = new Fights();
   let wake = new AbortController();
   let failure: string | undefined;
 
@@ -60,19 +59,12 @@ export async function openForeign({ state, port, log }: ForeignOptions): Promise
   };
   const tellAdded = (guest: Guest) => {
     const rule = formatGuest(guest);
-    const now = performance.now();
-    const times = [...(history.get(rule) ?? []).filter((time) => now - time < fight.window), now];
-    history.set(rule, times);
-    if (times.length === 1) log.info('a chain of others would drop our packets: a rule was added to it', { rule });
-    else if (times.length <= fight.most) log.warn('a rule in a chain of others was missing: it is put back', { rule });
-    else if (times.length === fight.most + 1)
+    const fight = fights.note(rule, performance.now());
+    if (fight === 'begun')
       log.error('something keeps removing a rule of ours from a chain of others: it is put back seldom from now on', {
         rule,
       });
-  };
-  const isFought = () => {
-    const since = performance.now() - fight.window;
-    return [...history.values()].some((times) => times.filter((time) => time > since).length > fight.most);
+    else if (fight === 'none') log.info('a chain of others would drop our packets: a rule was added to it', { rule });
   };
 
   await look();
@@ -89,7 +81,7 @@ export async function openForeign({ state, port, log }: ForeignOptions): Promise
       wake = new AbortController();
       const start = performance.now();
       await look();
-      const rest = isFought() ? times.mostRest : times.restFactor * (performance.now() - start);
+      const rest = fights.isOn(performance.now()) ? times.mostRest : times.restFactor * (performance.now() - start);
       await pause(Math.min(times.mostRest, rest), stop.signal);
     }
   })();
