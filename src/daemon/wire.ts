@@ -61,14 +61,14 @@ export async function openDaemon({
   };
   const now = () => Date.now();
   const { stateDir, runDir } = settings;
-  const paths = pathsOf(settings);
+  const files = pathsOf(settings);
   try {
     const url = parseStoreUrl(settings.clusterStore);
     await makeDirectory(stateDir, 0o700);
     await makeDirectory(runDir, 0o755);
 
     // This host: what it remembers, who it is, what its kernel says.
-    const journal = held(await openJournal(paths.journal));
+    const journal = held(await openJournal(files.journal));
     const identity = await beginEpoch(journal);
     let foreign: Foreign | undefined;
     const dataplane = held(
@@ -84,7 +84,7 @@ export async function openDaemon({
       await openState({
         url,
         options: settings.clusterStoreOpt,
-        defaultPath: paths.store,
+        defaultPath: files.store,
         host: identity.id,
         epoch: identity.epoch,
         proposal: propose(
@@ -92,7 +92,7 @@ export async function openDaemon({
           settings.dataPort ?? defaultDataPort,
         ),
         known,
-        place: await placeOf(view.bootId, paths.journal),
+        place: await placeOf(view.bootId, files.journal),
         log,
       }),
     );
@@ -133,7 +133,7 @@ export async function openDaemon({
       await openEndpoints(
         { registry, allocator, claims, networks, hosts, dataplane, journal, log, now },
         {
-          namespaces: paths.namespaces,
+          namespaces: files.namespaces,
           exits: { pools: gatewayPools(settings.gatewayAddressPool), mtu: exitMtu },
           returning: await returningContainers(journal),
         },
@@ -142,7 +142,7 @@ export async function openDaemon({
     const containers = held(
       await openContainers(
         { endpoints, journal, log, now },
-        { directory: paths.containers, controls: paths.controls, shim: paths.shim },
+        { directory: files.containers, controls: files.controls, shim: files.shim },
       ),
     );
     const paths = held(openProblems(probing, { hosts, log, now }, device));
