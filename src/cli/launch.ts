@@ -78,7 +78,7 @@ async function detach(args: readonly string[], { stateDir }: Settings): Promise<
   } catch (cause) {
     throw new Refusal('invalid', `cannot make the directory ${stateDir}: ${messageOf(cause)}`, { cause });
   }
-  const out = openSync(log, 'a+', 0o600);
+  const out = openLogFile(log);
   const begin = fstatSync(out).size;
   const child = spawn(process.execPath, [...nodeFlags, daemon, '--ready-fd=3', ...args], {
     detached: true,
@@ -99,6 +99,14 @@ async function detach(args: readonly string[], { stateDir }: Settings): Promise<
   const why = lines.length === 0 ? `see ${log}` : [`the end of ${log}:`, ...lines].join('\n  ');
   complain(printable(said.trim()) || `${ending}; ${why}`);
   process.exitCode = 1;
+}
+
+function openLogFile(path: string): number {
+  try {
+    return openSync(path, 'a+', 0o600);
+  } catch (cause) {
+    throw new Refusal('invalid', `cannot write the log ${path}: ${messageOf(cause)}`, { cause });
+  }
 }
 
 const mostLines = 5;

@@ -1,4 +1,5 @@
 import { Serial } from '../../lib/serial.ts';
+import { steadyNow } from '../../lib/steady.ts';
 import type { Keys } from '../../model/keys.ts';
 import { type Allocator, rest as defaultRest, Exhausted, type Owner, type Pool, Taken } from '../allocator.ts';
 import {
@@ -41,7 +42,7 @@ type Numbers = Exclude<Pool, { kind: 'subnets' }>;
 type Subnets = Extract<Pool, { kind: 'subnets' }>;
 
 export function openAllocator(options: OpenAllocator): ClosableAllocator {
-  const { store, keys, skipped, now = Date.now, rest = defaultRest } = options;
+  const { store, keys, skipped, now = steadyNow, rest = defaultRest } = options;
   const shelves = openShelves({ store, keys, skipped, now, rest });
   const serial = new Serial();
   const keyOf = (pool: Pool, item: string) => prefixOf(keys, pool) + formatItem(pool.kind, item);

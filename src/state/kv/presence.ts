@@ -220,7 +220,7 @@ class Place {
   #conflict({ since, epoch }: AliveRecord): AliveElsewhere {
     return new AliveElsewhere(
       'conflict',
-      `the host id ${this.#options.host} is alive elsewhere since ${since} (epoch ${epoch}): one identity cannot run twice; stop the other daemon, or remove the state directory that was copied`,
+      `the host id ${this.#options.host} is alive elsewhere since ${since} (epoch ${epoch}): one identity cannot run twice; stop the other daemon, or, where this host is a copy of that one, remove the copied state directory: it gets an identity of its own then`,
     );
   }
 }
