@@ -162,6 +162,9 @@ testInLab('hosts that have a hard life', { daemons: false }, (step) => {
     for (const jump of ['+365d', '-365d', '+0']) {
       await h2.exec(['sh', '-c', `echo ${jump} >/run/faketime`]);
       await idle(h2, 'test6', '--network', 'demo');
+      const made = Date.parse(await skein(h2, 'inspect', '-f', '{{.Created}}', 'test6'));
+      const far = Math.abs(made - Date.now()) > 300 * 24 * 3_600_000;
+      assert.equal(far, jump !== '+0', 'the daemon has the other year');
       const address = await skein(h2, 'inspect', '-f', '{{.NetworkSettings.Networks.demo.IPAddress}}', 'test6');
       await until(`reached after ${jump}`, () => pings(h1, 'test1', address));
       assert.equal(await stateOf(h1, 'h2'), 'alive');
@@ -169,7 +172,6 @@ testInLab('hosts that have a hard life', { daemons: false }, (step) => {
       await skein(h2, 'rm', '-f', 'test6');
     }
     const log = (await h2.exec(['cat', '/var/lib/skein/daemon.log'])).stdout;
-    assert.match(log, /"time":"2027-/, 'the daemon has seen the other year');
     assert.doesNotMatch(log.slice(log.lastIndexOf('"msg":"ready"')), /session lost|host lost|presence failed/);
   });
 });
