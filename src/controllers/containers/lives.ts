@@ -5,14 +5,14 @@ import { messageOf, ParseError } from '../../lib/errors.ts';
 import type { Log } from '../../lib/log.ts';
 import { type Container, parseContainer } from '../../model/container.ts';
 import type { Journal } from '../../state/journal.ts';
-import type { Endpoints, Sandbox } from '../endpoints/endpoints.ts';
+import type { Endpoints } from '../endpoints/endpoints.ts';
 import { CommandFailed } from './containers.ts';
 import type { Executions } from './executions.ts';
 import type { ExitRecord } from './exit-record.ts';
 import { placesIn } from './former.ts';
 import { beginsWithDaemon, pauseAfter } from './restart.ts';
 import type { ShimPlace } from './shim.ts';
-import { runningAs, type StartNeeds, startAgain } from './start.ts';
+import { runningAs, type StartNeeds, sandboxOf, startAgain } from './start.ts';
 import { type End, Supervisor } from './supervisor.ts';
 
 /** A container as this host has it, from a start by hand to the end of its last life. */
@@ -268,7 +268,7 @@ export class Lives {
     const { id, state, places } = container;
     if (!end.recorded) log.warn('container lost with its supervisor', { container: id });
     const started = !end.recorded && state.status === 'running' ? Date.parse(state.started) : end.started;
-    const sandbox = endpoints.sandboxes().find(isOf(id));
+    const sandbox = sandboxOf(container, endpoints);
     const now = sandbox === undefined ? places : placesIn(sandbox, places);
     return exitedAs({ ...container, places: now }, { ...end, started });
   }
@@ -377,10 +377,6 @@ function formerEnd({ state }: Container): End {
 /** Whether this end is the one that the journal has already, or none: the daemon died before the next life could begin. */
 function isFormer({ state }: Container, { recorded, finished }: End): boolean {
   return state.status === 'restarting' && (!recorded || finished === Date.parse(state.finished));
-}
-
-function isOf(id: string) {
-  return ({ container, exit }: Sandbox) => container?.id === id && exit !== undefined;
 }
 
 async function never(): Promise<never> {

@@ -69,12 +69,19 @@ export async function startAgain(container: Container, place: ShimPlace, needs: 
   const { endpoints, journal } = needs;
   // Of its former life, which is journalled.
   await rm(join(place.directory, 'exit'), { force: true });
-  const open = endpoints.sandboxes().find((each) => each.container?.id === container.id && each.exit !== undefined);
+  const open = sandboxOf(container, endpoints);
   const sandbox = open ?? (await reopen(container, needs));
   const ready = { ...container, sandbox: sandbox.id, places: placesIn(sandbox, container.places) };
   if (ready.sandbox !== container.sandbox) await journal.commit([{ kind: 'container', id: container.id, put: ready }]);
   await dress(ready, sandbox, place, needs);
   return await execute(ready, { sandbox, place }, needs);
+}
+
+/** The sandbox that a container has; not one that is being given back: that has nothing left. */
+export function sandboxOf({ id }: Pick<Container, 'id'>, endpoints: Pick<Endpoints, 'sandboxes'>): Sandbox | undefined {
+  return endpoints
+    .sandboxes()
+    .find((each) => each.container?.id === id && (each.exit !== undefined || each.endpoints.size > 0));
 }
 
 async function reopen({ id, name, places }: Container, { endpoints }: StartNeeds): Promise<Sandbox> {

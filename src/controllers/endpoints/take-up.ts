@@ -44,7 +44,7 @@ export async function takeUp(
   const { dataplane, exits, hosts, leave, log, overlays, sandboxes, serial } = needs;
   for (const record of sandboxes.list()) {
     const { id } = record.container ?? {};
-    const returns = record.bootId !== bootId && record.exit !== undefined && id !== undefined && returning.has(id);
+    const returns = record.bootId !== bootId && hasPlace(record) && id !== undefined && returning.has(id);
     if (returns) await sandboxes.save({ ...record, bootId });
   }
   const gateway = await exits.load(sandboxes.list());
@@ -79,6 +79,11 @@ export async function takeUp(
     (error: unknown) => log.error('what was left could not be given back; the next start does it', { error }),
   );
   return { finished };
+}
+
+/** Whether it is a sandbox still, or only has something to give back. */
+function hasPlace(record: SandboxRecord): boolean {
+  return record.exit !== undefined || connectedPlaces(record).length > 0;
 }
 
 /**
