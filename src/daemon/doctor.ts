@@ -94,8 +94,8 @@ function store({ store: { url, failingSince, lastError, members }, skipped }: St
   return [health, ...unread];
 }
 
-/** Whether the daemon's addresses are still this host's. */
-function place({ host, hosts }: StatusView): readonly Finding[] {
+/** Whether the daemon's addresses are still this host's, and lead to the others. */
+function place({ host, hosts, paths }: StatusView): readonly Finding[] {
   const own = Object.entries(networkInterfaces()).flatMap(([name, list]) =>
     (list ?? []).map(({ address }) => ({ name, address })),
   );
@@ -114,7 +114,8 @@ function place({ host, hosts }: StatusView): readonly Finding[] {
     finding: `${hosts.lost} of ${hosts.alive + hosts.lost} hosts are lost`,
     advice: 'see which with: skein host ls',
   };
-  return [data, ...(hosts.lost > 0 ? [lost] : [])];
+  const ways = paths.map(({ sentence }): Finding => ({ state: 'wrong', about: 'underlay', finding: sentence }));
+  return [data, ...ways, ...(hosts.lost > 0 ? [lost] : [])];
 }
 
 async function disk({ stateDir }: Settings): Promise<readonly Finding[]> {
