@@ -1,34 +1,67 @@
-import type { Paths } from '../controllers/hosts/hosts.ts';
+import type { PathProblem, Paths } from '../controllers/hosts/hosts.ts';
 import { openPaths, type PathsNeeds } from '../controllers/hosts/paths.ts';
 import type { WithProbes } from '../dataplane/open.ts';
 import type { ProbeInit } from '../dataplane/probe/place.ts';
 import type { Probes } from '../dataplane/probe/probe.ts';
 import { isKernelError } from '../kernel/kernel-error.ts';
+import { pause } from '../lib/backoff.ts';
 import { messageOf } from '../lib/errors.ts';
-import type { Log } from '../lib/log.ts';
 
 /** Either works, or it is known why not: a host without probes is as good as any other, but says less. */
-export type Probing = { readonly probes: Probes } | { readonly refused: string };
+export type Probing = { readonly probes: Probes } | { readonly refused: string; readonly again: boolean };
 
-/** Opens the probes' tunnel, the first of this daemon: it finds out whether there can be any. */
-export async function openProbing(
-  dataplane: Pick<WithProbes, 'openProbes'>,
-  init: ProbeInit,
-  log: Log,
-): Promise<Probing> {
-  try {
-    return { probes: await dataplane.openProbes(init) };
-  } catch (error) {
-    const refused = isKernelError(error, 'EADDRINUSE', 'EEXIST')
-      ? `UDP port ${init.port} is taken on this host by what a VXLAN device of ours cannot share it with (a program, or a device in external mode, also called collect-metadata): no network works here; end that, or start the cluster anew with another --data-port`
-      : `the ways to other hosts are not probed: ${messageOf(error)}`;
-    log.warn('no tunnel for probes', { reason: refused });
-    return { refused };
-  }
+/** A daemon that was killed leaves its tunnel to the kernel, which takes its time to remove it. In milliseconds. */
+const grace = 10_000;
+const between = 500;
+
+export type OpenProbes = () => Promise<Probing>;
+
+/** Opens the tunnel of probes: it finds out whether this host can have any. */
+export function probingOf(dataplane: Pick<WithProbes, 'openProbes'>, init: ProbeInit): OpenProbes {
+  return async () => {
+    try {
+      return { probes: await dataplane.openProbes(init) };
+    } catch (error) {
+      if (!isKernelError(error, 'EADDRINUSE', 'EEXIST')) {
+        return { refused: `the ways to other hosts are not probed: ${messageOf(error)}`, again: false };
+      }
+      const refused = `UDP port ${init.port} is taken on this host by what a VXLAN device of ours cannot share it with (a program, or a device in external mode, also called collect-metadata): no network works here; end that, or start the cluster anew with another --data-port`;
+      return { refused, again: true };
+    }
+  };
 }
 
-export function openProblems(probing: Probing, needs: Omit<PathsNeeds, 'probes'>, device: string): Paths {
-  if ('probes' in probing) return openPaths({ ...needs, probes: probing.probes }, { device });
-  const problem = { kind: 'port', sentence: probing.refused, since: new Date(needs.now()).toISOString() } as const;
-  return { problems: () => [problem], close: async () => undefined };
+/** Goes on from what the first try gave; as long as the port is taken it tries again, and says so after a while. */
+export function openProblems(
+  first: Probing,
+  { open, ...needs }: Omit<PathsNeeds, 'probes'> & { readonly open: OpenProbes },
+  device: string,
+): Paths {
+  const stop = new AbortController();
+  let paths: Paths | undefined;
+  let problem: PathProblem | undefined;
+  const opening = (async () => {
+    const begun = needs.now();
+    for (let probing = first; !stop.signal.aborted; probing = await open()) {
+      if ('probes' in probing) {
+        problem = undefined;
+        paths = openPaths({ ...needs, probes: probing.probes }, { device });
+        return;
+      }
+      if (problem === undefined && (!probing.again || needs.now() - begun > grace)) {
+        problem = { kind: 'port', sentence: probing.refused, since: new Date(needs.now()).toISOString() };
+        needs.log.warn('no tunnel for probes', { reason: probing.refused });
+      }
+      if (!probing.again) return;
+      await pause(problem === undefined ? between : grace, stop.signal);
+    }
+  })();
+  return {
+    problems: () => [...(problem ? [problem] : []), ...(paths?.problems() ?? [])],
+    async close() {
+      stop.abort();
+      await opening;
+      await paths?.close();
+    },
+  };
 }

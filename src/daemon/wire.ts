@@ -25,7 +25,7 @@ import { formatStoreUrl, parseStoreUrl } from '../state/kv/url.ts';
 import { openRemembered } from '../state/remembered/open.ts';
 import { pathsOf } from './paths.ts';
 import { gatewayPools } from './pools.ts';
-import { openProbing, openProblems } from './probing.ts';
+import { openProblems, probingOf } from './probing.ts';
 import { rememberStore } from './remembered-store.ts';
 import { repairRegularly } from './repair.ts';
 
@@ -111,12 +111,13 @@ export async function openDaemon({
         `this host cannot join with --data-port ${settings.dataPort}: cluster ${cluster.id.slice(0, 12)} uses UDP port ${dataPort} on all hosts; leave the setting out`,
       );
     }
-    const probing = await openProbing(dataplane, { host: identity.id, data, port: dataPort, mtu }, log);
+    const openProbes = probingOf(dataplane, { host: identity.id, data, port: dataPort, mtu });
+    const probing = await openProbes();
     const self: Host = {
       id: identity.id,
       name: settings.hostName ?? hostname(),
       key: identity.publicKey,
-      ...{ advertise, data, mtu, routes: [...routes], probed: 'probes' in probing },
+      ...{ advertise, data, mtu, routes: [...routes], probed: 'probes' in probing || probing.again },
       ...{ version, featureLevel, epoch: identity.epoch, bootId: view.bootId },
       started: new Date(now()).toISOString(),
     };
@@ -145,7 +146,7 @@ export async function openDaemon({
         { directory: files.containers, controls: files.controls, shim: files.shim },
       ),
     );
-    const paths = held(openProblems(probing, { hosts, log, now }, device));
+    const paths = held(openProblems(probing, { open: openProbes, hosts, log, now }, device));
     held(repairRegularly({ dataplane, log }));
     foreign = held(await openForeign({ state: stateDir, port: cluster.dataPort, log }));
 

@@ -58,7 +58,7 @@ testInLab(
       await h3.exec(['sh', '-euc', `ip link add ext type vxlan external dstport ${port}; ip link set ext up`]);
       await h3.exec(launch(2));
       const sentence = /^Problems: +UDP port 4790 is taken on this host .*collect-metadata/m;
-      assert.match(await skein(h3, 'status'), sentence);
+      await until('the status says so', async () => sentence.test(await skein(h3, 'status')), 30_000);
       assert.match((await h3.attempt(['skein', 'doctor'])).stdout, /UDP port 4790 is taken/);
     });
   },

@@ -120,6 +120,9 @@ export class ProbePlace {
   }
 
   close(): void {
+    // With its namespace it would go later, and till then nobody else has the VNI.
+    const link = links.get(this.#netlink, 'vxlan0');
+    if (link) links.remove(this.#netlink, link.index);
     this.#netlink.close();
     closeSync(this.#fd);
     this.#namespaces.close();
