@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import type { LabHost } from '../../src/lab/lab.ts';
 import { idle, inside, pings, skein, testInLab, until } from './testbed.ts';
 
 const port = 4790;
@@ -42,8 +43,9 @@ testInLab(
 
     step('the other network on the same port works beside ours, before and after', async (lab) => {
       const [h1, h2] = [lab.host('h1'), lab.host('h2')];
-      await h1.exec(['ping', '-c1', '-W5', '10.50.0.2']);
-      await h2.exec(['ping', '-c1', '-W5', '10.50.0.1']);
+      const reaches = async (host: LabHost, to: string) => (await host.attempt(['ping', '-c1', '-W2', to])).code === 0;
+      await until('h1 reaches h2 over it', () => reaches(h1, '10.50.0.2'));
+      await until('h2 reaches h1 over it', () => reaches(h2, '10.50.0.1'));
       assert.equal(await skein(h1, 'status', '--format', '{{range .paths}}{{.sentence}}{{end}}'), '');
     });
 
