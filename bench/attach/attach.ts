@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Pool } from 'undici';
-import { type LabHost, openLab } from '../../src/lab/lab.ts';
+import { openLab } from '../../src/lab/lab.ts';
 import type { Bench } from '../bench.ts';
+import { type Caller, createNetwork, openCaller } from '../caller.ts';
 import { median, percentile, type Report, rotated, round } from '../report.ts';
 
 const rounds = 7;
@@ -34,7 +34,9 @@ export const attach: Bench = async ({ scope, say }) => {
     const local = store === 'local' ? { store: 'local:' } : {};
     const lab = await openLab({ name: `bench-${store}`, hosts: 1, ...underlay, ...local });
     scope.defer(() => lab.close());
-    const caller = await openCaller(lab.host('h1'));
+    const host = lab.host('h1');
+    await createNetwork(host, network);
+    const caller = await openCaller(host, { namespaces, network, connections: atOnce, exit: true });
     scope.defer(() => caller.close());
     hosts.set(store, caller);
   }
@@ -67,31 +69,6 @@ async function timed(act: () => Promise<unknown>): Promise<number> {
   const start = performance.now();
   await act();
   return performance.now() - start;
-}
-
-interface Caller {
-  attach(n: number): Promise<void>;
-  detach(n: number): Promise<void>;
-  close(): Promise<void>;
-}
-
-/** The API of a host with a network and the namespaces on it. */
-async function openCaller(host: LabHost): Promise<Caller> {
-  await host.exec(['sh', '-euc', `for n in $(seq 0 ${namespaces - 1}); do ip netns add bench$n; done`]);
-  const pool = new Pool('http://skein', { socketPath: host.socket, connections: atOnce });
-  async function post(path: string, body: object): Promise<void> {
-    const headers = { 'content-type': 'application/json' };
-    const answer = await pool.request({ method: 'POST', path: `/v1/${path}`, headers, body: JSON.stringify(body) });
-    const text = await answer.body.text();
-    if (answer.statusCode >= 300) throw new Error(`${path} ${JSON.stringify(body)}: ${text}`);
-  }
-  await post('networks', { name: network, subnets: [{ subnet: '10.20.0.0/16' }] });
-  const place = (n: number) => ({ network, path: `/run/netns/bench${n}` });
-  return {
-    attach: (n) => post('attach', { ...place(n), name: `bench${n}`, exit: true }),
-    detach: (n) => post('detach', place(n)),
-    close: () => pool.close(),
-  };
 }
 
 function report({ etcd, local }: Record<Store, readonly Round[]>): Report {
