@@ -1,10 +1,13 @@
 import { formatAddress, formatPrefix, networkOf, overlaps, parseInterfaceAddress } from '../../lib/prefix.ts';
 import type { NetworkPiece, PortPiece, SandboxPiece } from '../dataplane.ts';
 import { CONTAINER_MACS, macFor } from '../mac.ts';
-import { type KernelObject, linkId, object } from '../objects.ts';
+import { type KernelObject, linkId, type ObjectId, object } from '../objects.ts';
 import { BRIDGE, VXLAN } from '../overlay/network.ts';
 import { antispoof } from './antispoof.ts';
 import { inside } from './inside.ts';
+
+/** A whole number of ticks at every rate that kernels are built with: it is read as it was written. */
+const ASK_AGAIN_MS = '40';
 
 /** An endpoint of this host: the veth between `br0` and the sandbox, and what the port lets through. Pure. */
 export function portObjects(piece: PortPiece, network: NetworkPiece, sandbox: SandboxPiece): KernelObject[] {
@@ -26,8 +29,20 @@ export function portObjects(piece: PortPiece, network: NetworkPiece, sandbox: Sa
     { ...antispoof(namespace, port, mac, piece.addresses), parent: link },
     object.up(namespace, port, link),
     ...inside(sandbox, piece, link),
+    ...askingAgain(piece, link, sandbox.id),
     ...otherSubnets(piece, network).map((dst) => object.route(sandbox.id, dst, { device: piece.interface }, link)),
   ];
+}
+
+/**
+ * A container that speaks to one on another host before this host has heard of it gets no answer to its first ARP request or
+ * neighbour solicitation; by default it would ask again after a second. See arp(7), retrans_time_ms.
+ */
+function askingAgain({ interface: device, addresses }: PortPiece, link: ObjectId, sandbox: string): KernelObject[] {
+  const families = new Set(addresses.map((address) => (address.includes(':') ? 'ipv6' : 'ipv4')));
+  return [...families].map((family) =>
+    object.sysctl(sandbox, `net/${family}/neigh/${device}/retrans_time_ms`, ASK_AGAIN_MS, link),
+  );
 }
 
 /** Those of the network that the endpoint has no address in, but one of the family: they are on the same link. */
