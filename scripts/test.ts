@@ -30,10 +30,12 @@ const checks = {
 
 const unitTests = ['src/**/*.test.ts', 'test/*.test.ts', 'bench/**/*.test.ts', 'native/**/*.test.ts'];
 const labTests = ['test/e2e/*.test.ts'];
+/** That dies hundreds of deaths, once is enough. */
+const deaths = 'test/e2e/death.test.ts';
 /** The first builds in the clone, which is not nobody's; the second becomes nobody by itself. */
-const notNobodys = ['test/e2e/package.test.ts', 'test/e2e/rootless.test.ts'];
+const notNobodys = ['test/e2e/package.test.ts', 'test/e2e/rootless.test.ts', deaths];
 const isRoot = process.getuid?.() === 0;
-const seconds = { check: 180, unit: 120, lab: 300 } as const;
+const seconds = { check: 180, unit: 120, lab: 300, deaths: 900 } as const;
 
 interface Ended {
   readonly code: number | null;
@@ -69,7 +71,9 @@ async function main([what = 'all', ...parts]: readonly string[]): Promise<void> 
   await side(find(unitTests), 2, async (file) => collect(await testFile(file, seconds.unit, here)));
   if (what === 'all') {
     const files = find(labTests);
-    await side(files, 1, async (file) => collect(await testFile(file, seconds.lab, here)));
+    await side(files, 1, async (file) =>
+      collect(await testFile(file, file === deaths ? seconds.deaths : seconds.lab, here)),
+    );
     if (isRoot)
       await asNobody(
         files.filter((file) => !notNobodys.includes(file)),

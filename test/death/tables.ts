@@ -1,0 +1,24 @@
+import type { Answer, Request } from '../../src/state/kv/local/protocol.ts';
+import { Tables as Real } from '../../src/state/kv/local/tables.ts';
+import { counted } from './doom.ts';
+
+/** Stands for `state/kv/local/tables.ts` in a daemon that is to die. */
+export class Tables extends Real {
+  constructor(path: string) {
+    counted('journal', `before ${path} is opened`, () => undefined);
+    super(path);
+    counted('journal', `when ${path} is open`, () => undefined);
+  }
+
+  override run(requests: readonly Request[]): Answer[] {
+    const changes = requests.flatMap(changesIn);
+    return changes.length === 0
+      ? super.run(requests)
+      : counted('journal', `commit ${changes.join(' ')}`, () => super.run(requests));
+  }
+}
+
+function changesIn(request: Request): readonly string[] {
+  if (request.kind === 'journal') return request.changes.map(({ kind, id }) => `${kind}/${id}`);
+  return request.kind === 'commit' ? ['keys'] : [];
+}
