@@ -35,7 +35,7 @@ const deaths = 'test/e2e/death.test.ts';
 /** The first builds in the clone, which is not nobody's; the second becomes nobody by itself. */
 const notNobodys = ['test/e2e/package.test.ts', 'test/e2e/rootless.test.ts', deaths];
 const isRoot = process.getuid?.() === 0;
-const seconds = { check: 180, unit: 120, lab: 300, deaths: 900 } as const;
+const seconds = { check: 180, unit: 300, lab: 300, deaths: 900 } as const;
 
 interface Ended {
   readonly code: number | null;

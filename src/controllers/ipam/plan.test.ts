@@ -21,6 +21,10 @@ test('a subnet gets its first address as gateway, or the one that was named', ()
     [{ subnet: '192.168.10.0/24' }, { subnet: '192.168.10.0/24', gateway: '192.168.10.1' }],
     [{ subnet: 'FD00:0:0:1::/64' }, { subnet: 'fd00:0:0:1::/64', gateway: 'fd00:0:0:1::1' }],
     [
+      { subnet: 'FD00:0:0:1::/64', gateway: 'fd00:0:0:0001::00ff' },
+      { subnet: 'fd00:0:0:1::/64', gateway: 'fd00:0:0:1::ff' },
+    ],
+    [
       { subnet: '10.0.0.0/24', gateway: '10.0.0.254' },
       { subnet: '10.0.0.0/24', gateway: '10.0.0.254' },
     ],
