@@ -45,5 +45,6 @@ function isOurFamily(family: string): family is NftFamily {
 }
 
 function canonical(element: string): string {
-  return isIP(element) ? formatAddress(parseAddress(element)) : element;
+  const parts = element.split(' . ');
+  return parts.map((part) => (isIP(part) ? formatAddress(parseAddress(part)) : part)).join(' . ');
 }

@@ -153,7 +153,7 @@ export function objectsOf(piece: Piece, among: ReadonlyMap<string, Piece>): read
       return underlay ? networkObjects(piece, underlay) : [];
     case 'remote': {
       const on = network(piece.network);
-      return on ? remoteObjects(piece, on) : [];
+      return on && underlay ? remoteObjects(piece, on, underlay) : [];
     }
     case 'port': {
       const [on, into] = [network(piece.network), sandbox(piece.sandbox)];

@@ -22,15 +22,21 @@ export interface Ipv4Options {
   readonly id?: number;
 }
 
-export function ipv4(from: string, to: string, protocol: number, payload: Buffer, options: Ipv4Options = {}): Buffer {
-  const { fragmentOffset = 0, moreFragments = false, id = 0 } = options;
-  const header = Buffer.concat([
-    ...[Buffer.of(0x45, 0), u16(20 + payload.length), u16(id)],
+export interface Ipv4Header extends Ipv4Options {
+  /** What stands between the header's twenty bytes and the payload, a multiple of 4 long. */
+  readonly options?: Buffer;
+}
+
+export function ipv4(from: string, to: string, protocol: number, payload: Buffer, header: Ipv4Header = {}): Buffer {
+  const { fragmentOffset = 0, moreFragments = false, id = 0, options = Buffer.alloc(0) } = header;
+  const length = 20 + options.length;
+  const bytes = Buffer.concat([
+    ...[Buffer.of(0x40 + length / 4, 0), u16(length + payload.length), u16(id)],
     u16(fragmentOffset / 8 + (moreFragments ? 0x2000 : 0)),
-    ...[Buffer.of(64, protocol), u16(0), addressBytes(from), addressBytes(to)],
+    ...[Buffer.of(64, protocol), u16(0), addressBytes(from), addressBytes(to), options],
   ]);
-  header.writeUInt16BE(checksum(header), 10);
-  return Buffer.concat([header, payload]);
+  bytes.writeUInt16BE(checksum(bytes), 10);
+  return Buffer.concat([bytes, payload]);
 }
 
 export function ipv6(from: string, to: string, next: number, payload: Buffer, hops = 255): Buffer {
@@ -68,8 +74,28 @@ export function fragment6(next: number, options: Required<Ipv4Options>, payload:
   return Buffer.concat([Buffer.of(next, 0), u16(fragmentOffset | (moreFragments ? 1 : 0)), u32(id), payload]);
 }
 
+/** Without a checksum. */
 export function icmpv6(type: number, body: Buffer): Buffer {
   return Buffer.concat([Buffer.of(type, 0, 0, 0), body]);
+}
+
+/** With one, for who looks. */
+export function icmp(type: number, code: number, body: Buffer): Buffer {
+  const message = Buffer.concat([Buffer.of(type, code, 0, 0), body]);
+  message.writeUInt16BE(checksum(message), 2);
+  return message;
+}
+
+export function icmp6(ends: { from: string; to: string }, type: number, body: Buffer): Buffer {
+  const message = icmpv6(type, body);
+  const pseudo = [addressBytes(ends.from), addressBytes(ends.to), u32(message.length), u32(58)];
+  message.writeUInt16BE(checksum(Buffer.concat([...pseudo, message, Buffer.alloc(message.length % 2)])), 2);
+  return message;
+}
+
+/** Options that say nothing, for what follows them. */
+export function destinationOptions(next: number, payload: Buffer): Buffer {
+  return Buffer.concat([Buffer.of(next, 0, 1, 4, 0, 0, 0, 0), payload]);
 }
 
 export function vxlan(vni: number, frame: Buffer): Buffer {

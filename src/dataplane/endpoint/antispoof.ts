@@ -1,11 +1,11 @@
 import { formatAddress, parseInterfaceAddress } from '../../lib/prefix.ts';
 import { linkLocalOf } from '../mac.ts';
 import { nft } from '../nft.ts';
-import type { NftChain } from '../objects.ts';
+import { HOST, type NftChain } from '../objects.ts';
 
 /**
  * What a sandbox may send into a bridge: frames from its own MAC and addresses, ARP and neighbour advertisements for them,
- * and nothing that only a router or a DHCP server says; IPv6 only if it has an IPv6 address. The MAC itself is checked by
+ * and nothing that only a router says or that a DHCP client hears; IPv6 only if it has an IPv6 address. The MAC itself is checked by
  * the bridge (port `locked`, static FDB entry), which costs less than a rule; the rules stand at the port's ingress hook,
  * because bridge hooks lack `meta` in some kernels. They are ordered by what passes most often: TCP, then UDP. What is not
  * accepted is dropped. The port's shortcut stands before them: what it takes must be what they would accept.
@@ -31,25 +31,38 @@ export function antispoof(namespace: string, port: string, mac: string, addresse
 const SEND4 = 'send4';
 const SEND6 = 'send6';
 
-/** What a packet with the right source may be, the same for all ports of a namespace. */
+/**
+ * What a packet with the right source may be, the same for all ports of a namespace. Each rule accepts what it can see: a
+ * first fragment whose headers are in a later one shows no protocol's header, and is dropped.
+ */
 export function sending(namespace: string): NftChain[] {
+  // Where a setting of the host lets addresses of `lo` in from outside, as some do for published ports.
+  const loopback = namespace === HOST ? ['ip daddr 127.0.0.0/8 drop'] : [];
   return [
     nft.chain(namespace, 'netdev', SEND4, [
+      ...loopback,
+      'meta l4proto tcp accept',
+      // DHCP clients listen there, to answers from any port.
+      'udp dport != 68 accept',
+      LATER_FRAGMENT4,
+      'igmp type membership-query drop',
       'meta l4proto != udp accept',
-      // DHCP server answers
-      'udp sport != 67 accept',
-      // later fragments, which have no ports; without their first one they are nothing
-      'ip frag-off & 0x1fff != 0 accept',
     ]),
     nft.chain(namespace, 'netdev', SEND6, [
       'meta l4proto tcp accept',
-      'icmpv6 type { nd-router-advert, nd-redirect } drop',
-      // DHCPv6 server answers
-      'udp sport 547 drop',
-      'accept',
+      'icmpv6 type != { mld-listener-query, 133-137 } accept',
+      // What hosts say of neighbour discovery, never in fragments (RFC 6980).
+      'icmpv6 type { nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert } exthdr frag missing accept',
+      'udp dport != 546 accept',
+      LATER_FRAGMENT6,
+      'meta l4proto != { icmpv6, udp } accept',
     ]),
   ];
 }
+
+/** They have no ports; without their first one they are nothing. */
+const LATER_FRAGMENT4 = 'ip frag-off & 0x1fff != 0 accept';
+const LATER_FRAGMENT6 = 'frag frag-off != 0 accept';
 
 /** The target of a neighbour advertisement; nft wants it as a number there, where it does not know that it is an address. */
 function isNotTarget(address: string): string {

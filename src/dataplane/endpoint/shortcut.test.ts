@@ -4,7 +4,7 @@ import type { PortPiece } from '../dataplane.ts';
 import { bridgeMac } from '../overlay/network.ts';
 import { network, piecesFor, portOf, remoteOf, sandboxOf } from '../sample.ts';
 import { isRoot, Testbed, type TestHost } from '../testbed.ts';
-import { ethernet, fragment6, ipv4, ipv6, tcp, udp, vlan } from '../testbed-frames.ts';
+import { destinationOptions, ethernet, fragment6, ipv4, ipv6, tcp, udp, vlan } from '../testbed-frames.ts';
 
 const h1 = { number: 1, data: '10.9.0.1' };
 const h2 = { number: 2, data: '10.9.0.2' };
@@ -98,10 +98,8 @@ const allowed: Record<string, { frame: Frame; seen: string; short: boolean }> = 
     ...{ seen: `ip6 saddr ${ownIp6} frag frag-off 1`, short: false },
   },
   'TCP behind destination options': {
-    frame: ({ mac, ip6 }) => {
-      const options = Buffer.of(TCP, 0, 1, 4, 0, 0, 0, 0);
-      return ethernet(mac, own.mac, IP6, ipv6(ownIp6, ip6, DESTINATION_OPTIONS, Buffer.concat([options, syn])));
-    },
+    frame: ({ mac, ip6 }) =>
+      ethernet(mac, own.mac, IP6, ipv6(ownIp6, ip6, DESTINATION_OPTIONS, destinationOptions(TCP, syn))),
     ...{ seen: `ip6 saddr ${ownIp6} ip6 nexthdr ${DESTINATION_OPTIONS}`, short: false },
   },
   UDP: {

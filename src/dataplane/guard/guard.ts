@@ -1,22 +1,34 @@
-import type { PeerPiece, UnderlayPiece } from '../dataplane.ts';
+import { parseAddress } from '../../lib/prefix.ts';
+import type { NetworkPiece, PeerPiece, RemotePiece, UnderlayPiece } from '../dataplane.ts';
 import { nft } from '../nft.ts';
 import { HOST, type KernelObject } from '../objects.ts';
 import { PROBE_VNI } from '../probe/place.ts';
 
 /**
  * VXLAN has no lock of its own: a vxlan device takes packets from any sender, at any of the host's addresses. The guard lets
- * ours in only from peers, to the data address and by the interface that leads to the sender, and lets nobody but the
- * kernel itself send such packets to peers. Packets of other networks on the same port are left alone.
+ * ours in only from the peers that have a container on the network, to the data address and by the interface that leads to
+ * the sender, and lets nobody but the kernel itself send such packets to peers. Packets of other networks on the same port
+ * are left alone.
  *
  * It stands before defragmentation (-400): a fragment that shows one of our VNIs is dropped, and so is a first fragment too
- * short to show any, because it could become one of ours when it is put together. Peers and VNIs are elements of sets, so
- * that a change costs one element. Tunnel packets are not tracked, which also saves about a tenth of a round trip.
+ * short to show any, because it could become one of ours when it is put together. Peers, VNIs and who is on which network
+ * are elements of sets, so that a change costs one element. Tunnel packets are not tracked, which also saves about a tenth
+ * of a round trip.
  *
  * What arrives by the interface that has the data address need not be looked up in the routing table: who can send there
  * in a peer's name could do so on its way, too. Any other interface must be the way to the sender.
+ *
+ * Anybody, containers too, could tell this host that packets to a peer are too big: for ten minutes no large packet would
+ * arrive there, because the kernel would cut it and the peer's guard drop the parts. For TCP the kernel looks at the numbers
+ * in what is quoted; of anything else to peers it hears no such message. Nothing of ours needs one: what a way carries is
+ * found out by probes.
  */
 const PEERS = 'peers';
 export const VNIS = 'vnis';
+/** Which peer may send packets of which network. */
+const MEMBERS = 'members';
+/** Peers, in the words of 32 bits in which a quoted packet has them. */
+const QUOTED = 'quoted';
 
 const TUNNEL_IN = 'tunnel-in';
 const PRIORITY = -450;
@@ -31,6 +43,20 @@ export type Underlay = UnderlayPiece & { readonly device?: string };
 
 /** A set with a size is a hash table of that size, which is searched quickest; there are no more hosts than this. */
 const MOST_PEERS = 16384;
+const MOST_MEMBERS = 65536;
+
+/** Where an ICMP message that something was too big quotes it: protocol and destination. */
+const TOO_BIG = {
+  ip: {
+    message: 'icmp type destination-unreachable icmp code frag-needed',
+    ...{ protocol: '@th,136,8', destination: '@th,192,32' },
+  },
+  ip6: {
+    message: 'icmpv6 type packet-too-big',
+    ...{ protocol: '@th,112,8', destination: '@th,256,32 . @th,288,32 . @th,320,32 . @th,352,32' },
+  },
+} as const;
+const TCP = 6;
 
 /** Pure. */
 export function underlayObjects({ data, port, device }: Underlay): KernelObject[] {
@@ -39,11 +65,14 @@ export function underlayObjects({ data, port, device }: Underlay): KernelObject[
   const fragment = family === 'ip' ? 'ip frag-off & 0x3fff != 0' : 'exthdr frag exists';
   const chain = (name: string, hook: string, rules: readonly string[]) =>
     nft.chain(HOST, family, name, rules, { type: 'filter', hook, priority: PRIORITY, policy: 'accept' });
-  const fromPeer = `${family} saddr @${PEERS} ${family} daddr ${data}`;
+  const fromPeer = `${family} saddr . ${VNI} @${MEMBERS} ${family} daddr ${data}`;
+  const { message, protocol, destination } = TOO_BIG[family];
   return [
     nft.table(HOST, family),
     nft.set(HOST, family, PEERS, `type ${family === 'ip' ? 'ipv4_addr' : 'ipv6_addr'}; size ${MOST_PEERS};`),
     nft.set(HOST, family, VNIS, `typeof ${VNI};`),
+    nft.set(HOST, family, MEMBERS, `typeof ${family} saddr . ${VNI}; size ${MOST_MEMBERS};`),
+    nft.set(HOST, family, QUOTED, `typeof ${destination}; size ${MOST_PEERS};`),
     nft.element(HOST, family, VNIS, String(PROBE_VNI)),
     nft.chain(HOST, family, TUNNEL_IN, [
       ...(device === undefined ? [] : [`${fromPeer} iifname "${device}" notrack accept`]),
@@ -52,7 +81,12 @@ export function underlayObjects({ data, port, device }: Underlay): KernelObject[
       `${fragment} ${VNI} 0-0xffffff accept`,
       `${fragment} drop`,
     ]),
-    chain('guard-in', 'prerouting', [`${ours} goto ${TUNNEL_IN}`]),
+    chain('guard-in', 'prerouting', [
+      `${ours} goto ${TUNNEL_IN}`,
+      // In fragments it need not show what it quotes.
+      `${message} ${fragment} drop`,
+      `${message} ${protocol} != ${TCP} ${destination} @${QUOTED} drop`,
+    ]),
     // What the kernel itself sends has no socket with an owner: the first match fails at once for a tunnel packet.
     chain('guard-out', 'output', [
       `meta skuid 0-4294967295 ${ours} ${family} daddr @${PEERS} drop`,
@@ -62,8 +96,28 @@ export function underlayObjects({ data, port, device }: Underlay): KernelObject[
   ];
 }
 
-/** Pure. */
+/** A peer may send probes, and packets of the networks that it is said to be on. Pure. */
 export function peerObjects({ data }: PeerPiece, underlay: UnderlayPiece): KernelObject[] {
   const family = familyOf(underlay.data);
-  return family === familyOf(data) ? [nft.element(HOST, family, PEERS, data)] : [];
+  if (family !== familyOf(data)) return [];
+  return [
+    nft.element(HOST, family, PEERS, data),
+    nft.element(HOST, family, QUOTED, wordsOf(data)),
+    member(data, PROBE_VNI),
+  ];
+}
+
+/** Pure. */
+export function memberObjects({ via }: RemotePiece, { vni }: NetworkPiece, underlay: UnderlayPiece): KernelObject[] {
+  return familyOf(via) === familyOf(underlay.data) ? [member(via, vni)] : [];
+}
+
+function member(data: string, vni: number): KernelObject {
+  return nft.element(HOST, familyOf(data), MEMBERS, `${data} . ${vni}`);
+}
+
+function wordsOf(address: string): string {
+  const { family, value } = parseAddress(address);
+  const shifts = family === 4 ? [0n] : [96n, 64n, 32n, 0n];
+  return shifts.map((shift) => (value >> shift) & 0xffff_ffffn).join(' . ');
 }

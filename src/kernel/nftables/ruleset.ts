@@ -11,7 +11,7 @@ export interface NftSetListing {
   readonly family: string;
   readonly table: string;
   readonly name: string;
-  /** Single values; elements of other forms (ranges, concatenations) as JSON. */
+  /** Single values, concatenations as `A . B`; elements of other forms (ranges, prefixes) as JSON. */
   readonly elements: readonly string[];
 }
 
@@ -74,9 +74,14 @@ function elementsOf(set: Record<string, unknown>): string[] {
   const { elem } = set;
   if (elem === undefined) return [];
   if (!Array.isArray(elem)) throw new DecodeError('a listing of nft has a set whose elements are no array');
-  return elem.map((element: unknown) =>
-    typeof element === 'string' || typeof element === 'number' ? String(element) : JSON.stringify(element),
-  );
+  return elem.map((element: unknown) => {
+    const parts: unknown = isRecord(element) ? element['concat'] : undefined;
+    return Array.isArray(parts) ? parts.map(elementText).join(' . ') : elementText(element);
+  });
+}
+
+function elementText(value: unknown): string {
+  return typeof value === 'string' || typeof value === 'number' ? String(value) : JSON.stringify(value);
 }
 
 function parseJson(text: string): unknown {
