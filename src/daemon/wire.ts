@@ -68,12 +68,13 @@ export async function openDaemon({
     await makeDirectory(runDir, 0o755);
 
     // This host: what it remembers, who it is, what its kernel says.
-    const journal = held(await openJournal(files.journal));
-    const identity = await beginEpoch(journal);
+    // Their threads take as long to start as all the rest, and start side by side.
     let foreign: Foreign | undefined;
-    const dataplane = held(
-      await openDataplane({ run: runDir, state: stateDir, log, onEnd: stop, onForeign: () => foreign?.touched() }),
-    );
+    const [journal, dataplane] = await Promise.all([
+      openJournal(files.journal).then(held),
+      openDataplane({ run: runDir, state: stateDir, log, onEnd: stop, onForeign: () => foreign?.touched() }).then(held),
+    ]);
+    const identity = await beginEpoch(journal);
     const view = await dataplane.look();
     const [former] = await journal.load('cluster');
     const known = former && parseCluster(former.value, 'cluster in the state directory');
