@@ -322,7 +322,9 @@ describe('the data plane', { skip: !isRoot && 'needs root' }, () => {
   });
 
   test('refuses to adopt what is no foreign network namespace', async () => {
+    a.sh('mkfifo /run/pipe');
     for (const source of [
+      { path: '/run/pipe' },
       { path: '/run/nowhere' },
       { path: '/etc/passwd' },
       { path: '/proc/self/ns/mnt' },

@@ -1,5 +1,6 @@
 import {
   closeSync,
+  constants,
   fstatSync,
   mkdirSync,
   openSync,
@@ -168,10 +169,12 @@ export function bootId(): string {
   return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
 }
 
-/** @throws KernelError when there is none at the path */
+const { O_NOCTTY, O_NONBLOCK, O_RDONLY } = constants;
+
+/** What lies there may be anything: a pipe that nobody writes to is not waited for. @throws KernelError when it cannot be opened */
 export function openNamespace(path: string): number {
   try {
-    return openSync(path, 'r');
+    return openSync(path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
   } catch (cause) {
     throw new KernelError(`open network namespace ${path}`, codeOf(cause), { cause });
   }
