@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { type Command, Option } from 'commander';
 import { messageOf, Refusal } from '../lib/errors.ts';
 import { namesOf, parseSettings, type Settings, settingKeys, settings, settingsFile } from '../model/settings.ts';
-import { daemonProgram, execute } from './program.ts';
+import { daemonProgram, execute, type NodeSettings } from './program.ts';
 import { withProgress } from './progress.ts';
 import { collect, complain, print } from './session.ts';
 import { printable } from './table.ts';
@@ -14,11 +14,13 @@ const daemon = daemonProgram('main');
 
 /**
  * The daemon waits most of its time and should cost little memory meanwhile: a young generation of 1 MB for each thread's
- * heap, one thread for V8's own work, and small code before fast code.
+ * heap, one thread for V8's own work, and small code before fast code. Memory that was freed goes back to the kernel; see
+ * mallopt(3).
  */
-const nodeFlags = ['--max-semi-space-size=1', '--v8-pool-size=1', '--optimize-for-size'];
-/** And memory that was freed goes back to the kernel; see mallopt(3). */
-const memorySettings = { MALLOC_ARENA_MAX: '1', MALLOC_TRIM_THRESHOLD_: '131072' };
+const lean: NodeSettings = {
+  flags: ['--max-semi-space-size=1', '--v8-pool-size=1', '--optimize-for-size'],
+  env: { MALLOC_ARENA_MAX: '1', MALLOC_TRIM_THRESHOLD_: '131072' },
+};
 
 /** Executes the daemon, with the same Node and the same settings. */
 export function addLaunch(program: Command): void {
@@ -39,7 +41,7 @@ export function addLaunch(program: Command): void {
       ...Object.entries(flags).flatMap(([flag, texts]) => texts.map((text) => `--${flag}=${text}`)),
     ];
     if (options['detach'] === true) await detach(args, chosen);
-    else execute(daemon, args);
+    else execute(daemon, args, lean);
   });
 }
 
@@ -80,10 +82,10 @@ async function detach(args: readonly string[], { stateDir }: Settings): Promise<
   }
   const out = openLogFile(log);
   const begin = fstatSync(out).size;
-  const child = spawn(process.execPath, [...nodeFlags, daemon, '--ready-fd=3', ...args], {
+  const child = spawn(process.execPath, [...lean.flags, daemon, '--ready-fd=3', ...args], {
     detached: true,
     cwd: '/',
-    env: { ...process.env, ...memorySettings },
+    env: { ...process.env, ...lean.env },
     stdio: ['ignore', out, out, 'pipe'],
   });
   const ended = once(child, 'exit');
