@@ -29,6 +29,8 @@ export function claim(name: string): string {
   const folder = folderOf(name);
   // Root's are for others to speak to; in a folder for everyone the others' names are none of theirs.
   mkdirSync(dirname(folder), { recursive: true, mode: folder.startsWith('/run/skein-lab/') ? 0o755 : 0o700 });
+  // Somebody else may have made it just before us.
+  labsFolder();
   try {
     mkdirSync(folder);
   } catch (cause) {
