@@ -59,8 +59,8 @@ export function openHandlers(needs: ApiNeeds): Handlers {
   const { hosts, paths, networks, endpoints, containers, store, skipped, gateway, started } = needs;
   const self = hosts.self.id;
 
-  function pathTo(name: string): Pick<HostView, 'path'> {
-    const problem = paths.problems().find(({ host }) => host === name);
+  function pathTo(host: string): Pick<HostView, 'path'> {
+    const problem = paths.problems().find(({ id }) => id === host);
     return problem ? { path: problem.kind } : {};
   }
 
@@ -229,7 +229,7 @@ export function openHandlers(needs: ApiNeeds): Handlers {
     getStatus,
     getDescription: () => ({ ...describeApi(hosts.self.version) }),
     stopDaemon: () => ({}),
-    listHosts: () => hosts.list().map((state) => ({ ...viewHost(state, self), ...pathTo(state.host.name) })),
+    listHosts: () => hosts.list().map((state) => ({ ...viewHost(state, self), ...pathTo(state.host.id) })),
     listNetworks,
     createNetwork: async ({ body }) => {
       const warnings: string[] = [];

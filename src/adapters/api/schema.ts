@@ -209,6 +209,7 @@ export const StatusView = v.looseObject({
   paths: v.array(
     v.looseObject({
       kind: v.picklist(pathProblems),
+      id: v.optional(v.string()),
       host: v.optional(v.string()),
       sentence: v.string(),
       since: v.string(),

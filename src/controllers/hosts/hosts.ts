@@ -26,7 +26,8 @@ export interface HostState {
 /** What is wrong on the way between this host and another, and what to do about it. */
 export interface PathProblem {
   readonly kind: 'port' | 'silent' | 'mtu' | 'checksum';
-  /** Names of the hosts; none when it is this host alone. */
+  /** Id and name of the other host; none when it is this host alone. */
+  readonly id?: string;
   readonly host?: string;
   readonly sentence: string;
   /** ISO time of when it was found. */

@@ -50,7 +50,7 @@ export function openPaths({ hosts, probes, log, now }: PathsNeeds, { device }: {
       problems.delete(id);
       log.info('the way to a host is right again', { host: id, name });
     } else {
-      problems.set(id, { ...verdict, host: name, since: new Date(now()).toISOString() });
+      problems.set(id, { ...verdict, id, host: name, since: new Date(now()).toISOString() });
       log.warn('the way to a host is not right', { host: id, name, problem: verdict.kind, advice: verdict.sentence });
     }
   }
