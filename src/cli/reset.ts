@@ -11,9 +11,10 @@ export function addReset(program: Command): void {
     .option('--force', 'also when containers run: they are killed')
     .option('--config-file <file>', `settings file instead of ${settingsFile}`)
     .addOption(placeOption('clusterStore'))
+    .addOption(placeOption('clusterStoreOpt'))
     .addOption(placeOption('stateDir'))
     .addOption(placeOption('runDir'));
-  command.action((options: Readonly<Record<string, string | boolean>>) => {
+  command.action((options: Readonly<Record<string, unknown>>) => {
     const own = options['force'] === true ? ['--force=yes'] : [];
     execute(daemonProgram('reset-main'), [...own, ...placesGiven(options)]);
   });

@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
-import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import { openClient } from '../adapters/api/client.ts';
 import { endContainers, livingContainers } from '../controllers/containers/end-all.ts';
 import { parseIdentity } from '../controllers/hosts/identity.ts';
@@ -23,6 +23,7 @@ import { parseStoreUrl } from '../state/kv/url.ts';
 import { type Departure, departuresIn, formatDepartures } from './departures.ts';
 import { pathsOf } from './paths.ts';
 import { storeIn } from './remembered-store.ts';
+import { lockRunDirectory } from './run-lock.ts';
 
 export interface ResetInit {
   readonly settings: Settings;
@@ -48,8 +49,9 @@ const patience = { stop: 15_000, terminate: 10_000, kill: 5_000 } as const;
 
 /**
  * Takes every trace of Skein off this host: daemon, containers, kernel, cluster state, files. Each step stands by itself, so
- * that what fails keeps nothing else from being done; what the later steps need (the state directory) goes last, and only
- * when the kernel is clean: it holds what settings were. May repeat, after a crash too.
+ * that what fails keeps nothing else from being done; what the later steps need (the state directory) goes when the kernel is
+ * clean, as it holds what settings were, and last the run directory, whose lock lets no daemon start meanwhile. May repeat,
+ * after a crash too.
  * @returns whether nothing is left
  * @throws Refusal 'conflict' when containers run and it is not forced
  */
@@ -76,6 +78,8 @@ export async function reset({ settings, storeGiven, force, say, complain }: Rese
   };
 
   if (!(await step('end the daemon', () => endDaemon(paths)))) return false;
+  const ran = existsSync(settings.runDir);
+  const lock = lockRunDirectory({ runDir: settings.runDir, pidFile: paths.pid }, openSyscalls());
   let known: Known = { names: new Map() };
   await step('read what this host remembers', async () => {
     known = await recall(paths.journal);
@@ -93,8 +97,6 @@ export async function reset({ settings, storeGiven, force, say, complain }: Rese
   await step('take back what NetworkManager was told', async () =>
     manageAgain() ? `removed ${UNMANAGED_FILE}` : undefined,
   );
-  // To look at the kernel makes it.
-  const ran = existsSync(settings.runDir);
   const kernel = await step('clear the kernel', () => clearKernel(settings));
   const memory = join(settings.stateDir, 'departures.json');
   const url = storeGiven ? settings.clusterStore : (known.store ?? settings.clusterStore);
@@ -107,20 +109,22 @@ export async function reset({ settings, storeGiven, force, say, complain }: Rese
     if (!paid) unpaid.push(departure);
   }
   if (kernel) {
+    await step(`remove ${settings.stateDir}`, async () => {
+      if (unpaid.length === 0) return await empty(settings.stateDir);
+      // Before the journal goes, from which alone it is known.
+      await writeFile(`${memory}.new`, formatDepartures(unpaid), { mode: 0o600 });
+      await rename(`${memory}.new`, memory);
+      const done = await empty(settings.stateDir, basename(memory));
+      return `${done ?? ''}, but for ${memory}: reset again once the store answers, and the rest is given back`;
+    });
     await step(`remove ${settings.runDir}`, async () => {
       closePinDirectory(openSyscalls(), paths.namespaces);
       const done = await empty(settings.runDir);
       return ran ? done : undefined;
     });
-    await step(`remove ${settings.stateDir}`, async () => {
-      const done = await empty(settings.stateDir);
-      if (unpaid.length === 0) return done;
-      await mkdir(settings.stateDir, { recursive: true, mode: 0o700 });
-      await writeFile(memory, formatDepartures(unpaid), { mode: 0o600 });
-      return `${done ?? ''}, but for ${memory}: reset again once the store answers, and the rest is given back`;
-    });
   } else
     complain(`${settings.stateDir} is kept: it holds what this host's settings were; reset again when that is mended`);
+  lock.close();
   return whole;
 }
 
@@ -130,9 +134,9 @@ async function endDaemon(paths: ReturnType<typeof pathsOf>): Promise<string | un
   if (pid === undefined) return undefined;
   await openClient(paths.socket)
     .call('stopDaemon', {}, { signal: AbortSignal.timeout(patience.stop) })
-    .catch(() => process.kill(pid, 'SIGTERM'));
+    .catch(() => end(pid, 'SIGTERM'));
   if (await gone(pid, patience.terminate)) return `ended the daemon, process ${pid}`;
-  process.kill(pid, 'SIGKILL');
+  end(pid, 'SIGKILL');
   if (await gone(pid, patience.kill)) return `killed the daemon, process ${pid}`;
   throw new Error(`process ${pid} does not die`);
 }
@@ -152,6 +156,14 @@ function isDaemon(pid: number): boolean {
     return /\/daemon\/main\.[jt]s\0/.test(readFileSync(`/proc/${pid}/cmdline`, 'utf8'));
   } catch {
     return false;
+  }
+}
+
+function end(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal);
+  } catch {
+    // It was quicker.
   }
 }
 
@@ -224,12 +236,12 @@ async function giveBack(
   }
 }
 
-/** The directory itself stays when it is a mount, or others hold it. */
-async function empty(directory: string): Promise<string | undefined> {
+/** Of all but what is kept. The directory itself stays when it is a mount, or others hold it. */
+async function empty(directory: string, kept?: string): Promise<string | undefined> {
   const names = await readdir(directory).catch(() => undefined);
   if (names === undefined) return undefined;
-  for (const name of names) await rm(join(directory, name), { recursive: true, force: true });
-  await rm(directory, { recursive: true, force: true }).catch(() => undefined);
+  for (const name of names) if (name !== kept) await rm(join(directory, name), { recursive: true, force: true });
+  if (kept === undefined) await rm(directory, { recursive: true, force: true }).catch(() => undefined);
   return `removed ${directory}`;
 }
 

@@ -1,4 +1,4 @@
-import { closeSync, unlinkSync, writeSync } from 'node:fs';
+import { closeSync, rmSync, writeSync } from 'node:fs';
 import { answers } from '../adapters/api/server.ts';
 import { openSyscalls } from '../kernel/syscall.ts';
 import { messageOf, Refusal } from '../lib/errors.ts';
@@ -52,7 +52,7 @@ export async function runDaemon({ settings, log, open, onReady }: RunInit): Prom
     }
     const lock = lockRunDirectory({ runDir, pidFile }, systemd.sys);
     scope.defer(() => {
-      unlinkSync(pidFile);
+      rmSync(pidFile, { force: true });
       lock.close();
     });
     const daemon = await open({ settings, log, sockets, handed, stop });

@@ -59,6 +59,8 @@ testInLab('a host that is reset', { daemons: false }, (step) => {
   step('can be reset again, and can come back as a new host', async (lab) => {
     const [h1, h2] = [lab.host('h1'), lab.host('h2')];
     assert.equal((await h1.exec(['skein', 'reset'])).stdout, '');
+    const meanwhile = await h1.attempt(['sh', '-c', 'mkdir /run/skein; flock /run/skein skein reset']);
+    assert.match(meanwhile.stderr, /another daemon .*runs in \/run\/skein/);
     await h1.daemon.start();
     await idle(h1, 'again', '--network', 'demo');
     await until('it is reached', () => pings(h2, 'test2', '10.0.0.4'));
