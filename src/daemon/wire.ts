@@ -6,13 +6,16 @@ import { returningContainers } from '../controllers/containers/former.ts';
 import { openContainers } from '../controllers/containers/open.ts';
 import { openEndpoints } from '../controllers/endpoints/open.ts';
 import { chooseUnderlay } from '../controllers/hosts/advertise.ts';
+import { followCarrier } from '../controllers/hosts/carrier.ts';
 import { beginEpoch } from '../controllers/hosts/identity.ts';
 import { openHosts } from '../controllers/hosts/open.ts';
 import { openNetworks } from '../controllers/networks/open.ts';
+import type { Carrier } from '../dataplane/dataplane.ts';
 import type { Foreign } from '../dataplane/foreign/foreign.ts';
 import { openForeign } from '../dataplane/foreign/open.ts';
 import { openDataplane } from '../dataplane/open.ts';
 import { messageOf, Refusal } from '../lib/errors.ts';
+import { Feed } from '../lib/feed.ts';
 import type { Log } from '../lib/log.ts';
 import { Scope } from '../lib/scope.ts';
 import { type Cluster, defaultDataPort, featureLevel, parseCluster } from '../model/cluster.ts';
@@ -70,9 +73,14 @@ export async function openDaemon({
     // This host: what it remembers, who it is, what its kernel says.
     // Their threads take as long to start as all the rest, and start side by side.
     let foreign: Foreign | undefined;
+    const carrier = new Feed<{ readonly carrier: Carrier | undefined } | undefined>(undefined);
     const [journal, dataplane] = await Promise.all([
       openJournal(files.journal).then(held),
-      openDataplane({ run: runDir, state: stateDir, log, onEnd: stop, onForeign: () => foreign?.touched() }).then(held),
+      openDataplane({
+        ...{ run: runDir, state: stateDir, log, onEnd: stop },
+        onForeign: () => foreign?.touched(),
+        onCarrier: (now) => carrier.set({ carrier: now }),
+      }).then(held),
     ]);
     const identity = await beginEpoch(journal);
     const view = await dataplane.look();
@@ -112,8 +120,8 @@ export async function openDaemon({
         `this host cannot join with --data-port ${settings.dataPort}: cluster ${cluster.id.slice(0, 12)} uses UDP port ${dataPort} on all hosts; leave the setting out`,
       );
     }
-    const openProbes = probingOf(dataplane, { host: identity.id, data, port: dataPort, mtu });
-    const probing = await openProbes();
+    const openProbes = probingOf(dataplane, { host: identity.id, data, port: dataPort });
+    const probing = await openProbes(mtu);
     const self: Host = {
       id: identity.id,
       name: settings.hostName ?? hostname(),
@@ -147,7 +155,10 @@ export async function openDaemon({
         { directory: files.containers, controls: files.controls, shim: files.shim },
       ),
     );
-    const paths = held(openProblems(probing, { open: openProbes, hosts, log, now }, device));
+    const ways = held(openProblems(probing, { open: openProbes, hosts, log, now }, { device, mtu }));
+    const carrying = held(
+      followCarrier({ told: carrier, hosts, changed: (way) => ways.reopen(way), log, now }, { device }),
+    );
     held(repairRegularly({ dataplane, log }));
     foreign = held(await openForeign({ state: stateDir, port: cluster.dataPort, log }));
 
@@ -162,7 +173,7 @@ export async function openDaemon({
     ];
     const needs = {
       hosts,
-      paths,
+      paths: { problems: () => [...carrying.problems(), ...ways.problems()] },
       networks,
       endpoints,
       containers,

@@ -65,6 +65,14 @@ export interface HostView {
   readonly pinned: ReadonlyMap<string, string>;
 }
 
+/** The interface that has the data address: the packets of the overlays leave and arrive by it. */
+export interface Carrier {
+  readonly device: string;
+  readonly mtu: number;
+  /** `unplugged` is up and has nothing at its other end. */
+  readonly state: 'up' | 'unplugged' | 'down';
+}
+
 /** Addresses, prefixes and MACs are canonical text. */
 export type Piece =
   | UnderlayPiece

@@ -8,6 +8,7 @@ import { shortcuts } from '../kernel/route/shortcuts.ts';
 import { sysctls } from '../kernel/sysctl.ts';
 import { bitsOf, formatAddress, formatPrefix, networkOf, parseAddress, parseInterfaceAddress } from '../lib/prefix.ts';
 import { readRules } from './dump-rules.ts';
+import { isExitName } from './gateway/exit.ts';
 import { GATEWAY_BRIDGE } from './gateway/gateway.ts';
 import {
   DEAD_GROUP,
@@ -182,7 +183,7 @@ function readHost(needs: DumpNeeds, look: Namespace): KernelObject[] {
 
 /** Ours are the ports of our bridge, and what we want under that name. */
 function isExit({ desired }: DumpNeeds, link: Link, bridge: Link | undefined): boolean {
-  if (link.info?.kind !== 'veth' || !/^veth[0-9a-f]{7}$/.test(link.name)) return false;
+  if (link.info?.kind !== 'veth' || !isExitName(link.name)) return false;
   return (bridge !== undefined && link.master === bridge.index) || desired.has(linkId(HOST, link.name));
 }
 

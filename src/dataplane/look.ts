@@ -4,16 +4,20 @@ import { IFF } from '../kernel/route/link.ts';
 import { links } from '../kernel/route/links.ts';
 import { RTN, routes } from '../kernel/route/routes.ts';
 import { formatAddress, parseAddress } from '../lib/prefix.ts';
-import type { HostView } from './dataplane.ts';
+import type { Carrier, HostView } from './dataplane.ts';
 import { HOST } from './objects.ts';
 import type { Places } from './places.ts';
 
 /** The interface of the host that has an address. */
-export function deviceOf(places: Places, address: string): string | undefined {
+export function carrierOf(places: Places, address: string): Carrier | undefined {
   const nl = places.netlink(HOST);
   const same = (text: string) => formatAddress(parseAddress(text.replace(/\/.*/, ''))) === address;
   const found = addresses.list(nl).find((each) => same(each.address));
-  return found && links.get(nl, found.index)?.name;
+  const link = found && links.get(nl, found.index);
+  if (link === undefined) return undefined;
+  const { name, mtu, flags } = link;
+  const plugged = (flags & IFF.LOWER_UP) !== 0 ? 'up' : 'unplugged';
+  return { device: name, mtu, state: (flags & IFF.UP) !== 0 ? plugged : 'down' };
 }
 
 /** What the kernel of this host says of itself. */

@@ -3,7 +3,7 @@ import { stat } from 'node:fs/promises';
 import { Worker } from 'node:worker_threads';
 import { messageOf } from '../lib/errors.ts';
 import { type Log, silent } from '../lib/log.ts';
-import type { Dataplane } from './dataplane.ts';
+import type { Carrier, Dataplane } from './dataplane.ts';
 import { openProbes } from './probe/open.ts';
 import type { ProbeInit } from './probe/place.ts';
 import type { Probes } from './probe/probe.ts';
@@ -19,6 +19,8 @@ export interface DataplaneOptions {
   readonly log?: Log;
   /** Called when packet rules of others on this host were changed, once or more for a change. */
   readonly onForeign?: () => void;
+  /** Called with the interface that has the data address, once it is known and whenever it changes. */
+  readonly onCarrier?: (carrier: Carrier | undefined) => void;
   /** Called when the thread ends by itself: nothing can be done to the kernel any more. */
   readonly onEnd?: (reason: Error) => void;
 }
@@ -55,6 +57,8 @@ export async function openDataplane(options: DataplaneOptions = {}): Promise<Wit
         return ready.resolve(message.wake);
       case 'foreign':
         return options.onForeign?.();
+      case 'carrier':
+        return options.onCarrier?.(message.carrier);
       case 'log':
         return log[message.level](message.message, message.fields);
       case 'done':

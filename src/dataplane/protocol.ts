@@ -1,7 +1,7 @@
 import { KernelError } from '../kernel/kernel-error.ts';
 import { ParseError, Refusal, type RefusalKind } from '../lib/errors.ts';
 import type { Fields } from '../lib/log.ts';
-import type { Adopted, Change, HostView, Piece, Repaired } from './dataplane.ts';
+import type { Adopted, Carrier, Change, HostView, Piece, Repaired } from './dataplane.ts';
 import type { ProbeInit, ProbeSockets, ProbeTarget } from './probe/place.ts';
 
 /** What goes between the main thread and the one that works on the kernel. */
@@ -32,6 +32,8 @@ export type WorkerMessage =
   | { readonly kind: 'failed'; readonly id: number; readonly error: WireError }
   /** Others' rules in the host's namespace were changed. */
   | { readonly kind: 'foreign' }
+  /** What carries the underlay is another than before, or like it no more. */
+  | { readonly kind: 'carrier'; readonly carrier: Carrier | undefined }
   | {
       readonly kind: 'log';
       readonly level: 'debug' | 'info' | 'warn' | 'error';

@@ -4,12 +4,12 @@ import { messageOf } from '../lib/errors.ts';
 import { Fights } from '../lib/fights.ts';
 import type { Log } from '../lib/log.ts';
 import { Applier } from './apply.ts';
-import { type Change, keyOf, type Piece } from './dataplane.ts';
+import { type Carrier, type Change, keyOf, type Piece } from './dataplane.ts';
 import { dump } from './dump.ts';
 import { isEntry } from './entries.ts';
 import type { Underlay } from './guard/guard.ts';
 import { HostSettings, SETTINGS_FILE } from './host-settings.ts';
-import { deviceOf } from './look.ts';
+import { carrierOf } from './look.ts';
 import { ObjectMap } from './object-map.ts';
 import { formatObject, idOf, isNetworkNamespace, type KernelObject, type ObjectId, same } from './objects.ts';
 import { Pieces } from './pieces.ts';
@@ -135,6 +135,14 @@ export class Reconciler {
     return this.#actual.get(id) !== undefined;
   }
 
+  /** What carries the underlay now, if anything; undefined as long as there is no underlay. */
+  carrier(): { readonly carrier: Carrier | undefined } | undefined {
+    for (const piece of this.#pieces.underlay) {
+      if (piece.kind === 'underlay') return { carrier: carrierOf(this.places, piece.data) };
+    }
+    return undefined;
+  }
+
   /** Namespaces of networks that are there. */
   get networks(): ReadonlySet<string> {
     return this.#networks;
@@ -163,7 +171,7 @@ export class Reconciler {
   #placed(pieces: readonly Piece[]): readonly Piece[] {
     return pieces.map((piece) => {
       if (piece.kind !== 'underlay') return piece;
-      const device = deviceOf(this.places, piece.data);
+      const device = carrierOf(this.places, piece.data)?.device;
       const placed: Underlay = {
         kind: piece.kind,
         data: piece.data,

@@ -7,10 +7,12 @@ import {
 } from '../kernel/nftables/notification.ts';
 import { IFF } from '../kernel/route/link.ts';
 import { decodeNotification, type Notification } from '../kernel/route/notification.ts';
+import { RT_SCOPE } from '../kernel/route/routes.ts';
 import { RTNLGRP } from '../kernel/route/rtnetlink.ts';
 import type { Syscalls } from '../kernel/syscall.ts';
 import { messageOf } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
+import { isExitName } from './gateway/exit.ts';
 import { TABLE } from './nft.ts';
 import { HOST } from './objects.ts';
 import type { Reconciler } from './reconciler.ts';
@@ -31,17 +33,18 @@ export class Watcher {
   readonly #reconciler: Reconciler;
   readonly #log: Log;
   readonly #onForeign: () => void;
+  readonly #onHost: () => void;
   readonly #watches = new Map<string, Watch>();
   /** When to look, in the clock of `performance.now`. */
   #due = Infinity;
   #notBefore = 0;
 
-  /** `onForeign` is told of changes of others' rules in the host's namespace. */
-  constructor(sys: Syscalls, reconciler: Reconciler, { log, onForeign }: WatcherOptions) {
+  constructor(sys: Syscalls, reconciler: Reconciler, { log, onForeign, onHost }: WatcherOptions) {
     this.#sys = sys;
     this.#reconciler = reconciler;
     this.#log = log;
     this.#onForeign = onForeign;
+    this.#onHost = onHost;
     this.#follow();
   }
 
@@ -62,6 +65,7 @@ export class Watcher {
       const [news, changes] = [route, rules].map((each) => (ready.next().value ? each.drain() : []));
       const told = [news ?? [], changes ?? []];
       if (namespace === HOST && changes !== undefined) this.#noteForeign(changes);
+      if (namespace === HOST && news !== undefined) this.#noteHost(news);
       // To begin anew is cheaper than to read on.
       if (told.some((replies) => replies === 'lost' || replies.length >= MANY)) this.#stop(namespace);
     }
@@ -71,7 +75,10 @@ export class Watcher {
   read(): void {
     for (const [namespace, { route, rules }] of this.#watches) {
       const [told, changes] = [route.drain(), rules.drain()];
-      if (namespace === HOST) this.#noteForeign(changes);
+      if (namespace === HOST) {
+        this.#noteForeign(changes);
+        this.#noteHost(told);
+      }
       const lost =
         told === 'lost' ||
         changes === 'lost' ||
@@ -102,6 +109,10 @@ export class Watcher {
   #noteForeign(changes: readonly Reply[] | 'lost'): void {
     const isForeign = (reply: Reply) => (decodeRuleChange(reply)?.table ?? TABLE) !== TABLE;
     if (changes === 'lost' || changes.some(isForeign)) this.#onForeign();
+  }
+
+  #noteHost(told: readonly Reply[] | 'lost'): void {
+    if (told === 'lost' || told.some((reply) => isOfHost(decodeNotification(reply)))) this.#onHost();
   }
 
   /** Whether it takes something away that we know to be there. */
@@ -171,9 +182,18 @@ function isRemovalOfOurs(change: RuleChange | undefined): boolean {
   return change?.removed === true && change.table === TABLE;
 }
 
+/** Whether it is about an interface of the host that is not one of a sandbox, or about an address of one. */
+function isOfHost(news: Notification | undefined): boolean {
+  if (news?.kind === 'link') return !isExitName(news.link.name);
+  return news?.kind === 'address' && news.address.scope === RT_SCOPE.UNIVERSE;
+}
+
 interface WatcherOptions {
   readonly log: Log;
+  /** Told of changes of others' rules in the host's namespace. */
   readonly onForeign: () => void;
+  /** Told when interfaces of the host or their addresses were changed. */
+  readonly onHost: () => void;
 }
 
 interface Watch {

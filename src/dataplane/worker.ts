@@ -1,4 +1,5 @@
 import { readSync } from 'node:fs';
+import { isDeepStrictEqual } from 'node:util';
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { openSyscalls } from '../kernel/syscall.ts';
 import { messageOf } from '../lib/errors.ts';
@@ -30,7 +31,15 @@ function main(port: NonNullable<typeof parentPort>, options: WorkerData): void {
 
   const sys = openSyscalls();
   const reconciler = new Reconciler(sys, { ...options, log });
-  const watcher = new Watcher(sys, reconciler, { log, onForeign: () => post({ kind: 'foreign' }) });
+  let carrier: ReturnType<Reconciler['carrier']>;
+  const lookAtCarrier = () => {
+    const now = reconciler.carrier();
+    if (now === undefined || isDeepStrictEqual(now, carrier)) return;
+    carrier = now;
+    post({ kind: 'carrier', ...now });
+  };
+  const onForeign = () => post({ kind: 'foreign' });
+  const watcher = new Watcher(sys, reconciler, { log, onForeign, onHost: lookAtCarrier });
   const wake = sys.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   post({ kind: 'ready', wake });
 
@@ -57,15 +66,21 @@ function main(port: NonNullable<typeof parentPort>, options: WorkerData): void {
     }
   };
 
+  /** Of which a notification may have been lost. */
+  const withCarrier = <T>(value: T): T => {
+    lookAtCarrier();
+    return value;
+  };
+
   let probes: ProbePlace | undefined;
   const run = (call: Call): unknown => {
     switch (call[0]) {
       case 'set':
-        return { steps: reconciler.set(call[1]) };
+        return withCarrier({ steps: reconciler.set(call[1]) });
       case 'change':
         return reconciler.change(call[1]);
       case 'repair':
-        return { steps: reconciler.repair(pause) };
+        return withCarrier({ steps: reconciler.repair(pause) });
       case 'adopt':
         return reconciler.places.adopt(call[1]);
       case 'look':

@@ -77,6 +77,7 @@ export async function openEndpoints(needs: EndpointsNeeds, init: EndpointsInit):
   const sizes = new Sizes({ ...shared, serial, signal });
   const unfollow = networks.onResize((network) => sizes.changed(network.id));
   for (const network of sandboxes.networks()) sizes.changed(network);
+  const resizing = sizes.follow(hosts);
   const swept = sweep({ ...shared, signal });
   const changed = (host: string) => overlays.hostChanged(host);
   const peers = followPeers({ hosts, log, change }, { from: seen, signal, changed });
@@ -225,6 +226,7 @@ export async function openEndpoints(needs: EndpointsNeeds, init: EndpointsInit):
       stop.abort();
       await finished;
       await swept;
+      await resizing;
       await sizes.close();
       await upkeep.close();
       await leave.close();

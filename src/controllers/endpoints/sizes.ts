@@ -4,6 +4,7 @@ import { Refusal } from '../../lib/errors.ts';
 import type { Log } from '../../lib/log.ts';
 import { Serial } from '../../lib/serial.ts';
 import type { Network } from '../../model/network.ts';
+import type { Hosts } from '../hosts/hosts.ts';
 import type { Networks } from '../networks/networks.ts';
 import { networkPiece, overlayOf } from './pieces.ts';
 import { connectedPlaces } from './sandbox-record.ts';
@@ -33,6 +34,17 @@ export class Sizes {
   changed(network: string): void {
     const running = this.#turns.run(network, () => this.#retry(network)).finally(() => this.#running.delete(running));
     this.#running.add(running);
+  }
+
+  /** Looks at the networks here again whenever this host's own path is another. Ends when `signal` aborts. */
+  async follow(hosts: Pick<Hosts, 'self' | 'watch'>): Promise<void> {
+    const { sandboxes, signal } = this.#needs;
+    let known = hosts.self.mtu;
+    for await (const _ of hosts.watch({ signal })) {
+      const { mtu } = hosts.self;
+      if (mtu !== known) for (const network of sandboxes.networks()) this.changed(network);
+      known = mtu;
+    }
   }
 
   /** Resolves when nothing is tried any more. */

@@ -12,6 +12,8 @@ export interface Hosts {
   get(id: string): HostState | undefined;
   /** Begins with what is known and goes on with each change; a slow reader sees the last only. */
   watch(options: { signal: AbortSignal }): AsyncIterable<readonly HostState[]>;
+  /** Has another MTU of the way to others in this host's record from now on, for all. Returns at once; may repeat. */
+  resize(mtu: number): void;
   /** Stops following and publishing; withdraws nothing. May be called twice. */
   close(): Promise<void>;
 }
@@ -25,7 +27,7 @@ export interface HostState {
 
 /** What is wrong on the way between this host and another, and what to do about it. */
 export interface PathProblem {
-  readonly kind: 'port' | 'silent' | 'mtu' | 'checksum';
+  readonly kind: 'carrier' | 'port' | 'silent' | 'mtu' | 'checksum';
   /** Id and name of the other host; none when it is this host alone. */
   readonly id?: string;
   readonly host?: string;

@@ -27,12 +27,13 @@ const patience = 2_000;
  * could not be because the store is away: then it goes on trying. Its record is put back whenever it is not there any more.
  * @throws Refusal 'invalid', 'conflict'
  */
-export async function openHosts(needs: HostsNeeds, { self, cluster }: HostsInit): Promise<Hosts> {
+export async function openHosts(needs: HostsNeeds, { cluster, ...init }: HostsInit): Promise<Hosts> {
   const { registry, log, now } = needs;
   const known = new Map<string, HostState>();
   const changes = new Feed(0);
   const stop = new AbortController();
   const ready = Promise.withResolvers<void>();
+  let self = init.self;
   /** Whether the store has this host's record as it should be, as far as the watch has told. */
   let isThere = false;
 
@@ -44,7 +45,8 @@ export async function openHosts(needs: HostsNeeds, { self, cluster }: HostsInit)
     );
   }
   /** As it is read again. */
-  const wanted: unknown = JSON.parse(JSON.stringify(self));
+  const asRead = (host: Host): unknown => JSON.parse(JSON.stringify(host));
+  let wanted = asRead(self);
   known.set(self.id, { host: self, state: 'alive' });
   const publish = () => registry.publish({ kind: 'host', host: self });
   const published = publish();
@@ -121,6 +123,17 @@ export async function openHosts(needs: HostsNeeds, { self, cluster }: HostsInit)
     return [...known.values()].map(current).sort((a, b) => (a.host.name < b.host.name ? -1 : 1));
   }
 
+  /** Should the store be away, the loop that keeps the record there goes on. */
+  function resize(mtu: number): void {
+    if (mtu === self.mtu) return;
+    self = { ...self, mtu };
+    wanted = asRead(self);
+    isThere = false;
+    known.set(self.id, { host: self, state: 'alive' });
+    publish().catch((error: unknown) => log.debug('this host could not be published', { host: self.id, error }));
+    changes.set(changes.value + 1);
+  }
+
   async function close(): Promise<void> {
     stop.abort();
     await Promise.allSettled([following, keeping]);
@@ -140,7 +153,9 @@ export async function openHosts(needs: HostsNeeds, { self, cluster }: HostsInit)
     waited.abort();
   }
   return {
-    self,
+    get self() {
+      return self;
+    },
     cluster,
     list,
     get: (id) => {
@@ -150,6 +165,7 @@ export async function openHosts(needs: HostsNeeds, { self, cluster }: HostsInit)
     async *watch(options) {
       for await (const _ of changes.watch(options)) yield list();
     },
+    resize,
     close,
   };
 }

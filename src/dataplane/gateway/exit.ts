@@ -5,6 +5,11 @@ import { macFor } from '../mac.ts';
 import { HOST, type KernelObject, linkId, object } from '../objects.ts';
 import { GATEWAY_BRIDGE } from './gateway.ts';
 
+/** Whether an interface of the host has a name as ours to sandboxes have. */
+export function isExitName(name: string): boolean {
+  return /^veth[0-9a-f]{7}$/.test(name);
+}
+
 /** A sandbox's place on the gateway bridge, and its default routes. Pure. */
 export function exitObjects(piece: ExitPiece, gateway: GatewayPiece, sandbox: SandboxPiece): KernelObject[] {
   const { port, mac, interface: device } = piece;

@@ -1,0 +1,78 @@
+import assert from 'node:assert/strict';
+import { openClient } from '../../src/adapters/api/client.ts';
+import type { LabHost } from '../../src/lab/lab.ts';
+import { idle, inside, pings, skein, testInLab, until } from './testbed.ts';
+
+/** What a host says is wrong with its underlay. */
+async function problems(host: LabHost): Promise<string> {
+  return await skein(host, 'status', '--format', '{{range .paths}}{{.kind}}: {{.sentence}};{{end}}');
+}
+
+async function mtuOf(host: LabHost, container: string): Promise<number> {
+  const shown = await inside(host, container, 'busybox', 'ip', 'link', 'show', 'eth0');
+  return Number(/ mtu (\d+) /.exec(shown)?.[1]);
+}
+
+/** Of a host, as another one knows it. */
+async function known(host: LabHost, name: string): Promise<number> {
+  const hosts = await openClient(host.socket).call('listHosts', {});
+  return hosts.find((each) => each.name === name)?.mtu ?? 0;
+}
+
+testInLab('two hosts whose data interface changes under the running daemon', {}, (step) => {
+  step('a smaller MTU is published, and the networks in use here follow', async (lab) => {
+    const [h1, h2] = [lab.host('h1'), lab.host('h2')];
+    await skein(h1, 'network', 'create', '--subnet', '10.0.0.0/24', 'demo');
+    await skein(h1, 'network', 'create', '--subnet', '10.0.1.0/24', 'elsewhere');
+    await idle(h1, 'test1', '--network', 'demo');
+    await idle(h2, 'test2', '--network', 'demo');
+    await until('h1 reaches h2', () => pings(h1, 'test1', '10.0.0.3'));
+    assert.equal(await mtuOf(h1, 'test1'), 1450);
+    await h2.exec(['ip', 'link', 'set', 'eth0', 'mtu', '1400']);
+    for (const [host, container] of [
+      [h1, 'test1'],
+      [h2, 'test2'],
+    ] as const) {
+      await until(`${container} has it`, async () => (await mtuOf(host, container)) === 1350);
+    }
+    await until('h1 knows', async () => (await known(h1, 'h2')) === 1400);
+    const whole = ['ping', '-c1', '-W1', '-M', 'do', '-s', '1322', '10.0.0.3'];
+    await until('a whole packet passes', async () => {
+      return (await h1.attempt(['skein', 'exec', 'test1', ...whole])).code === 0;
+    });
+    const other: readonly { readonly Options: Readonly<Record<string, string>> }[] = JSON.parse(
+      await skein(h1, 'network', 'inspect', 'elsewhere'),
+    );
+    assert.equal(other[0]?.Options['com.docker.network.driver.mtu'] ?? '1450', '1450');
+  });
+
+  step('a larger MTU is published too, and lowers nothing', async (lab) => {
+    const [h1, h2] = [lab.host('h1'), lab.host('h2')];
+    await h2.exec(['ip', 'link', 'set', 'eth0', 'mtu', '1500']);
+    await until('h1 knows', async () => (await known(h1, 'h2')) === 1500);
+    assert.equal(await mtuOf(h2, 'test2'), 1350);
+    // With the new figure: both ways are probed anew, and are right.
+    for (const host of [h1, h2]) await until(`${host.name} finds all right`, async () => (await problems(host)) === '');
+  });
+
+  step('an interface that is down is told with what to do, and all works again when it is up', async (lab) => {
+    const [h1, h2] = [lab.host('h1'), lab.host('h2')];
+    await h2.exec(['ip', 'link', 'set', 'eth0', 'down']);
+    const sentence = /carrier: interface eth0, which has the data address [\d.]+, is down: ip link set eth0 up/;
+    await until('h2 says so', async () => sentence.test(await problems(h2)));
+    assert.match((await h2.attempt(['skein', 'doctor'])).stdout, /interface eth0, which has .* is down/);
+    await h2.exec(['ip', 'link', 'set', 'eth0', 'up']);
+    await until('h1 reaches h2', () => pings(h1, 'test1', '10.0.0.3'));
+    await until('h2 finds all right', async () => (await problems(h2)) === '', 30_000);
+  });
+
+  step('a data address that is gone is told, and its return', async (lab) => {
+    const [h1, h2] = [lab.host('h1'), lab.host('h2')];
+    await h2.exec(['ip', 'address', 'del', `${h2.address}/24`, 'dev', 'eth0']);
+    const sentence = new RegExp(`carrier: no interface has the data address ${h2.address} any more, which was on eth0`);
+    await until('h2 says so', async () => sentence.test(await problems(h2)));
+    await h2.exec(['ip', 'address', 'add', `${h2.address}/24`, 'dev', 'eth0']);
+    await until('h1 reaches h2', () => pings(h1, 'test1', '10.0.0.3'));
+    await until('h2 finds all right', async () => (await problems(h2)) === '', 30_000);
+  });
+});
