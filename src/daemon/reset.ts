@@ -94,10 +94,10 @@ export async function reset({ settings, storeGiven, force, say, complain }: Rese
     const taken = await takeBackGuests(settings.stateDir);
     return taken === 0 ? undefined : `took ${count(taken, 'rule')} out of others' chains`;
   });
+  const kernel = await step('clear the kernel', () => clearKernel(settings));
   await step('take back what NetworkManager was told', async () =>
     manageAgain() ? `removed ${UNMANAGED_FILE}` : undefined,
   );
-  const kernel = await step('clear the kernel', () => clearKernel(settings));
   const memory = join(settings.stateDir, 'departures.json');
   const url = storeGiven ? settings.clusterStore : (known.store ?? settings.clusterStore);
   const owed: Departure[] = [...departuresIn(memory), ...departureOf(known, url)];

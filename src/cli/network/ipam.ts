@@ -1,5 +1,14 @@
 import { ParseError, Refusal } from '../../lib/errors.ts';
-import { type Address, contains, covers, overlaps, type Prefix, parseAddress, parsePrefix } from '../../lib/prefix.ts';
+import {
+  type Address,
+  contains,
+  covers,
+  networkOf,
+  overlaps,
+  type Prefix,
+  parseAddress,
+  parseInterfaceAddress,
+} from '../../lib/prefix.ts';
 
 export interface IpamFlags {
   readonly subnet: readonly string[];
@@ -25,7 +34,7 @@ export function pairSubnets({ subnet, gateway, ipRange, auxAddress }: IpamFlags)
     throw new Refusal('invalid', 'every ip-range or gateway must have a corresponding subnet');
   }
   const paired = subnet.map((text): { prefix: Prefix; result: Subnet } => {
-    return { prefix: parse(text, parsePrefix), result: { subnet: text } };
+    return { prefix: parse(text, parseNetwork), result: { subnet: text } };
   });
   if (paired.some(({ prefix }, i) => paired.slice(i + 1).some((other) => overlaps(prefix, other.prefix)))) {
     throw new Refusal('invalid', 'multiple overlapping subnet configuration is not supported');
@@ -36,7 +45,7 @@ export function pairSubnets({ subnet, gateway, ipRange, auxAddress }: IpamFlags)
     return found.result;
   };
   for (const text of ipRange) {
-    const range = parse(text, parsePrefix);
+    const range = parse(text, parseNetwork);
     const holder = holderOf('range', text, (prefix) => covers(prefix, range));
     if (holder.ipRange !== undefined) {
       const both = `${text}, ${holder.ipRange}`;
@@ -67,6 +76,11 @@ export function pairSubnets({ subnet, gateway, ipRange, auxAddress }: IpamFlags)
 function holding(text: string): (prefix: Prefix) => boolean {
   const address: Address = parse(text, parseAddress);
   return (prefix) => contains(prefix, address);
+}
+
+/** Bits behind the prefix are the daemon's to refuse, in Docker's words. */
+function parseNetwork(text: string): Prefix {
+  return networkOf(parseInterfaceAddress(text));
 }
 
 function parse<T>(text: string, parser: (text: string) => T): T {

@@ -14,6 +14,7 @@ function nftChain(hook: string, policy: string, ...rules: readonly (readonly obj
 const is = (left: object, right: unknown, op = '==') => ({ match: { op, left, right } });
 const iif = { meta: { key: 'iifname' } };
 const oif = { meta: { key: 'oifname' } };
+const to = { payload: { protocol: 'ip', field: 'daddr' } };
 const state = { ct: { key: 'state' } };
 const vxlan = 'udp dport 4789 ct state untracked accept';
 const out = 'iifname "skein_gwbridge" oifname != "skein_gwbridge" accept';
@@ -54,6 +55,13 @@ const cases: readonly (readonly [what: string, chains: readonly ForeignChain[], 
     'drops from another bridge',
     nftChain('forward', 'accept', [is(iif, 'docker0'), is(oif, 'docker1'), { drop: null }]),
     [],
+  ],
+  ['drops from our bridge by its name', nftChain('forward', 'accept', [is(iif, 'skein_gwbridge'), { drop: null }]), []],
+  ['drops what goes to some addresses', nftChain('forward', 'accept', [is(to, '192.0.2.1'), { drop: null }]), []],
+  [
+    'drops what goes elsewhere',
+    nftChain('forward', 'accept', [is(to, '192.0.2.1', '!='), { drop: null }]),
+    [out, back],
   ],
   ['drops from bridges of a kind', nftChain('forward', 'accept', [is(iif, 'skein*'), { drop: null }]), [out, back]],
 ];
@@ -109,6 +117,10 @@ test("beside Docker our rules go into the chain that it keeps for others'", () =
   );
   const accepting = docker.replace('-P FORWARD DROP', '-P FORWARD ACCEPT');
   assert.deepEqual(guestsIn(parseIptables(accepting, 'iptables-nft'), 4789), []);
+  const blocking = `${accepting}-A FORWARD -d 192.0.2.1/32 -j DROP\n-A FORWARD -i skein_gwbridge -j REJECT\n`;
+  assert.deepEqual(guestsIn(parseIptables(blocking, 'iptables-nft'), 4789), []);
+  const leaving = `${accepting}-A FORWARD ! -d 192.0.2.1/32 -j DROP\n`;
+  assert.equal(guestsIn(parseIptables(leaving, 'iptables-nft'), 4789).length, 2);
 });
 
 test('tables of iptables are left to iptables', () => {

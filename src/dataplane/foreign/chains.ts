@@ -4,7 +4,8 @@ import { GATEWAY_BRIDGE } from '../gateway/gateway.ts';
  * Packet rules of others that stand in our packets' way: each chain at a hook decides by itself, so what one of firewalld's,
  * ufw's or Docker's drops is lost, whatever our own table says. There a rule of ours goes first that accepts no more than
  * this: VXLAN that the guard has let in or out (it alone takes such packets out of connection tracking), and what goes out
- * by the gateway bridge or comes back to it. It ends the other's chain only; our own still decides.
+ * by the gateway bridge or comes back to it. It ends the other's chain only; our own still decides. What is said of some
+ * addresses or ports, or of our bridge by its name, is meant for containers too, and by itself no reason for a rule of ours.
  */
 
 /** A chain of another's, as far as it matters whether it drops. */
@@ -29,6 +30,8 @@ export interface ForeignRule {
   readonly jumps: readonly string[];
   /** What it matches, where that is known: a packet that is something else it leaves alone. */
   readonly only: Partial<Record<'iif' | 'oif' | 'protocol', string>> & { readonly states?: readonly string[] };
+  /** Whether it is for some addresses or ports only. */
+  readonly chooses: boolean;
   /** Set when the rule is ours: which, and what it is removed by. */
   readonly ours?: { readonly text: string; readonly handle?: number };
 }
@@ -136,14 +139,21 @@ function mayDrop(
 ): boolean {
   if (chain.drops) return true;
   const path = new Set([...seen, chain.name]);
-  return chain.rules.some(({ drops, jumps, only, ours }) => {
-    if (ours !== undefined || !couldMatch(only, packet)) return false;
+  return chain.rules.some((rule) => {
+    const { drops, jumps, only, ours } = rule;
+    if (ours !== undefined || !couldMatch(only, packet) || isMeant(rule, packet)) return false;
     if (drops) return true;
     return jumps.some((name) => {
       const to = path.has(name) ? undefined : beside.find((each) => each.name === name);
       return to !== undefined && mayDrop(to, packet, beside, path);
     });
   });
+}
+
+/** Whether somebody wants just this of the packets of containers. */
+function isMeant({ only, chooses }: ForeignRule, { iif, oif }: Passage['packet']): boolean {
+  const isContainers = iif === GATEWAY_BRIDGE || oif === GATEWAY_BRIDGE;
+  return isContainers && (chooses || only.iif === GATEWAY_BRIDGE || only.oif === GATEWAY_BRIDGE);
 }
 
 function couldMatch(only: ForeignRule['only'], packet: Passage['packet']): boolean {

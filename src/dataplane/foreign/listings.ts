@@ -45,6 +45,7 @@ function nftRule(rule: Json): ForeignRule {
     drops: verdicts.includes(DROP),
     jumps: verdicts.filter((verdict) => verdict !== DROP),
     only: Object.assign({}, ...expressions.map(matchOf)),
+    chooses: expressions.some(isChoice),
     ...(ours && { ours }),
   };
 }
@@ -78,6 +79,13 @@ function matchOf(expression: Json): ForeignRule['only'] {
   if (protocol === 'tcp' || protocol === 'icmp' || protocol === 'icmpv6') return { protocol };
   if (typeof right !== 'string') return {};
   return key === 'iifname' ? { iif: right } : key === 'oifname' ? { oif: right } : {};
+}
+
+/** Whether it picks addresses or ports, and does not leave some out. */
+function isChoice(expression: Json): boolean {
+  const match = recordOf(expression['match']);
+  const field = recordOf(recordOf(match?.['left'])?.['payload'])?.['field'];
+  return match?.['op'] !== '!=' && typeof field === 'string' && /^[sd](addr|port)$/.test(field);
 }
 
 /** Our own rules, in the words in which they were set. */
@@ -134,6 +142,7 @@ function iptablesRule(text: string): ForeignRule {
   const word = (flag: string) => new RegExp(`(?<!! )(?<=^| )${flag} (\\S+)`).exec(text)?.[1];
   const target = word('-j') ?? word('-g');
   const [iif, oif, protocol, states] = [word('-i'), word('-o'), word('-p'), word('--ctstate')];
+  const choices = ['-s', '-d', '--sport', '--dport', '--sports', '--dports', '--match-set'];
   return {
     drops: target !== undefined && dropping.includes(target),
     jumps: target === undefined || dropping.includes(target) || passing.includes(target) ? [] : [target],
@@ -143,6 +152,7 @@ function iptablesRule(text: string): ForeignRule {
       ...(protocol !== undefined && protocol !== 'all' && { protocol }),
       ...(states !== undefined && { states: states.toLowerCase().split(',') }),
     },
+    chooses: choices.some((flag) => word(flag) !== undefined),
     ...(text.includes(`--comment ${COMMENT} `) && { ours: { text } }),
   };
 }

@@ -9,10 +9,10 @@ export const UNMANAGED_FILE = '/etc/NetworkManager/conf.d/90-skein.conf';
 /** It is there while NetworkManager runs. */
 const running = '/run/NetworkManager';
 
+/** Not a section for devices, which is read when a device appears: this one is in force for those that are there, too. */
 const text = `# Written by skein, and removed by skein reset: its devices are not NetworkManager's.
-[device-skein]
-match-device=interface-name:${GATEWAY_BRIDGE},interface-name:veth???????
-managed=0
+[keyfile]
+unmanaged-devices+=interface-name:${GATEWAY_BRIDGE};interface-name:veth???????
 `;
 
 /** Writes the file where NetworkManager runs. */
