@@ -175,7 +175,7 @@ export class Lives {
     }
     const supervisor = await Supervisor.open(this.#needs.placeOf(id));
     const held = this.hold(container, { supervisor });
-    if (removing) {
+    if (removing || (container.stopped && state.status === 'restarting')) {
       held.halt.abort();
       void supervisor.ask({ kind: 'signal', signal: sigkill });
     }

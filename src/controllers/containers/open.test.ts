@@ -293,6 +293,20 @@ describe('containers', { skip: missing ?? false }, () => {
     assert.deepEqual(endpoints.sandboxes(), []);
   });
 
+  test('who was ended by hand between two lives has no other, though the daemon died before it was journalled as ended', async () => {
+    const { id } = await run('exit 3', { name: 'pausing', restart: { name: 'unless-stopped', most: 0 } });
+    await until('it waits', () => containers.find('pausing').state.status === 'restarting');
+    await containers.stop('pausing', { seconds: 0 });
+    const { state, ...ended } = containers.find('pausing');
+    assert.ok(state.status === 'exited');
+    await scope.close();
+    const put = { ...ended, state: { ...state, status: 'restarting' } };
+    await journal.commit([{ kind: 'container', id, put }]);
+    await restart();
+    await until('it has ended', () => containers.find('pausing').state.status === 'exited');
+    assert.deepEqual(containers.find('pausing').state, state);
+  });
+
   test('a start that was cut off is finished if it got as far as running, else undone', async () => {
     const made = await run('sleep 1000', { name: 'made' });
     await scope.close();
