@@ -52,33 +52,52 @@ export function dump(needs: DumpNeeds): KernelObject[] {
   const pinned = places.pinned(needs.again);
   const look = new Namespace(places);
   for (const [name, inode] of pinned) found.push(object.netns(name, inode));
-  for (const name of pinned.keys()) {
+  const settings = Map.groupBy([...desired.values()].filter(isSysctl), ({ namespace }) => namespace);
+  const values: Sysctl[] = [];
+  // Sandboxes first, each in one visit: there are more of them than are kept open.
+  const [networks, sandboxes] = [true, false].map((is) =>
+    [...pinned.keys()].filter((n) => isNetworkNamespace(n) === is),
+  );
+  for (const name of [...(sandboxes ?? []), ...(networks ?? [])]) {
     needs.pause();
     try {
       if (isNetworkNamespace(name)) found.push(...readNetwork(needs, look, name));
-      else if (desired.has(`${name} up lo`)) found.push(...readLoopback(look, name));
+      else if (desired.has(`${name} up lo`)) {
+        look.all(name);
+        found.push(...readLoopback(look, name));
+      }
+      values.push(...readSysctls(places, name, settings.get(name)));
     } catch (error) {
       // Taken away in a pause, and all that was in it.
       if (!needs.isTouched(netnsId(name))) throw error;
     }
   }
   found.push(...readHost(needs, look));
+  const ofHost = settings.get(HOST) ?? [];
+  values.push(...readSysctls(places, HOST, ofHost));
+  // Those of a link are nothing without it.
   const there = new Set(found.map((o) => `${o.namespace} ${o.key}`));
-  for (const wanted of desired.values()) {
-    if (wanted.kind !== 'sysctl' || (wanted.namespace !== HOST && !pinned.has(wanted.namespace))) continue;
-    if (wanted.parent !== undefined && !there.has(wanted.parent)) continue;
-    needs.pause();
-    if (!needs.isTouched(netnsId(wanted.namespace))) found.push(readSysctl(places, wanted));
-  }
-  const wantedPaths = new Set([...desired.values()].filter(isHostSysctl).map(({ path }) => path));
+  for (const value of values) if (value.parent === undefined || there.has(value.parent)) found.push(value);
+  const wantedPaths = new Set(ofHost.map(({ path }) => path));
   for (const path of needs.changed) {
     if (!wantedPaths.has(path)) found.push(object.sysctl(HOST, path, sysctls.get(path) ?? ''));
   }
   return found;
 }
 
-function isHostSysctl(o: KernelObject): o is Sysctl {
-  return o.kind === 'sysctl' && o.namespace === HOST;
+/** Packet rules alone, of the host and of these networks' namespaces. */
+export function dumpRules(places: Places, networks: Iterable<string>, pause: () => void): KernelObject[] {
+  const found: KernelObject[] = [];
+  for (const namespace of [...networks, HOST]) {
+    pause();
+    const names = new Set(links.list(places.netlink(namespace)).map(({ name }) => name));
+    found.push(...readRulesOf(places, namespace, names));
+  }
+  return found;
+}
+
+function isSysctl(o: KernelObject): o is Sysctl {
+  return o.kind === 'sysctl';
 }
 
 /** Links, addresses and routes of each namespace, listed once. */
@@ -99,6 +118,13 @@ class Namespace {
     for (const { name, index } of all) this.#places.learnIndex(namespace, name, index);
     this.#links.set(namespace, all);
     return all;
+  }
+
+  /** Lists it all now. */
+  all(namespace: string): void {
+    this.links(namespace);
+    this.addresses(namespace, 0);
+    this.#all(namespace);
   }
 
   addresses(namespace: string, index: number): readonly string[] {
@@ -154,9 +180,18 @@ function readNetwork(needs: DumpNeeds, look: Namespace, namespace: string): Kern
     }
   }
   if (bridge) found.push(...readFdb(places, namespace, bridge, names));
-  const rules = places.nft(namespace).list('ruleset');
-  if (rules) found.push(...readRules(namespace, rules, new Set(names.values())));
+  needs.pause();
+  found.push(...readRulesOf(places, namespace, new Set(names.values())));
   return found;
+}
+
+/** Of the host only our tables are of interest. */
+function readRulesOf(places: Places, namespace: string, names: ReadonlySet<string>): KernelObject[] {
+  const lists = namespace === HOST ? ['table ip skein', 'table ip6 skein', 'table netdev skein'] : ['ruleset'];
+  return lists.flatMap((what) => {
+    const rules = places.nft(namespace).list(what);
+    return rules ? readRules(namespace, rules, names) : [];
+  });
 }
 
 function readHost(needs: DumpNeeds, look: Namespace): KernelObject[] {
@@ -173,11 +208,8 @@ function readHost(needs: DumpNeeds, look: Namespace): KernelObject[] {
     }
   }
   if (bridge) found.push(...readFdb(places, HOST, bridge, names));
-  for (const family of ['ip', 'ip6', 'netdev'] as const) {
-    needs.pause();
-    const rules = places.nft(HOST).list(`table ${family} skein`);
-    if (rules) found.push(...readRules(HOST, rules, new Set(names.values())));
-  }
+  needs.pause();
+  found.push(...readRulesOf(places, HOST, new Set(names.values())));
   return found;
 }
 
@@ -327,9 +359,13 @@ function readFdb(places: Places, namespace: string, bridge: Link, names: Readonl
 }
 
 /** What this kernel does not have needs no value. */
-function readSysctl(places: Places, wanted: Sysctl): Sysctl {
-  const value = places.inside(wanted.namespace, () => sysctls.get(wanted.path)) ?? wanted.spec.value;
-  return object.sysctl(wanted.namespace, wanted.path, value, wanted.parent);
+function readSysctls(places: Places, namespace: string, wanted: readonly Sysctl[] = []): Sysctl[] {
+  if (wanted.length === 0) return [];
+  return places.inside(namespace, () => {
+    return wanted.map(({ path, spec, parent }) => {
+      return object.sysctl(namespace, path, sysctls.get(path) ?? spec.value, parent);
+    });
+  });
 }
 
 function namesOf(all: readonly Link[]): ReadonlyMap<number, string> {

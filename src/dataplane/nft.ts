@@ -97,6 +97,10 @@ export function isRule(object: KernelObject): object is RuleObject {
   return object.kind.startsWith('nft-');
 }
 
+export function isRuleId(id: ObjectId): boolean {
+  return id.includes(' nft-');
+}
+
 /** The commands of one transaction, in an order in which what is used exists. */
 export function ruleCommands(steps: readonly Step[]): readonly string[] {
   const rules = steps.flatMap(({ do: what, object }) => (isRule(object) ? [{ what, object }] : []));

@@ -5,11 +5,12 @@ import { Fights } from '../lib/fights.ts';
 import type { Log } from '../lib/log.ts';
 import { Applier } from './apply.ts';
 import { type Carrier, type Change, keyOf, type Piece } from './dataplane.ts';
-import { dump } from './dump.ts';
+import { dump, dumpRules } from './dump.ts';
 import { isEntry } from './entries.ts';
 import type { Underlay } from './guard/guard.ts';
 import { HostSettings, SETTINGS_FILE } from './host-settings.ts';
 import { carrierOf } from './look.ts';
+import { isRuleId } from './nft.ts';
 import { ObjectMap } from './object-map.ts';
 import { formatObject, idOf, isNetworkNamespace, type KernelObject, type ObjectId, same } from './objects.ts';
 import { Pieces } from './pieces.ts';
@@ -78,6 +79,26 @@ export class Reconciler {
     return [...this.#again.splice(0), ...done.map(formatStep)];
   }
 
+  /**
+   * As `repair`, of packet rules alone: takes all else to be as it was heard of last.
+   * @throws KernelError when that is not so, maybe: then `repair` finds out
+   */
+  repairRules(pause: () => void = () => {}): void {
+    const done: Step[] = [];
+    try {
+      for (let round = 0; round < MAX_ROUNDS; round++) {
+        this.#readRules(pause);
+        const ids = [...this.#pieces.ids(), ...this.#actual.ids()].filter(isRuleId);
+        const steps = plan(ids, this.#pieces, this.#actual);
+        if (steps.length === 0) return;
+        this.#apply(steps, (step) => done.push(step));
+      }
+      throw undone(done);
+    } finally {
+      this.#tell(done);
+    }
+  }
+
   /** Whether something keeps undoing what is put right. */
   get isFought(): boolean {
     return this.#fights.isOn(performance.now());
@@ -114,9 +135,7 @@ export class Reconciler {
       }
       this.#applyAllowed(steps, refused, (step) => done.push(step));
     }
-    throw new KernelError('bring the kernel into its desired state', 'EBUSY', {
-      detail: `it still differs after ${MAX_ROUNDS} rounds; the last steps were ${done.slice(-3).map(formatStep).join('; ')}`,
-    });
+    throw undone(done);
   }
 
   change(change: Change): void {
@@ -276,4 +295,25 @@ export class Reconciler {
     }
     for (const object of news) this.#hold(object);
   }
+
+  #readRules(pause: () => void): void {
+    const touched = new Set<ObjectId>();
+    this.#touched = touched;
+    const found = dumpRules(this.places, [...this.#networks], pause);
+    // All was read anew in a pause.
+    if (this.#touched !== touched) return;
+    const former = [...this.#actual.ids()].filter((id) => isRuleId(id) && !touched.has(id));
+    for (const id of former) this.#actual.delete(id);
+    for (const object of found) {
+      const id = idOf(object);
+      const wanted = this.#pieces.get(id);
+      if (!touched.has(id)) this.#hold(wanted && isEntry(object) && same(wanted, object) ? wanted : object);
+    }
+  }
+}
+
+function undone(done: readonly Step[]): KernelError {
+  return new KernelError('bring the kernel into its desired state', 'EBUSY', {
+    detail: `it still differs after ${MAX_ROUNDS} rounds; the last steps were ${done.slice(-3).map(formatStep).join('; ')}`,
+  });
 }

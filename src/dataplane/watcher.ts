@@ -1,3 +1,4 @@
+import { KernelError } from '../kernel/kernel-error.ts';
 import { type Notifications, openNotifications, type Reply } from '../kernel/netlink/socket.ts';
 import {
   decodeRuleChange,
@@ -38,6 +39,8 @@ export class Watcher {
   /** When to look, in the clock of `performance.now`. */
   #due = Infinity;
   #notBefore = 0;
+  /** Whether all that is to be looked at are packet rules. */
+  #isRulesAlone = true;
 
   constructor(sys: Syscalls, reconciler: Reconciler, { log, onForeign, onHost }: WatcherOptions) {
     this.#sys = sys;
@@ -79,12 +82,11 @@ export class Watcher {
         this.#noteForeign(changes);
         this.#noteHost(told);
       }
-      const lost =
-        told === 'lost' ||
-        changes === 'lost' ||
-        changes.some((reply) => isRemovalOfOurs(decodeRuleChange(reply))) ||
-        told.some((reply) => this.#concerns(namespace, decodeNotification(reply)));
-      if (lost) this.#due = Math.min(this.#due, Math.max(performance.now() + SETTLE_MS, this.#notBefore));
+      const isLost = told === 'lost' || told.some((reply) => this.#concerns(namespace, decodeNotification(reply)));
+      const areRulesLost = changes === 'lost' || changes.some((reply) => isRemovalOfOurs(decodeRuleChange(reply)));
+      this.#isRulesAlone &&= !isLost;
+      if (isLost || areRulesLost)
+        this.#due = Math.min(this.#due, Math.max(performance.now() + SETTLE_MS, this.#notBefore));
     }
   }
 
@@ -94,12 +96,27 @@ export class Watcher {
     this.#due = Infinity;
     const start = performance.now();
     try {
-      this.#reconciler.repair(pause);
+      this.#repair(pause);
     } finally {
       const rest = this.#reconciler.isFought ? FOUGHT_REST_MS : REST_FACTOR * (performance.now() - start);
       this.#notBefore = performance.now() + Math.min(rest, FOUGHT_REST_MS);
       this.forget();
     }
+  }
+
+  #repair(pause: () => void): void {
+    const isRulesAlone = this.#isRulesAlone;
+    this.#isRulesAlone = true;
+    if (isRulesAlone) {
+      try {
+        this.#reconciler.repairRules(pause);
+        return;
+      } catch (error) {
+        if (!(error instanceof KernelError)) throw error;
+        this.#log.debug('more than rules differs', { error: messageOf(error) });
+      }
+    }
+    this.#reconciler.repair(pause);
   }
 
   close(): void {
