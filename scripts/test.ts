@@ -32,8 +32,11 @@ const unitTests = ['src/**/*.test.ts', 'test/*.test.ts', 'bench/**/*.test.ts', '
 const labTests = ['test/e2e/*.test.ts'];
 /** That dies hundreds of deaths, once is enough. */
 const deaths = 'test/e2e/death.test.ts';
-/** The first builds in the clone, which is not nobody's; the second becomes nobody by itself. */
-const notNobodys = ['test/e2e/package.test.ts', 'test/e2e/rootless.test.ts', deaths];
+/**
+ * The first builds in the clone, which is not nobody's; the second becomes nobody by itself; the third runs programs of
+ * others that want to be root of the machine.
+ */
+const notNobodys = ['package', 'rootless', 'coexistence'].map((name) => `test/e2e/${name}.test.ts`).concat(deaths);
 const isRoot = process.getuid?.() === 0;
 const seconds = { check: 180, unit: 300, lab: 300, deaths: 900 } as const;
 
