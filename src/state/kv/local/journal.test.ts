@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -17,6 +17,14 @@ describe('the journal', () => {
   });
   after(() => rm(folder, { recursive: true, force: true }));
   const fresh = () => join(folder, `${++files}.db`);
+
+  test('nobody else can read it', async () => {
+    const path = fresh();
+    const journal = await openJournal(path);
+    await journal.commit([{ kind: 'host', id: 'self', put: 1 }]);
+    for (const file of [path, `${path}-wal`]) assert.equal((await stat(file)).mode & 0o777, 0o600, file);
+    await journal.close();
+  });
 
   test('what was committed is there after it was closed and opened again', async () => {
     const path = fresh();

@@ -1,4 +1,4 @@
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { messageOf } from '../../../lib/errors.ts';
 import type { JournalChange, JournalEntry, JournalKind } from '../../journal.ts';
@@ -153,7 +153,11 @@ function ownerFile(path: string): string {
 }
 
 function openFile(path: string): DatabaseSync {
-  const db = attempt(path, 'cannot be opened', () => new DatabaseSync(path));
+  const db = attempt(path, 'cannot be opened', () => {
+    // SQLite would let everybody read it, and the host's key and a store's password may be in it. Its log has the same mode.
+    closeSync(openSync(path, 'a', 0o600));
+    return new DatabaseSync(path);
+  });
   try {
     attempt(path, 'cannot be read', () => {
       // Exclusive before anything is read: the lock is then kept until the process ends, and no shared memory is used.
