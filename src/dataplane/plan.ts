@@ -1,6 +1,7 @@
 import { diff } from '../lib/diff.ts';
 import type { ObjectMap } from './object-map.ts';
 import { formatObject, idOf, type KernelObject, netnsId, type ObjectId, recreates, same } from './objects.ts';
+import { VXLAN } from './overlay/network.ts';
 
 /** One thing to do to the kernel. */
 export type Step =
@@ -87,7 +88,7 @@ export function stage(step: Step): number {
     case 'bridge-fdb':
       return 7;
     case 'up':
-      return UP;
+      return object.name === VXLAN ? TUNNEL_UP : UP;
     case 'route':
       return ROUTES;
     case 'nft-table':
@@ -103,11 +104,13 @@ const RULES = 8;
 const SHORTCUTS_GO = -2;
 const REDIRECTS_GO = -1;
 const REDIRECTS = 9;
+/** Before what leads there: a link that is down drops it. */
+const TUNNEL_UP = 10;
 /** Before the port is up: then the kernel would wait for its readers. */
-const SHORTCUTS = 10;
-const UP = 11;
-const ROUTES = 12;
-const NAMESPACES = 13;
+const SHORTCUTS = 11;
+const UP = 12;
+const ROUTES = 13;
+const NAMESPACES = 14;
 
 export function formatStep(step: Step): string {
   return `${step.do} ${formatObject(step.object)}`;

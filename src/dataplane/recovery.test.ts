@@ -154,6 +154,37 @@ describe('the data plane', { skip: !isRoot && 'needs root' }, () => {
     assert.match(await ping, /300 packets transmitted, 300 received/);
   });
 
+  test('makes the vxlan device anew, and TCP between containers of this host loses no packet', async () => {
+    const there = sandboxOf(h3);
+    await a.set([...full, { kind: 'sandbox', id: there }, { ...portOf(h3), port: 'veth1' }]);
+    const echo = "require('net').createServer((s) => s.on('error', process.exit).pipe(s)).listen(7000)";
+    const serving = a.start(there, `timeout 20 ${process.execPath} -e "${echo}" || true`);
+    const talk = `const s = require('net').connect(7000, '10.0.0.13', () => s.write('x')).setNoDelay();
+      s.on('data', () => s.write('x'));`;
+    const counted = (namespace: string, field: string) =>
+      Number(new RegExp(`^${field} +(\\d+)`, 'm').exec(a.in(namespace, 'nstat -asz'))?.[1]);
+    const sent = () => counted(here, 'TcpOutSegs');
+    const lost = () => [here, there].map((namespace) => counted(namespace, 'TcpRetransSegs'));
+    const goesOn = async () => {
+      const before = sent();
+      await until(() => sent() > before + 100, 'the talk going on');
+    };
+    const made = () => a.sh(`ip -n ${network.namespace} -o link show vxlan0`).split(':', 1)[0];
+    await until(() => a.in(there, 'ss -tln').includes(':7000'), 'the server');
+    const before = lost();
+    const talking = a.start(here, `timeout 15 ${process.execPath} -e "${talk}" || true`);
+    await goesOn();
+    for (const port of [4790, 4791, 4789]) {
+      const former = made();
+      await a.dataplane.change({ put: [{ kind: 'underlay', data: h1.data, port }] });
+      assert.notEqual(made(), former);
+      await goesOn();
+    }
+    assert.deepEqual(lost(), before);
+    a.in(there, 'ss -K sport = :7000');
+    await Promise.all([talking, serving]);
+  });
+
   test('removes at a restart what was asked for no more, and what was half cut off', async () => {
     await a.set(states['two containers on two networks'] ?? []);
     await a.dataplane.change({ remove: [keyOf(portOf(h1))] });

@@ -71,12 +71,12 @@ const attacks: Record<string, { frame: Buffer; seen: string }> = {
   },
   "the gateway's MAC": {
     frame: ethernet(target.mac, bridgeMac(network), IP, ipv4(ownIp, hisIp, UDP, udp(1, 2, nowhere))),
-    seen: `ether saddr ${bridgeMac(network)}`,
+    seen: `ether saddr ${bridgeMac(network)} ip saddr ${ownIp}`,
   },
   "another's IPv6 address": { frame: packet6('fd01::99'), seen: 'ip6 saddr fd01::99' },
   "the gateway's IPv6 address": { frame: packet6('fd01::1'), seen: 'ip6 saddr fd01::1' },
   "another's link-local address": { frame: packet6(linkLocalOf(others)), seen: `ip6 saddr ${linkLocalOf(others)}` },
-  'no IPv6 address': { frame: packet6('::'), seen: 'ip6 saddr ::' },
+  'no IPv6 address': { frame: packet6('::'), seen: 'ip6 saddr :: udp dport 2' },
 
   // ARP and neighbour discovery for others.
   "an ARP answer for the gateway's address": {
@@ -256,6 +256,11 @@ describe('a port', { skip: !isRoot && 'needs root' }, () => {
   let host: TestHost;
   const [from, to] = [sandboxOf(attacker), sandboxOf(victim)];
 
+  const send = (frames: readonly Buffer[]) => {
+    const script = new URL('../testbed-send.ts', import.meta.url).pathname;
+    const texts = frames.map((frame) => frame.toString('hex')).join(' ');
+    host.in(from, `${process.execPath} ${script} eth0 ${texts}`);
+  };
   /** @returns how many frames of each name arrived */
   const arrivals = (sent: typeof attacks): Record<string, number> => {
     const rules = Object.values(sent).map(({ seen }) => `add rule netdev probe in ${seen} counter;`);
@@ -264,9 +269,7 @@ describe('a port', { skip: !isRoot && 'needs root' }, () => {
       `nft 'add table netdev probe; delete table netdev probe; add table netdev probe;
         add chain netdev probe in { type filter hook ingress device "eth0" priority -500; }; ${rules.join(' ')}'`,
     );
-    const script = new URL('../testbed-send.ts', import.meta.url).pathname;
-    const frames = Object.values(sent).map(({ frame }) => frame.toString('hex'));
-    host.in(from, `${process.execPath} ${script} eth0 ${frames.join(' ')}`);
+    send(Object.values(sent).map(({ frame }) => frame));
     fence();
     const counted = [...host.in(to, 'nft list table netdev probe').matchAll(/counter packets (\d+)/g)];
     return Object.fromEntries(Object.keys(sent).map((name, i) => [name, Number(counted[i]?.[1])]));
@@ -283,6 +286,18 @@ describe('a port', { skip: !isRoot && 'needs root' }, () => {
 
   test('lets through none of these frames', () => {
     assert.deepEqual(arrivals(attacks), Object.fromEntries(Object.keys(attacks).map((name) => [name, 0])));
+  });
+
+  /** @returns how many MACs the bridge learned of a container that sends from many. */
+  const learned = () => {
+    const macs = Array.from({ length: 200 }, (_, i) => `02:42:ff:00:00:${i.toString(16).padStart(2, '0')}`);
+    send(macs.map((mac) => ethernet(toAll, mac, IP, ipv4(ownIp, hisIp, UDP, udp(1, 2, nowhere)))));
+    fence();
+    return host.in(network.namespace, 'bridge fdb show br br0').match(/02:42:ff:/g)?.length ?? 0;
+  };
+
+  test('learns no MACs', () => {
+    assert.equal(learned(), 0);
   });
 
   test('lets through IPv4, IPv6, fragments and ARP of its own', () => {
@@ -307,6 +322,8 @@ describe('a port', { skip: !isRoot && 'needs root' }, () => {
     host.in(to, `ip neigh replace ${ownIp} lladdr ${own.mac} dev eth0 nud permanent`);
     const stopped = Object.entries(arrivals(attacks)).filter(([, count]) => count === 0);
     assert.deepEqual(stopped, []);
+    host.in(network.namespace, 'bridge link set dev veth0 learning on');
+    assert.equal(learned(), 200);
     host.sh('nft flush chain ip skein gateway-forward');
     host.in(from, 'ping -c1 -W2 172.18.0.3');
     host.in(from, 'ip route del 172.18.0.3');

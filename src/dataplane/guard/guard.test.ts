@@ -334,6 +334,9 @@ for (const [family, of] of Object.entries(families)) {
       // The container was told, too.
       a.in(target, 'ip route flush cache');
       assert.ok(passesLarge());
+      a.sh(`nft flush chain ${of.table} gateway-forward`);
+      c.sh(`ping -c1 -W2 ${of.inside}`);
+      load(whole);
 
       const chains = ['guard-in', 'guard-out', 'guard-forward'];
       for (const [name, { guards, run }] of Object.entries(attacks)) {

@@ -67,7 +67,7 @@ export const clsact = {
     };
   },
 
-  /** With all filters. Equivalent to `tc qdisc delete dev LINK clsact`. */
+  /** With all filters. A link that is up loses packets meanwhile. Equivalent to `tc qdisc delete dev LINK clsact`. */
   removeMessage(index: number): Request {
     const payload = tcmsg(index, CLSACT_HANDLE, TC_H_CLSACT, 0).finish();
     return { action: `remove the clsact of link ${index}`, type: RTM.DELQDISC, payload };
@@ -94,6 +94,12 @@ export const filters = {
     const writer = tcmsg(place.index, handle, SIDE[place.side], infoOf(place));
     new AttributeWriter(writer).text(TCA.KIND, 'u32');
     return { action: `remove a filter of link ${place.index}`, type: RTM.DELTFILTER, payload: writer.finish() };
+  },
+
+  /** All of one side. Equivalent to `tc filter del dev LINK SIDE`. */
+  clearMessage(index: number, side: keyof typeof SIDE): Request {
+    const payload = tcmsg(index, 0, SIDE[side], 0).finish();
+    return { action: `remove the filters of link ${index}`, type: RTM.DELTFILTER, payload };
   },
 
   /** Empty when there is no clsact. Equivalent to `tc filter show dev LINK SIDE`. @throws KernelError */

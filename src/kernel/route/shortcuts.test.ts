@@ -48,7 +48,7 @@ describe('a shortcut', { skip: process.getuid?.() !== 0 && 'needs root' }, () =>
   test('is got as it was added, and tc sees the same as of its own', () => {
     assert.deepEqual(shortcuts.get(nl, index), whole);
     nl.requests([shortcuts.removeMessage(index)]);
-    sh('tc qdisc add dev a0 clsact');
+    sh('tc qdisc replace dev a0 clsact');
     assert.equal(shortcuts.get(nl, index), undefined);
     shortcuts.add(nl, index, whole);
     assert.deepEqual(shortcuts.get(nl, index), whole);

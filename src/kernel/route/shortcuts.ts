@@ -42,8 +42,8 @@ export const shortcuts = {
     for (const error of nl.requests([clsact.addMessage(index), ...made])) if (error) throw error;
   },
 
-  /** For `Netlink.requests`. */
-  removeMessage: (index: number) => clsact.removeMessage(index),
+  /** For `Netlink.requests`. The clsact stays: to remove it would cost a link that is up packets. */
+  removeMessage: (index: number) => filters.clearMessage(index, 'ingress'),
 
   /** @returns undefined when there is none; one that was changed has '' among its addresses. @throws KernelError */
   get(nl: Netlink, index: number): Shortcut | undefined {
