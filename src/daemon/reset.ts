@@ -7,7 +7,7 @@ import { parseIdentity } from '../controllers/hosts/identity.ts';
 import { manageAgain, UNMANAGED_FILE } from '../dataplane/foreign/network-manager.ts';
 import { takeBackGuests } from '../dataplane/foreign/open.ts';
 import { openDataplane } from '../dataplane/open.ts';
-import { closePinDirectory } from '../kernel/namespace.ts';
+import { bootId, closePinDirectory } from '../kernel/namespace.ts';
 import { openSyscalls } from '../kernel/syscall.ts';
 import { backoff } from '../lib/backoff.ts';
 import { messageOf, Refusal } from '../lib/errors.ts';
@@ -22,6 +22,7 @@ import { openStore } from '../state/kv/open.ts';
 import { parseStoreUrl } from '../state/kv/url.ts';
 import { type Departure, departuresIn, formatDepartures } from './departures.ts';
 import { pathsOf } from './paths.ts';
+import { placeOf } from './place.ts';
 import { storeIn } from './remembered-store.ts';
 import { lockRunDirectory } from './run-lock.ts';
 
@@ -41,6 +42,8 @@ interface Known {
   readonly host?: string;
   readonly cluster?: Cluster;
   readonly store?: string;
+  /** Where the daemon was. */
+  readonly place?: string;
   /** Names of containers by id. */
   readonly names: ReadonlyMap<string, string>;
 }
@@ -104,7 +107,7 @@ export async function reset({ settings, storeGiven, force, say, complain }: Rese
   const unpaid: Departure[] = [];
   for (const departure of owed) {
     const paid = await step(`give back what host ${departure.host.slice(0, 12)} holds in the store`, () =>
-      giveBack(departure, paths.store, settings.clusterStoreOpt),
+      giveBack(departure, { defaultPath: paths.store, options: settings.clusterStoreOpt, place: known.place }),
     );
     if (!paid) unpaid.push(departure);
   }
@@ -196,6 +199,7 @@ async function recall(path: string): Promise<Known> {
       ...(self && { host: parseIdentity(self.value, 'host identity in the state directory').id }),
       ...(former && { cluster: parseCluster(former.value, 'cluster in the state directory') }),
       ...(store !== undefined && { store }),
+      place: await placeOf(bootId(), path),
       names: new Map(names),
     };
   } finally {
@@ -220,15 +224,23 @@ function departureOf({ host, cluster }: Known, url: string): readonly Departure[
   return [{ host, cluster, store: url }];
 }
 
+interface GiveBack {
+  readonly defaultPath: string;
+  readonly options: readonly StoreOption[];
+  readonly place: string | undefined;
+}
+
 async function giveBack(
   { host, cluster, store: url }: Departure,
-  defaultPath: string,
-  options: readonly StoreOption[],
+  { defaultPath, options, place }: GiveBack,
 ): Promise<string> {
   const parsed = parseStoreUrl(url);
   const store = await openStore(parsed, parsed.kind === 'etcd' ? options : [], defaultPath);
   try {
-    const gave = await depart(store, { keys: keysBelow(parsed.root), host, cluster, now: Date.now });
+    const gave = await depart(store, { keys: keysBelow(parsed.root), host, cluster, place, now: Date.now });
+    if (gave === undefined) {
+      return `left the store as it is: host ${host.slice(0, 12)} is alive elsewhere, and this machine was made from a copy of its disk`;
+    }
     const held = `${count(gave.endpoints, 'endpoint')}, ${count(gave.names, 'name')}, ${count(gave.addresses, 'address')}`;
     return `left cluster ${cluster.id.slice(0, 12)} and gave back ${held}`;
   } finally {

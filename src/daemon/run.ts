@@ -4,6 +4,7 @@ import { openSyscalls } from '../kernel/syscall.ts';
 import { messageOf, Refusal } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
 import { Scope } from '../lib/scope.ts';
+import { handedOver } from '../model/setting-values.ts';
 import type { Settings } from '../model/settings.ts';
 import { pathsOf } from './paths.ts';
 import { lockRunDirectory, pidIn } from './run-lock.ts';
@@ -44,7 +45,13 @@ export async function runDaemon({ settings, log, open, onReady }: RunInit): Prom
   const scope = new Scope();
   try {
     const handed = takeSockets(systemd);
-    const isHanded = (path: string) => handed.some((each) => each.path === path);
+    if (settings.host.includes(handedOver) && handed.length === 0) {
+      throw new Refusal(
+        'invalid',
+        'cannot listen at fd://: systemd has handed no socket over; start skein.socket, or leave -H fd:// out',
+      );
+    }
+    const isHanded = (path: string) => path === handedOver || handed.some((each) => each.path === path);
     const sockets = (settings.host.length > 0 ? settings.host : [socket]).filter((path) => !isHanded(path));
     for (const path of new Set([...sockets, socket])) {
       if (isHanded(path)) continue;

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, stat } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { type HandedSocket, openApi } from '../adapters/api/server.ts';
 import { returningContainers } from '../controllers/containers/former.ts';
@@ -27,6 +27,7 @@ import { openState } from '../state/kv/open.ts';
 import { formatStoreUrl, parseStoreUrl } from '../state/kv/url.ts';
 import { openRemembered } from '../state/remembered/open.ts';
 import { pathsOf } from './paths.ts';
+import { placeOf } from './place.ts';
 import { gatewayPools } from './pools.ts';
 import { openProblems, probingOf } from './probing.ts';
 import { rememberStore } from './remembered-store.ts';
@@ -197,12 +198,6 @@ export async function openDaemon({
     await scope.close();
     throw error;
   }
-}
-
-/** This boot and this state directory, which the journal has locked: another daemon with the same is not running. */
-async function placeOf(bootId: string, journal: string): Promise<string> {
-  const { dev, ino } = await stat(journal, { bigint: true });
-  return `boot ${bootId}, file ${dev}:${ino}`;
 }
 
 /** The cluster that this host makes when its store has none. */

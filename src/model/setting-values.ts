@@ -88,13 +88,18 @@ export function parseDirectory(text: string): string {
   return text.length > 1 ? text.replace(/\/+$/, '') : text;
 }
 
-/** @returns the path of the socket */
+/** What a listener is called that takes the sockets which systemd hands over. */
+export const handedOver = 'fd://';
+
+/** @returns the path of the socket, or `handedOver` */
 export function parseListener(text: string): string {
   const scheme = text.split('://', 1)[0];
   if (scheme === 'tcp') {
     throw new ParseError(`${shorten(text)} would need client certificates, which do not exist yet; use unix://`);
   }
-  if (scheme === 'fd') throw new ParseError(`${shorten(text)}: sockets from systemd do not work yet; use unix://`);
+  if (text === handedOver) return handedOver;
+  if (scheme === 'fd')
+    throw new ParseError(`${shorten(text)}: single sockets of systemd have no names here; use fd://`);
   const path = /^unix:\/\/(\/.+)$/.exec(text)?.[1];
   if (path === undefined || path.includes('\0')) throw new ParseError(`${shorten(text)} is not unix:///PATH`);
   if (Buffer.byteLength(path) > 107) throw new ParseError(`${shorten(text)}: a socket's path has at most 107 bytes`);

@@ -83,7 +83,7 @@ test('bad settings are refused, naming the place', () => {
     [{ flags: ['--run-dir', `/${'x'.repeat(100)}`] }, /^--run-dir: .* is longer than the 80 bytes/],
     [{ flags: ['--state-dir', '/a/../b'] }, /is not an absolute path/],
     [{ flags: ['-H', 'tcp://0.0.0.0:2375'] }, /^--host: .* would need client certificates/],
-    [{ flags: ['-H', 'fd://'] }, /sockets from systemd do not work yet/],
+    [{ flags: ['-H', 'fd://name'] }, /single sockets of systemd have no names here/],
     [{ flags: ['-H', 'unix://relative'] }, /is not unix:\/\/\/PATH/],
     [{ flags: ['--default-address-pool', '10.0.0.1/8,size=24'] }, /"10\.0\.0\.1\/8" is not a network/],
     [{ flags: ['--default-address-pool', '10.0.0.0/8,size=7'] }, /the size is not between 8 and 30/],

@@ -65,7 +65,7 @@ export const settings = {
   host: many(parseListener, [], {
     value: 'url',
     short: 'H',
-    sentence: 'where the API listens: unix:///PATH',
+    sentence: 'where the API listens: unix:///PATH, or fd:// for the sockets that systemd hands over',
     unset: 'unix:// and the run directory, /skein.sock',
   }),
   defaultAddressPool: many(parsePool, ['10.0.0.0/8,size=24'], {

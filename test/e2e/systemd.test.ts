@@ -52,7 +52,7 @@ for (;;) {
     POSIX::dup2(fileno($api), 3); fcntl(STDIN, F_SETFD, 0);
     $ENV{LISTEN_FDS} = 1; $ENV{LISTEN_PID} = $$; $ENV{NOTIFY_SOCKET} = '/run/notify';
     open(STDERR, '>>', '/run/daemon.log');
-    exec 'skein', 'launch';
+    exec 'skein', 'launch', '-H', 'fd://';
   }
   for my $n (1, 2) { $told->recv(my $text, 100); print $log "$text\\n"; }
   waitpid($pid, 0); print $log "ended with $?\\n";

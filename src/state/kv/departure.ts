@@ -1,3 +1,4 @@
+import { backoff } from '../../lib/backoff.ts';
 import type { Cluster } from '../../model/cluster.ts';
 import { parseEndpoint } from '../../model/endpoint.ts';
 import type { Keys } from '../../model/keys.ts';
@@ -5,6 +6,7 @@ import { formatResting, parseAllocation } from './allocation.ts';
 import { parseHolder } from './claims.ts';
 import { joinCluster } from './cluster.ts';
 import { persist } from './persist.ts';
+import { parseAlive } from './presence.ts';
 import { lastOfKey, readItem } from './records.ts';
 import { Skipped } from './skipped.ts';
 import type { Item, Store, Write } from './store.ts';
@@ -23,6 +25,10 @@ export interface Departure {
   readonly host: string;
   /** The cluster that the host was in: nothing is written to another's store. */
   readonly cluster: Cluster;
+  /** Where this host's daemon was, see `OpenPresence`: its sign of life outlives it for a while, and is none. */
+  readonly place?: string | undefined;
+  /** How long another's sign of life is given to vanish, in milliseconds: longer than the session of one that died. */
+  readonly patience?: number;
   readonly now: () => number;
 }
 
@@ -32,14 +38,18 @@ const atOnce = 64;
 /**
  * Takes everything of a host out of the store: endpoints, names, addresses (they rest, as after every release), what it
  * had begun, and at last the host itself, so that one that was cut off is found and finished by repeating it. The host's
- * daemon must not run. @throws Refusal 'unavailable' | 'conflict'
+ * daemon must not run.
+ * @returns undefined, with nothing changed, when the same host is alive elsewhere: this one was made from its disk
+ * @throws Refusal 'unavailable' | 'conflict'
  */
-export async function depart(store: Store, { keys, host, cluster, now }: Departure): Promise<Departed> {
+export async function depart(store: Store, departure: Departure): Promise<Departed | undefined> {
+  const { keys, host, cluster, now } = departure;
   const skipped = new Skipped();
   await persist(store, 'read the cluster', (signal) =>
     joinCluster(store, keys, { proposal: cluster, known: cluster, signal }),
   );
   const list = (prefix: string) => persist(store, `read ${prefix}`, (signal) => store.list(prefix, { signal }));
+  if (await isAliveElsewhere(store, departure)) return undefined;
   const count = { endpoints: 0, names: 0, addresses: 0, begun: 0 };
   const remove = async (items: readonly Item[]) => {
     await change(
@@ -81,6 +91,17 @@ export async function depart(store: Store, { keys, host, cluster, now }: Departu
 
   for (const key of [keys.host(host), keys.aliveHost(host)]) await remove((await list(key)).items);
   return count;
+}
+
+async function isAliveElsewhere(store: Store, { keys, host, place, patience = 20_000 }: Departure): Promise<boolean> {
+  const key = keys.aliveHost(host);
+  const over = AbortSignal.timeout(patience);
+  for await (const _ of backoff({ first: 100, most: 1_000, signal: over })) {
+    const { items } = await persist(store, `read ${key}`, (signal) => store.list(key, { signal }));
+    const signs = items.flatMap((item) => readItem(item, parseAlive, new Skipped()) ?? []);
+    if (signs.every((sign) => place !== undefined && sign.place === place)) return false;
+  }
+  return true;
 }
 
 interface Change {
