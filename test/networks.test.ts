@@ -94,6 +94,17 @@ describe('networks of two hosts on one etcd', { skip }, () => {
     assert.deepEqual(holder, { id });
   });
 
+  it('has its name put back when that is deleted in the store', async () => {
+    const space = { kind: 'networks' } as const;
+    const { name, id } = await h1.networks.create(request('nameless'));
+    await eventually(() => h2.networks.list().some((network) => network.id === id));
+    await h1.state.claims.release(space, name, { id });
+    const deadline = Date.now() + 10_000;
+    while ((await h1.state.claims.holder(space, name)) === undefined) assert.ok(Date.now() < deadline, 'not put back');
+    assert.deepEqual(await h1.state.claims.holder(space, name), { id });
+    await assert.rejects(h2.networks.create(request(name)), /already exists/);
+  });
+
   it('is removed with all that it held, and its name is free', async () => {
     for (const { name } of h1.networks.list()) await h2.networks.remove(name);
     await eventually(() => h1.networks.list().length === 0);

@@ -102,7 +102,11 @@ export class Intents {
   async #settle(id: string, name: string, options: { unused: boolean }): Promise<void> {
     const network = await this.#needs.catalog.get(id);
     if (network === undefined) await this.#giveBack(id, name, options);
-    else await this.#keep(network);
+    else {
+      await this.#keep(network);
+      // It may have been removed right before its name was claimed.
+      if ((await this.#needs.catalog.get(id)) === undefined) await this.#giveBack(id, name, options);
+    }
     await this.end(id);
   }
 

@@ -1,5 +1,6 @@
 import type { Log } from '../../lib/log.ts';
 import { Serial } from '../../lib/serial.ts';
+import type { Network } from '../../model/network.ts';
 import type { Allocator } from '../../state/allocator.ts';
 import type { Catalog } from '../../state/catalog.ts';
 import type { Claims } from '../../state/claims.ts';
@@ -10,6 +11,7 @@ import { admitNetwork } from './admit.ts';
 import { createNetwork } from './create.ts';
 import { Intents } from './intents.ts';
 import { KnownNetworks } from './known.ts';
+import { followNames } from './names.ts';
 import type { Networks } from './networks.ts';
 import { removeNetwork } from './remove.ts';
 
@@ -41,6 +43,12 @@ export async function openNetworks(needs: NetworksNeeds, { pools }: NetworksInit
   const intents = new Intents({ ...needs, self: hosts.self.id, signal: stop.signal });
   await intents.resume();
   const parts = { ...needs, intents, known, pools };
+  const settle = ({ id, name }: Network) =>
+    serial.run(id, async () => {
+      await intents.begin(id, name);
+      await intents.settle(id, name, { unused: false });
+    });
+  const naming = followNames({ ...needs, known, settle }, stop.signal);
   return {
     create: (request, warn = () => undefined) => createNetwork(request, { ...parts, warn }),
     list: () => known.list(),
@@ -60,6 +68,7 @@ export async function openNetworks(needs: NetworksNeeds, { pools }: NetworksInit
     async close() {
       stop.abort();
       await following.catch(() => undefined);
+      await naming.catch(() => undefined);
       await intents.close();
     },
   };
