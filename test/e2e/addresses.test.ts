@@ -33,9 +33,12 @@ testInLab(
       }
       await until('h1 reaches h2', () => pings(h1, 'test1', '10.0.0.3'));
       assert.match(await inside(h2, 'test2', 'ping', '-c1', '-W5', '10.0.0.2'), / ttl=64 /);
-      // Nothing of ours goes to the other address: it is not needed.
+      // Nothing of ours goes to the other address or from it, though that is the one the kernel would choose.
+      const source = await h1.exec(['ip', 'route', 'get', data(1)]);
+      assert.match(source.stdout, new RegExp(` src ${h1.address} `));
+      const ours = `udp dport ${port} @th,96,24 != 42`;
       const input = `table ip seen {
-      chain o { type filter hook output priority 0; udp dport ${port} ip daddr ${h2.address} @th,96,24 != 42 drop; }
+      chain o { type filter hook output priority 0; ${ours} ip daddr ${h2.address} drop; ${ours} ip saddr != ${data(0)} drop; }
     }\n`;
       await h1.exec(['nft', '-f', '-'], { input });
       assert.ok(await pings(h1, 'test1', '10.0.0.3'));
