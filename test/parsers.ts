@@ -22,6 +22,7 @@ import { NLMSG, nlmsg, nlmsgerr } from '../src/kernel/netlink/message.ts';
 import { NFT_MSG, nftChain, nftRule } from '../src/kernel/nftables/message.ts';
 import { decodeRuleChange } from '../src/kernel/nftables/notification.ts';
 import { parseRuleset } from '../src/kernel/nftables/ruleset.ts';
+import { parseMappings } from '../src/kernel/program-text.ts';
 import { ifaddrmsg } from '../src/kernel/route/addresses.ts';
 import { tfilter } from '../src/kernel/route/filter.ts';
 import { ifinfomsg } from '../src/kernel/route/link.ts';
@@ -305,6 +306,13 @@ export const parsers: Readonly<Record<string, Parser>> = {
     kind: 'text',
     samples: [JSON.stringify(ruleset)],
     parse: parseRuleset,
+  },
+  'kernel/program-text.ts parseMappings': {
+    kind: 'text',
+    samples: [
+      '00400000-00746000 r--p 00000000 fe:00 53 /usr/bin/node\nSize: 3352 kB\nAnonymous:  16 kB\nVmFlags: rd\n',
+    ],
+    parse: parseMappings,
   },
   'kernel/route/addresses.ts ifaddrmsg': {
     kind: 'bytes',

@@ -13,12 +13,11 @@ import { printable } from './table.ts';
 const daemon = daemonProgram('main');
 
 /**
- * The daemon waits most of its time and should cost little memory meanwhile: a young generation of 1 MB for each thread's
- * heap, one thread for V8's own work, and small code before fast code. Memory that was freed goes back to the kernel; see
- * mallopt(3).
+ * The daemon waits most of its time and should cost little memory meanwhile: a young generation of at most 4 MB for each thread's
+ * heap, and one thread for V8's own work. Memory that was freed goes back to the kernel; see mallopt(3).
  */
 const lean: NodeSettings = {
-  flags: ['--max-semi-space-size=1', '--v8-pool-size=1', '--optimize-for-size'],
+  flags: ['--max-semi-space-size=4', '--v8-pool-size=1'],
   env: { MALLOC_ARENA_MAX: '1', MALLOC_TRIM_THRESHOLD_: '131072' },
 };
 

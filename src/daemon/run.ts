@@ -1,5 +1,6 @@
 import { closeSync, rmSync, writeSync } from 'node:fs';
 import { answers } from '../adapters/api/server.ts';
+import { releaseText } from '../kernel/program-text.ts';
 import { openSyscalls } from '../kernel/syscall.ts';
 import { messageOf, Refusal } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
@@ -18,6 +19,9 @@ export interface RunInit {
   /** Called once: with nothing when everything serves, or with why it does not. */
   readonly onReady: (failure?: string) => void;
 }
+
+/** After it, code of Node that only a start needs is not needed any more. */
+const START_IS_OVER_MS = 5_000;
 
 /**
  * The life of the daemon: from the first look whether another one lives here, over its signals, to the end. It ends by
@@ -72,6 +76,8 @@ export async function runDaemon({ settings, log, open, onReady }: RunInit): Prom
   }
   onReady();
   notify('READY=1', systemd);
+  const started = setTimeout(() => releaseText(systemd.sys, process.execPath), START_IS_OVER_MS);
+  scope.defer(() => clearTimeout(started));
   const reason = await ending.promise;
   if (reason !== undefined) log.error('the daemon ends', { error: reason });
   else log.info('the daemon ends');

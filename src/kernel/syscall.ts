@@ -26,6 +26,7 @@ export interface Syscalls {
   eventfd(initial: number, flags: number): number;
   open(path: string, flags: number, mode?: number): number;
   close(fd: number): void;
+  madvise(address: number, length: number, advice: number): void;
   setns(fd: number, nstype: number): void;
   unshare(flags: number): void;
   mount(source: string, target: string, fstype: string, flags: number, data?: string): void;
@@ -63,6 +64,7 @@ export function openSyscalls(): Syscalls {
   const bind = libc.func('int bind(int, const void *, uint32_t)');
   const connect = libc.func('int connect(int, const void *, uint32_t)');
   const flock = libc.func('int flock(int, int)');
+  const madvise = libc.func('int madvise(uintptr_t, size_t, int)');
   const getsockname = libc.func('int getsockname(int, void *, void *)');
   const setsockopt = libc.func('int setsockopt(int, int, int, const void *, uint32_t)');
   const send = libc.func('long send(int, const void *, size_t, int)');
@@ -87,6 +89,7 @@ export function openSyscalls(): Syscalls {
     socket: (domain, type, protocol) => call('open a socket', () => socket(domain, type, protocol)),
     bind: (fd, address) => void call('bind a socket', () => bind(fd, address, address.length)),
     connect: (fd, address) => void call('connect a socket', () => connect(fd, address, address.length)),
+    madvise: (address, length, advice) => void call('advise on memory', () => madvise(address, length, advice)),
     flock: (fd, operation) => callUnlessAgain('lock a file', () => flock(fd, operation)) !== undefined,
     getsockname(fd, into) {
       const length = Uint32Array.of(into.length);

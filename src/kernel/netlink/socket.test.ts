@@ -63,6 +63,7 @@ function functionKernel(answer: (messages: readonly NlMsg[]) => readonly (Datagr
     },
     connect: refuse,
     flock: refuse,
+    madvise: refuse,
     poll: refuse,
     eventfd: refuse,
     open: refuse,
