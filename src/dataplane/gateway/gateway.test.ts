@@ -58,6 +58,9 @@ const toVictim = (type: number, packet: Buffer) => ethernet(portOf(victim).mac, 
 const toHost = (type: number, packet: Buffer, mac = exit.mac) => ethernet(bridge, mac, type, packet);
 const datagram6 = (from: string, to: string) => ipv6(from, to, UDP, udp6({ from, to }, 1, 2, nowhere));
 
+/** Loose, with the other container as its next place. */
+const sourceRoute = Buffer.of(131, 7, 4, 172, 18, 0, 3, 0);
+
 const attacks: Record<string, Attack> = {
   "another container's address, to the host": {
     frame: toHost(IP, ipv4('172.18.0.3', '172.18.0.1', UDP, udp(1, 2, nowhere))),
@@ -90,6 +93,10 @@ const attacks: Record<string, Attack> = {
   'to 127.0.0.1 of a host that lets this in': {
     frame: toHost(IP, ipv4('172.18.0.2', '127.0.0.1', UDP, udp(1, 2, nowhere))),
     ...{ by: byExit, at: onBridge, seen: 'ip daddr 127.0.0.1' },
+  },
+  'to another container, by way of a host that follows source routes': {
+    frame: toHost(IP, ipv4('172.18.0.2', '172.18.0.1', UDP, udp(1, 2, nowhere), { options: sourceRoute })),
+    ...{ by: byExit, at: { namespace: sandboxOf(victim), device: 'eth1' }, seen: 'ip saddr 172.18.0.2 udp dport 2' },
   },
   'from an internal network to the outside, by way of a container that forwards': {
     frame: toVictim(IP, ipv4('10.0.0.13', outside.ip, UDP, udp(1, 2, nowhere))),
@@ -152,6 +159,9 @@ describe('from a container, the host and other networks', { skip: !isRoot && 'ne
     host.in(to, 'sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1');
     // As some programs set it, to publish ports on 127.0.0.1.
     host.sh('sysctl -qw net.ipv4.conf.all.route_localnet=1');
+    host.sh(
+      ['all', 'skein_gwbridge'].map((each) => `sysctl -qw net.ipv4.conf.${each}.accept_source_route=1`).join(';'),
+    );
   });
   after(() => testbed.close());
 
@@ -183,12 +193,12 @@ describe('from a container, the host and other networks', { skip: !isRoot && 'ne
       'nft delete table netdev skein; for p in veth0000002 veth0000003; do bridge link set dev $p isolated off locked off; done',
     );
     host.in(second.namespace, 'nft delete table netdev skein; bridge link set dev veth2 locked off');
+    // These stop what is forwarded, and bridged packets once more where they meet rules of IP.
+    host.sh('nft flush chain ip skein gateway-forward; nft flush chain ip6 skein gateway-forward');
     // Some succeed so well that what is looked at afterwards would fall with them.
     host.sh('ip neigh replace 172.18.0.3 lladdr 02:42:ac:12:00:03 dev skein_gwbridge nud permanent');
     const stopped = Object.entries(arrivals()).filter(([, count]) => count === 0);
     assert.deepEqual(stopped, []);
-    // Where bridged packets meet rules of IP, these stop them once more.
-    host.sh('nft flush chain ip skein gateway-forward; nft flush chain ip6 skein gateway-forward');
     for (const [name, reaches] of Object.entries(ways)) assert.ok(reaches(), name);
 
     host.sh(`ip link add cable0 type veth peer name cable1 netns ${network.namespace}; ip link set cable0 up

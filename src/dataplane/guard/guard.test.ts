@@ -3,7 +3,7 @@ import { randomInt } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
 import type { Piece } from '../dataplane.ts';
 import { network, piecesFor, portOf, sandboxOf } from '../sample.ts';
-import { isRoot, Testbed, type TestHost } from '../testbed.ts';
+import { isRoot, Testbed, type TestHost, until } from '../testbed.ts';
 import {
   addressBytes,
   destinationOptions,
@@ -254,6 +254,15 @@ for (const [family, of] of Object.entries(families)) {
       }
     });
 
+    const unsummed = () =>
+      sendRaw(b, 'u0', macOf(b, 'u0'), [of.packet({ from: two, to: one }, UDP, udp(4789, 4789, forged))]);
+    test('takes datagrams without a checksum over IPv4 alone, where VXLAN has none', () => {
+      watch();
+      unsummed();
+      fence();
+      assert.equal(seen(), family === 'IPv4' ? 1 : 0);
+    });
+
     test('leaves other networks on the same port alone', () => {
       for (const [host, own, remote, inside] of [
         [a, h1.data, stranger, '192.168.9.1/24'],
@@ -353,6 +362,16 @@ for (const [family, of] of Object.entries(families)) {
         fence();
         assert.equal(seen(), 0, `${name}, with the guard back`);
       }
+
+      const { namespace, vni } = network;
+      // The other network's device would have to be alike, on one port.
+      a.sh('ip link del x0');
+      a.in(namespace, 'ip link del vxlan0');
+      a.sh(`ip link add vxlan0 netns ${namespace} type vxlan id ${vni} local ${one} dstport 4789 udp6zerocsumrx`);
+      a.in(namespace, 'ip link set vxlan0 master br0 up');
+      watch();
+      unsummed();
+      await until(() => seen() === 1, 'the datagram without a checksum');
     });
   });
 }
