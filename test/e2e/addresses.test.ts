@@ -36,12 +36,23 @@ testInLab(
       // Nothing of ours goes to the other address or from it, though that is the one the kernel would choose.
       const source = await h1.exec(['ip', 'route', 'get', data(1)]);
       assert.match(source.stdout, new RegExp(` src ${h1.address} `));
+      // Counted, not dropped: a rule that drops would get one of ours before it.
       const ours = `udp dport ${port} @th,96,24 != 42`;
       const input = `table ip seen {
-      chain o { type filter hook output priority 0; ${ours} ip daddr ${h2.address} drop; ${ours} ip saddr != ${data(0)} drop; }
+      counter wrong { }
+      counter right { }
+      chain o {
+        type filter hook output priority 0
+        ${ours} ip daddr ${h2.address} counter name wrong
+        ${ours} ip saddr != ${data(0)} counter name wrong
+        ${ours} ip saddr ${data(0)} ip daddr ${data(1)} counter name right
+      }
     }\n`;
       await h1.exec(['nft', '-f', '-'], { input });
       assert.ok(await pings(h1, 'test1', '10.0.0.3'));
+      const counted = async (name: string) => (await h1.exec(['nft', 'list', 'counter', 'ip', 'seen', name])).stdout;
+      assert.match(await counted('wrong'), /\bpackets 0 /);
+      assert.doesNotMatch(await counted('right'), /\bpackets 0 /);
     });
 
     step('the other network on the same port works beside ours, before and after', async (lab) => {
