@@ -120,6 +120,7 @@ function main(port: NonNullable<typeof parentPort>, options: WorkerData): void {
       }
     }
     if (busy) {
+      reconciler.finish();
       try {
         watcher.forget();
       } catch (error) {
