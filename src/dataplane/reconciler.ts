@@ -152,6 +152,10 @@ export class Reconciler {
     }
   }
 
+  get hasLate(): boolean {
+    return this.#late.size > 0;
+  }
+
   /** Shortcuts of new ports: they cost a tenth of an attach, and nobody has to wait for them. */
   finish(): void {
     if (this.#late.size === 0) return;
