@@ -15,8 +15,8 @@ export function placeOption(key: (typeof places)[number]): Option {
 export function placesGiven(options: Readonly<Record<string, unknown>>): readonly string[] {
   const { configFile } = options;
   const given = places.flatMap((key) => {
-    const texts = [options[key] ?? []].flat();
-    return texts.map((text) => `--${namesOf(key).flag}=${String(text)}`);
+    const texts = [options[key]].flat().filter((text) => typeof text === 'string');
+    return texts.map((text) => `--${namesOf(key).flag}=${text}`);
   });
   return [...(typeof configFile === 'string' ? [`--config-file=${configFile}`] : []), ...given];
 }
