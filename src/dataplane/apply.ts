@@ -117,8 +117,7 @@ export class Applier {
     const nl = this.#places.netlink(namespace);
     const index = this.#places.index(namespace, device);
     if (step.do === 'remove') tolerate(nl.requests([shortcuts.removeMessage(index)]));
-    else if (spec.to === undefined) shortcuts.open(nl, index);
-    else shortcuts.add(nl, index, { ...spec, to: this.#places.index(namespace, spec.to) });
+    else if (spec.to !== undefined) shortcuts.add(nl, index, { ...spec, to: this.#places.index(namespace, spec.to) });
   }
 
   /** Of a namespace that goes, or a link, nothing has to be put back. */

@@ -44,8 +44,6 @@ export class Reconciler {
   readonly #fights = new Fights();
   /** Namespaces that were pinned again, and are not told of yet. */
   readonly #again: string[] = [];
-  /** What is still to be made of changes that are done. */
-  readonly #late = new Set<ObjectId>();
   /** By the last repair. */
   #refused: Refused | undefined;
   /** What was done something to since reading began, the last time. */
@@ -140,7 +138,6 @@ export class Reconciler {
     throw undone(done);
   }
 
-  /** Ports are whole and their way over the bridge is; `finish` makes it short. */
   change(change: Change): void {
     const { put = [], remove = [] } = change;
     const { touched, undo } = this.#pieces.change({ put: this.#placed(put), remove });
@@ -149,27 +146,6 @@ export class Reconciler {
     } catch (error) {
       this.#takeBack(undo, touched);
       throw error;
-    }
-  }
-
-  get hasLate(): boolean {
-    return this.#late.size > 0;
-  }
-
-  /** Shortcuts of new ports: they cost a tenth of an attach, and nobody has to wait for them. */
-  finish(): void {
-    if (this.#late.size === 0) return;
-    const late = new Set(this.#late);
-    this.#late.clear();
-    for (const id of late) {
-      const object = this.#actual.get(id);
-      if (object?.kind === 'shortcut' && object.spec.to === undefined) this.#actual.delete(id);
-    }
-    try {
-      this.#apply(plan(late, this.#pieces, this.#actual));
-    } catch (error) {
-      // The next look at the kernel finds what is missing, and says what is wrong.
-      this.#log.debug('a shortcut could not be made', { error: messageOf(error) });
     }
   }
 
@@ -228,27 +204,17 @@ export class Reconciler {
   /** A failure may come of the kernel not being as it was remembered: it is read again, and tried once more. */
   #try(touched: ReadonlySet<ObjectId>): void {
     try {
-      this.#apply(this.#withoutLate(plan(touched, this.#pieces, this.#actual)));
+      this.#apply(plan(touched, this.#pieces, this.#actual));
     } catch (error) {
       if (!(error instanceof KernelError)) throw error;
       this.#log.debug('kernel refused a step, reading it again', { error: messageOf(error) });
       this.#read();
       try {
-        this.#apply(this.#withoutLate(plan(touched, this.#pieces, this.#actual)));
+        this.#apply(plan(touched, this.#pieces, this.#actual));
       } catch (second) {
         throw second instanceof KernelError ? second.after(error) : second;
       }
     }
-  }
-
-  /** New shortcuts lead nowhere yet. */
-  #withoutLate(steps: readonly Step[]): readonly Step[] {
-    return steps.map((step) => {
-      if (step.do !== 'add' || step.object.kind !== 'shortcut') return step;
-      this.#late.add(idOf(step.object));
-      const { to: _, ...spec } = step.object.spec;
-      return { ...step, object: { ...step.object, spec } };
-    });
   }
 
   #takeBack(undo: Change, touched: ReadonlySet<ObjectId>): void {

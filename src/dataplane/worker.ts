@@ -18,12 +18,8 @@ import { Watcher } from './watcher.ts';
 
 const EFD_CLOEXEC = 0o2000000;
 const EFD_NONBLOCK = 0o4000;
-/**
- * Cut links are deleted, and shortcuts of new ports made, when nobody has asked for anything for so long: the next one would
- * wait for it. Shortcuts are made after so long in any case.
- */
+/** Cut links are deleted when nobody has asked for anything for so long; deleting makes the next one wait. */
 const QUIET_MS = 50;
-const LATE_MS = 1_000;
 
 function main(port: NonNullable<typeof parentPort>, options: WorkerData): void {
   const post = (message: WorkerMessage) => port.postMessage(message);
@@ -105,9 +101,8 @@ function main(port: NonNullable<typeof parentPort>, options: WorkerData): void {
 
   const counter = new Uint8Array(8);
   let quiet = performance.now() + QUIET_MS;
-  let lateAt = Infinity;
   for (;;) {
-    const untilQuiet = reconciler.hasDead || reconciler.hasLate ? Math.max(0, quiet - performance.now()) : Infinity;
+    const untilQuiet = reconciler.hasDead ? Math.max(0, quiet - performance.now()) : Infinity;
     const patience = Math.min(untilQuiet, watcher.patience);
     const [woken, ...told] = sys.poll([wake, ...watcher.fds], Number.isFinite(patience) ? Math.ceil(patience) : -1);
     if (woken) readSync(wake, counter);
@@ -125,8 +120,6 @@ function main(port: NonNullable<typeof parentPort>, options: WorkerData): void {
       }
     }
     if (busy) {
-      lateAt = reconciler.hasLate ? Math.min(lateAt, performance.now() + LATE_MS) : Infinity;
-      if (performance.now() >= lateAt) reconciler.finish();
       try {
         watcher.forget();
       } catch (error) {
@@ -137,10 +130,7 @@ function main(port: NonNullable<typeof parentPort>, options: WorkerData): void {
     }
     try {
       if (told.some((events) => events !== 0)) watcher.read();
-      if (performance.now() >= quiet) {
-        reconciler.finish();
-        if (reconciler.hasDead) reconciler.sweep();
-      }
+      if (reconciler.hasDead && performance.now() >= quiet) reconciler.sweep();
       watcher.putRight(pause);
     } catch (error) {
       log.error('kernel state could not be put right', { error: messageOf(error) });

@@ -28,14 +28,6 @@ const IPV6 = { source: 8, protocol: [0x0000ff00, TCP << 8, 4] } as const;
 
 export const shortcuts = {
   /**
-   * Makes room for one. On a link that is up this would cost packets; `add` finds it done.
-   * Equivalent to `tc qdisc add dev LINK clsact`. @throws KernelError
-   */
-  open(nl: Netlink, index: number): void {
-    for (const error of nl.requests([clsact.addMessage(index)])) if (error) throw error;
-  },
-
-  /**
    * To a link that has none.
    * Equivalent to `tc qdisc add dev LINK clsact` and for each IPv4 address `tc filter add dev LINK ingress protocol ip prio 1 u32
    * match u8 6 0xff at 9 match u16 PREFIX 0xffff at -14 match ether src MAC match u16 0x0800 0xffff at -2 match ip src ADDRESS
