@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { LabHost } from '../../src/lab/lab.ts';
 import { idle, pings, skein, testInLab, until } from './testbed.ts';
 
@@ -35,6 +36,12 @@ testInLab('what hands take away', {}, (step) => {
     await idle(h1, 'test1', '--network', 'demo');
     await idle(h2, 'test2', '--network', 'demo');
     await until('they reach each other', () => pings(h1, 'test1', '10.0.0.3'));
+    // Link-local addresses and their routes come a second or two after the links.
+    await until('nothing of the kernel changes any more', async () => {
+      const before = await kernelOf(h1);
+      await sleep(1_500);
+      return (await kernelOf(h1)) === before;
+    });
   });
 
   for (const [what, script] of Object.entries(damages)) {
