@@ -21,6 +21,8 @@ testInLab('a daemon that is killed and started again', {}, (step) => {
       'while :; do echo line $((i=i+1)); sleep 0.05; done',
     );
     assert.ok(await pings(h1, 'test1', '10.0.0.3'));
+    // The kernel tells of a carrier up to a second after it is there.
+    await until('all links are up', async () => !/ DOWN /.test(await kernelOf(h2)));
     const before = { kernel: await kernelOf(h2), network: await inspectNetwork(h2, 'demo') };
 
     const train = h1.exec(['skein', 'exec', 'test1', 'ping', '-q', '-i', '0.001', '-c', '6000', '-W', '2', '10.0.0.3']);
