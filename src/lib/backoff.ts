@@ -6,11 +6,30 @@ export interface Backoff {
   readonly most: number;
 }
 
-/** Yields at once, then after growing pauses with jitter; ends when `signal` aborts. */
-export async function* backoff(options: Backoff & { readonly signal: AbortSignal }): AsyncGenerator<number> {
-  for (let attempt = 0; !options.signal.aborted; attempt += 1) {
+/** Wakes those who pause now: what they wait for may have come. */
+export class Bell {
+  #next = new AbortController();
+
+  /** Aborts when it rings next. */
+  get signal(): AbortSignal {
+    return this.#next.signal;
+  }
+
+  ring(): void {
+    const rung = this.#next;
+    this.#next = new AbortController();
+    rung.abort();
+  }
+}
+
+/** Yields at once, then after growing pauses with jitter that the bell cuts short; ends when `signal` aborts. */
+export async function* backoff(
+  options: Backoff & { readonly signal: AbortSignal; readonly bell?: Bell },
+): AsyncGenerator<number> {
+  const { signal, bell } = options;
+  for (let attempt = 0; !signal.aborted; attempt += 1) {
     yield attempt;
-    await pause(delay(attempt, options), options.signal);
+    await pause(delay(attempt, options), bell ? AbortSignal.any([signal, bell.signal]) : signal);
   }
 }
 

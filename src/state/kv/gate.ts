@@ -1,4 +1,4 @@
-import { backoff } from '../../lib/backoff.ts';
+import { Bell, backoff } from '../../lib/backoff.ts';
 import { Refusal } from '../../lib/errors.ts';
 import type { Keys } from '../../model/keys.ts';
 import { confirmCluster, type Seen } from './cluster.ts';
@@ -15,6 +15,8 @@ export function gated(store: Store, keys: Keys, known: Seen): Store {
   let confirmed: number | undefined;
   /** Watches that go on in the history that was confirmed. */
   const watches = new Set<AbortController>();
+  /** Rings when it has been confirmed: whoever acts next needs what the watches bring. */
+  const back = new Bell();
   let refused: { readonly since: string; readonly reason: string } | undefined;
 
   /** @throws Refusal when it is not ours, StoreError when it does not answer */
@@ -31,6 +33,7 @@ export function gated(store: Store, keys: Keys, known: Seen): Store {
         if (seen.cluster.generation > generation) breakOff();
         refused = undefined;
         confirmed = outages;
+        back.ring();
       } catch (error) {
         if (error instanceof Refusal) {
           refused = { since: new Date().toISOString(), ...refused, reason: error.message };
@@ -53,7 +56,7 @@ export function gated(store: Store, keys: Keys, known: Seen): Store {
   };
   /** Waits until it answers. @returns whether it is ours */
   const isOurs = async (signal: AbortSignal): Promise<boolean> => {
-    for await (const _ of backoff({ first: 100, most: 3_000, signal })) {
+    for await (const _ of backoff({ first: 100, most: 3_000, signal, bell: back })) {
       try {
         await confirm(signal);
         return true;
@@ -69,7 +72,7 @@ export function gated(store: Store, keys: Keys, known: Seen): Store {
     commit: (conditions, writes, options) => around(() => store.commit(conditions, writes, options), options?.signal),
     async *watch(prefix, { signal }) {
       // One that is not ours is asked again: its admin may put that right. Until then there is nothing to see in it.
-      for await (const _ of backoff({ first: 100, most: 3_000, signal })) {
+      for await (const _ of backoff({ first: 100, most: 3_000, signal, bell: back })) {
         if (!(await isOurs(signal))) continue;
         const broken = new AbortController();
         const either = AbortSignal.any([signal, broken.signal]);

@@ -2,6 +2,7 @@ import type { Dispatcher, Pool } from 'undici';
 // All of undici, with fetch and WebSocket, is 3 MB more of memory and 50 ms of the daemon's start.
 import request from 'undici/lib/api/api-request.js';
 import ConnectionPool from 'undici/lib/dispatcher/pool.js';
+import { Bell } from '../../../lib/backoff.ts';
 import { messageOf } from '../../../lib/errors.ts';
 import { StoreError, type StoreStatus } from '../store.ts';
 import type { Credentials } from './credentials.ts';
@@ -72,6 +73,7 @@ export class Gateway {
   #failingSince: string | undefined;
   #lastError: string | undefined;
   #outages = 0;
+  readonly #back = new Bell();
   #position: number | undefined;
 
   constructor({ members, url, credentials: { tls, login } = {}, timeout = 4_000 }: GatewayOptions) {
@@ -194,6 +196,11 @@ export class Gateway {
     return member.pulse;
   }
 
+  /** Aborts when it answers again after it had failed. */
+  get back(): AbortSignal {
+    return this.#back.signal;
+  }
+
   status(): StoreStatus {
     return {
       url: this.#url,
@@ -219,8 +226,10 @@ export class Gateway {
   #answered(member: Member): void {
     member.healthy = true;
     this.#lastAnswer = new Date().toISOString();
-    this.#failingSince = undefined;
     this.#lastError = undefined;
+    if (this.#failingSince === undefined) return;
+    this.#failingSince = undefined;
+    this.#back.ring();
   }
 
   #failed(member: Member, error: unknown): void {

@@ -54,7 +54,8 @@ export async function* watchKeys(
       if (error instanceof EtcdError && error.code === compacted) next = undefined;
       else if (error instanceof EtcdError) gateway.renewLogin();
     }
-    if (!signal.aborted) await pause(delay(failures++, { first: 50, most: 2_000 }), signal);
+    const woken = AbortSignal.any([signal, gateway.back]);
+    if (!signal.aborted) await pause(delay(failures++, { first: 50, most: 2_000 }), woken);
   }
 }
 
