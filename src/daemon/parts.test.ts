@@ -5,6 +5,7 @@ import { silent } from '../lib/log.ts';
 import { openLog } from './log.ts';
 import { gatewayPools } from './pools.ts';
 import { repairRegularly } from './repair.ts';
+import { shrink } from './run.ts';
 
 function logged(
   logFormat: 'auto' | 'text' | 'json',
@@ -56,4 +57,15 @@ test('regular repair ends at once when it is closed', async () => {
   await repairing.close();
   await repairing.close();
   assert.ok(Date.now() - before < 3_000);
+});
+
+test('memory that cannot be given back is a line for the curious, not the end of the daemon', () => {
+  const { lines, log } = logged('json', 'debug');
+  shrink(() => {
+    throw new Error('no smaps here');
+  }, log);
+  assert.deepEqual(
+    lines.map((line) => JSON.parse(line)).map(({ level, error }) => ({ level, error })),
+    [{ level: 'debug', error: 'no smaps here' }],
+  );
 });

@@ -76,7 +76,7 @@ export async function runDaemon({ settings, log, open, onReady }: RunInit): Prom
   }
   onReady();
   notify('READY=1', systemd);
-  const started = setTimeout(() => releaseText(systemd.sys, process.execPath), START_IS_OVER_MS);
+  const started = setTimeout(() => shrink(() => releaseText(systemd.sys, process.execPath), log), START_IS_OVER_MS);
   scope.defer(() => clearTimeout(started));
   const reason = await ending.promise;
   if (reason !== undefined) log.error('the daemon ends', { error: reason });
@@ -89,6 +89,15 @@ export async function runDaemon({ settings, log, open, onReady }: RunInit): Prom
     return 1;
   }
   return reason === undefined ? 0 : 1;
+}
+
+/** Less memory is welcome and no more: whatever keeps it from being given back ends nothing. */
+export function shrink(release: () => void, log: Pick<Log, 'debug'>): void {
+  try {
+    release();
+  } catch (error) {
+    log.debug('the code of the start stays in memory', { error: messageOf(error) });
+  }
 }
 
 /** Tells whoever started the daemon in the background how it went: one line on a file descriptor, which is then closed. */
