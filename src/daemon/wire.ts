@@ -18,6 +18,7 @@ import { messageOf, Refusal } from '../lib/errors.ts';
 import { Feed } from '../lib/feed.ts';
 import type { Log } from '../lib/log.ts';
 import { Scope } from '../lib/scope.ts';
+import { settle } from '../lib/settle.ts';
 import { type Cluster, defaultDataPort, featureLevel, parseCluster } from '../model/cluster.ts';
 import type { Host } from '../model/host.ts';
 import type { Settings } from '../model/settings.ts';
@@ -75,7 +76,7 @@ export async function openDaemon({
     // Their threads take as long to start as all the rest, and start side by side.
     let foreign: Foreign | undefined;
     const carrier = new Feed<{ readonly carrier: Carrier | undefined } | undefined>(undefined);
-    const [journal, dataplane] = await Promise.all([
+    const [journal, dataplane] = await settle([
       openJournal(files.journal).then(held),
       openDataplane({
         ...{ run: runDir, state: stateDir, log, onEnd: stop },
