@@ -273,8 +273,7 @@ export function openHandlers(needs: ApiNeeds): Handlers {
       return {};
     },
     restartContainer: async ({ params, body }) => {
-      await containers.stop(params.name, body);
-      await containers.start(params.name);
+      await containers.restart(params.name, body);
       return {};
     },
     execContainer: async ({ params, body }) => ({ Id: await containers.streams.exec(params.name, body) }),

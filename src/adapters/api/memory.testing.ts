@@ -308,7 +308,7 @@ function memoryContainers(endpoints: MemoryEndpoints): Containers {
     if (container !== undefined) all.set(id, { ...container, ...to });
   };
 
-  return {
+  const containers: Containers = {
     run: async (spec) => {
       const id = newId();
       const name = spec.name ?? `quiet_${id.slice(0, 6)}`;
@@ -371,6 +371,10 @@ function memoryContainers(endpoints: MemoryEndpoints): Containers {
       stream(id).kill('SIGTERM');
       await stream(id).ended(new AbortController().signal);
     },
+    restart: async (nameOrId, options) => {
+      await containers.stop(nameOrId, options);
+      await containers.start(nameOrId);
+    },
     remove: async (nameOrId, { force }) => {
       const container = found(nameOrId);
       if (container.state.status === 'running') {
@@ -403,4 +407,5 @@ function memoryContainers(endpoints: MemoryEndpoints): Containers {
       wait: (id, { signal }) => stream(id).ended(signal),
     },
   };
+  return containers;
 }

@@ -20,6 +20,8 @@ export interface Containers {
   start(nameOrId: string): Promise<void>;
   /** Ends it for good: SIGTERM, and SIGKILL when that has not ended it within so many seconds. May repeat. @throws Refusal */
   stop(nameOrId: string, options: { seconds: number }): Promise<void>;
+  /** Stops it, and starts it again, also one that removes itself when it ends. @throws Refusal; CommandFailed */
+  restart(nameOrId: string, options: { seconds: number }): Promise<void>;
   /** @throws Refusal 'not-found' | 'conflict' (running and not `force`) */
   remove(nameOrId: string, options: { force: boolean }): Promise<Container>;
   /** What a container or an exec wrote, from its file; it and `input`, `exec`, `wait` outlive a restart of the daemon as files do. */

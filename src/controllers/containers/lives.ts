@@ -28,6 +28,8 @@ export interface Held {
   readonly over: AbortSignal;
   /** Aborted, its present life is its last: a pause ends at once, what is just being started is killed. */
   readonly halt: AbortController;
+  /** It is started again by hand after this end, which is no reason to remove itself. */
+  returns: boolean;
   /** Has removed itself: its name is free, it is in no list, its output lingers. */
   gone: boolean;
   /** By a clock that does not jump. */
@@ -92,7 +94,7 @@ export class Lives {
     const held: Held = {
       container,
       ...('supervisor' in begin ? { supervisor: begin.supervisor } : {}),
-      ...{ finished: finished.promise, ended: ended.signal, over: over.signal, halt, gone: false },
+      ...{ finished: finished.promise, ended: ended.signal, over: over.signal, halt, returns: false, gone: false },
     };
     this.#held.set(container.id, held);
     void this.#live(held, begin).then(async (end) => {
@@ -121,6 +123,13 @@ export class Lives {
       await this.#leave(before);
       throw error;
     }
+  }
+
+  /** It does not come back after all. */
+  abandon(held: Held): void {
+    held.returns = false;
+    const isLast = this.#held.get(held.container.id) === held && held.over.aborted;
+    if (isLast) this.#part(held);
   }
 
   /** Takes up what earlier lives of the daemon left. */
@@ -170,7 +179,8 @@ export class Lives {
       const [finished, over] = [Promise.resolve(state.exitCode), AbortSignal.abort()];
       const halt = new AbortController();
       const goneSince = performance.now();
-      this.#held.set(id, { container, gone: container.remove, goneSince, finished, ended: over, over, halt });
+      const gone = container.remove;
+      this.#held.set(id, { container, returns: false, gone, goneSince, finished, ended: over, over, halt });
       return;
     }
     const supervisor = await Supervisor.open(this.#needs.placeOf(id));
@@ -251,7 +261,7 @@ export class Lives {
 
   /** Never rejects: what cannot be done now is tried again by the sweep, or by the next life of the daemon. */
   async #finish(held: Held, end: End): Promise<void> {
-    const { id, remove, removing, state } = held.container;
+    const { id, removing, state } = held.container;
     const isVain = !end.recorded && state.status === 'created';
     if (!isVain) held.container = this.#endedAs(held.container, end);
     if (isVain || removing) {
@@ -259,7 +269,11 @@ export class Lives {
       return;
     }
     await this.#leave(held.container);
-    held.gone = remove;
+    if (!held.returns) this.#part(held);
+  }
+
+  #part(held: Held): void {
+    held.gone = held.container.remove;
     held.goneSince = performance.now();
   }
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
@@ -198,6 +198,21 @@ describe('containers', { skip: missing ?? false }, () => {
     await restart();
     assert.equal((await output(id)).stdout, 'last words\n');
     assert.throws(() => containers.streams.output('0'.repeat(64), all), refusal('not-found', /0000/));
+  });
+
+  test('one that removes itself stays when it is restarted, and goes with its next end', async () => {
+    const { id } = await run('exec sleep 1000', { name: 'again', remove: true });
+    await containers.restart(id, { seconds: 0 });
+    const { name, state } = containers.find(id);
+    assert.deepEqual([name, state.status], ['again', 'running']);
+    await containers.stop(id, { seconds: 0 });
+    assert.deepEqual(containers.list(), []);
+    const program = join(directory, 'sleep');
+    await cp('/bin/sleep', program);
+    const vain = await containers.run({ ...plain, command: [program, '1000'], name: 'vain', remove: true });
+    await rm(program);
+    await assert.rejects(containers.restart(vain.id, { seconds: 0 }), CommandFailed);
+    assert.deepEqual(containers.list(), []);
   });
 
   test('output is followed to the last byte, cut to the last lines, and taken up at an offset', async () => {

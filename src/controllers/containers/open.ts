@@ -180,6 +180,19 @@ class ProcessContainers implements OpenedContainers {
     await this.#end(held, 'stop');
   }
 
+  async restart(nameOrId: string, options: { seconds: number }): Promise<void> {
+    const { id } = this.find(nameOrId);
+    const held = this.#heldOf(id);
+    held.returns = true;
+    try {
+      await this.stop(id, options);
+      await this.start(id);
+    } catch (error) {
+      this.#lives.abandon(held);
+      throw error;
+    }
+  }
+
   async remove(nameOrId: string, { force }: { force: boolean }): Promise<Container> {
     const { id } = this.find(nameOrId);
     return await this.#serial.run(id, async () => {
