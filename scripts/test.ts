@@ -16,7 +16,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { styleText } from 'node:util';
-import type { Result } from './reporter.ts';
+import type { Remark, Result } from './reporter.ts';
 import { inUserNamespace, openNobody, refusal } from './rootless.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -151,20 +151,23 @@ async function testFile(
   const flags = ['--disable-warning=ExperimentalWarning', '--test-reporter=./scripts/reporter.ts'];
   const command = enter(['node', ...flags, `--test-reporter-destination=${events}`, file]);
   const { code, output, late } = await run(command, limit);
-  const results = readResults(events).map((result) => ({ ...result, name: `${name}: ${result.name}` }));
+  const lines = readLines(events);
+  const remarks = lines.filter((line) => 'remark' in line);
+  const ended = lines.filter((line) => 'outcome' in line);
+  const results: Result[] = ended.map((result) => ({ ...result, name: `${name}: ${result.name}` }));
   rmSync(own, { recursive: true });
   if (late) results.push({ name, outcome: 'failed', error: `it did not end within ${limit} s and was killed` });
   else if (code !== 0 && !results.some(({ outcome }) => outcome === 'failed'))
     results.push({ name, outcome: 'failed', error: `the file ended with exit code ${code}` });
   else if (results.length === 0) results.push({ name, outcome: 'failed', error: 'the file holds no test' });
-  report(name, results, performance.now() - started, output);
+  report(name, results, performance.now() - started, output, remarks);
   return results;
 }
 
-function readResults(path: string): Result[] {
+function readLines(path: string): readonly (Result | Remark)[] {
   try {
     const lines = readFileSync(path, 'utf8').split('\n');
-    return lines.slice(0, -1).map((line): Result => JSON.parse(line));
+    return lines.slice(0, -1).map((line): Result | Remark => JSON.parse(line));
   } catch {
     return [];
   }
@@ -203,11 +206,20 @@ function endGroup(pid: number | undefined): void {
   }
 }
 
-/** One line for what went well; everything that is known of what did not. */
-function report(title: string, results: readonly Result[], milliseconds: number, output: string): void {
+/** One line for what went well, and what it said of itself; everything that is known of what did not. */
+function report(
+  title: string,
+  results: readonly Result[],
+  milliseconds: number,
+  output: string,
+  remarks: readonly Remark[] = [],
+): void {
   const failed = results.filter(({ outcome }) => outcome === 'failed');
   const mark = failed.length === 0 ? styleText('green', 'ok  ') : styleText('red', 'FAIL');
   console.log(`${mark} ${title} ${styleText('dim', `${results.length} in ${(milliseconds / 1000).toFixed(1)} s`)}`);
+  const said = Map.groupBy(remarks, ({ name }) => name);
+  for (const [name, of] of said)
+    console.log(styleText('dim', `     ${name}: ${of.map(({ remark }) => remark).join('; ')}`));
   for (const { name, error } of failed) console.log(`     ${styleText('red', name)}\n${indent(error ?? '')}`);
   if (failed.length > 0 && output.trim() !== '') console.log(indent(output.trim()));
   for (const { name, reason } of results.filter(({ outcome }) => outcome === 'skipped'))

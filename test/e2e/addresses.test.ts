@@ -69,12 +69,13 @@ testInLab(
       assert.match(stderr, /cannot join with --data-port 4789: cluster [0-9a-f]{12} uses UDP port 4790 on all hosts/);
     });
 
-    step('a device that shares the port with none is named, and what to do', async (lab) => {
+    step('a device that shares the port with none is named, and what to do', async (lab, t) => {
       const h3 = lab.host('h3');
       await h3.exec(['sh', '-euc', `ip link add ext type vxlan external dstport ${port}; ip link set ext up`]);
       await h3.exec(launch(2));
       const sentence = /^Problems: +UDP port 4790 is taken on this host .*collect-metadata/m;
-      await until('the status says so', async () => sentence.test(await skein(h3, 'status')), 30_000);
+      const took = await until('the status says so', async () => sentence.test(await skein(h3, 'status')), 30_000);
+      t.diagnostic(`told after ${took} ms`);
       assert.match((await h3.attempt(['skein', 'doctor'])).stdout, /UDP port 4790 is taken/);
     });
   },

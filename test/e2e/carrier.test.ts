@@ -55,7 +55,7 @@ testInLab('two hosts whose data interface changes under the running daemon', {},
     for (const host of [h1, h2]) await until(`${host.name} finds all right`, async () => (await problems(host)) === '');
   });
 
-  step('an interface that is down is told with what to do, and all works again when it is up', async (lab) => {
+  step('an interface that is down is told with what to do, and all works again when it is up', async (lab, t) => {
     const [h1, h2] = [lab.host('h1'), lab.host('h2')];
     await h2.exec(['ip', 'link', 'set', 'eth0', 'down']);
     const sentence = /carrier: interface eth0, which has the data address [\d.]+, is down: ip link set eth0 up/;
@@ -63,16 +63,18 @@ testInLab('two hosts whose data interface changes under the running daemon', {},
     assert.match((await h2.attempt(['skein', 'doctor'])).stdout, /interface eth0, which has .* is down/);
     await h2.exec(['ip', 'link', 'set', 'eth0', 'up']);
     await until('h1 reaches h2', () => pings(h1, 'test1', '10.0.0.3'));
-    await until('h2 finds all right', async () => (await problems(h2)) === '', 30_000);
+    const took = await until('h2 finds all right', async () => (await problems(h2)) === '', 30_000);
+    t.diagnostic(`all right after ${took} ms`);
   });
 
-  step('a data address that is gone is told, and its return', async (lab) => {
+  step('a data address that is gone is told, and its return', async (lab, t) => {
     const [h1, h2] = [lab.host('h1'), lab.host('h2')];
     await h2.exec(['ip', 'address', 'del', `${h2.address}/24`, 'dev', 'eth0']);
     const sentence = new RegExp(`carrier: no interface has the data address ${h2.address} any more, which was on eth0`);
     await until('h2 says so', async () => sentence.test(await problems(h2)));
     await h2.exec(['ip', 'address', 'add', `${h2.address}/24`, 'dev', 'eth0']);
     await until('h1 reaches h2', () => pings(h1, 'test1', '10.0.0.3'));
-    await until('h2 finds all right', async () => (await problems(h2)) === '', 30_000);
+    const took = await until('h2 finds all right', async () => (await problems(h2)) === '', 30_000);
+    t.diagnostic(`all right after ${took} ms`);
   });
 });

@@ -70,7 +70,6 @@ async function tell(t: TestContext, tallies: readonly Tally[]): Promise<void> {
   for (const { name, calls, deaths, leaks } of tallies) {
     await t.test(name, (each) => {
       each.diagnostic(`${calls} calls found, ${deaths} deaths, ${leaks.length} leaks`);
-      console.log(`${name}: ${calls} calls found, ${deaths} deaths, ${leaks.length} leaks`);
       assert.equal(leaks.join('\n\n'), '');
       assert.ok(calls >= (known[name] ?? Infinity), `${calls} calls were found, ${known[name]} the last time`);
       assert.ok(deaths >= calls, `${deaths} deaths at ${calls} calls`);

@@ -94,14 +94,15 @@ testInLab('hosts that have a hard life', { daemons: false }, (step) => {
     assert.ok(await pings(h1, 'test1', '10.0.0.3'));
   });
 
-  step('a daemon that is paused for longer than its session is lost and comes back; traffic goes on', async (lab) => {
+  step('a daemon paused for longer than its session is lost and comes back; traffic goes on', async (lab, t) => {
     const [h1, h2] = await started(lab);
     const train = h1.exec(['skein', 'exec', 'test1', 'ping', '-q', '-i', '0.01', '-c', '1900', '-W', '2', '10.0.0.3']);
     const pid = (await h2.exec(['cat', '/run/skein/skein.pid'])).stdout.trim();
     await h2.exec(['kill', '-STOP', pid]);
-    await until('it is lost', async () => (await stateOf(h1, 'h2')) === 'lost', 30_000);
+    const took = await until('it is lost', async () => (await stateOf(h1, 'h2')) === 'lost', 30_000);
     await h2.exec(['kill', '-CONT', pid]);
-    await until('it is back', async () => (await stateOf(h1, 'h2')) === 'alive', 20_000);
+    const back = await until('it is back', async () => (await stateOf(h1, 'h2')) === 'alive', 20_000);
+    t.diagnostic(`lost after ${took} ms, back ${back} ms after it went on`);
     assert.match((await train).stdout, /1900 packets transmitted, 1900 received, 0% packet loss/);
     await idle(h2, 'test5', '--network', 'demo');
     assert.ok(await pings(h2, 'test5', '10.0.0.2'));

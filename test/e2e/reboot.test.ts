@@ -85,7 +85,7 @@ testInLab('containers that come back', {}, (step) => {
     );
   });
 
-  step('also when the store is away', async (lab) => {
+  step('also when the store is away', async (lab, t) => {
     const before = await addressesOf(lab.host('h1'));
     await idle(lab.host('h1'), 'goes', '--network', 'demo');
     await stopStore(lab);
@@ -100,7 +100,12 @@ testInLab('containers that come back', {}, (step) => {
     await until('it reaches the other host', () => pings(h1, 'web', client));
     startStore(lab);
     const h2 = lab.host('h2');
-    await until('what is gone is released', async () => (await namesOn(h2)) === 'client keep up web', 30_000);
+    const took = await until(
+      'what is gone is released',
+      async () => (await namesOn(h2)) === 'client keep up web',
+      30_000,
+    );
+    t.diagnostic(`released after ${took} ms`);
   });
 });
 

@@ -54,17 +54,14 @@ testInLab('what hands take away', {}, (step) => {
         '-euc',
         `cd /run/skein/netns; net=$(ls | grep -- -) box=$(ls | grep -v -- -); cd /; ${script}`,
       ]);
-      const began = performance.now();
-      await until('it is put right', async () => (await kernelOf(h1)) === whole, 30_000);
-      const took = performance.now() - began;
-      t.diagnostic(`put right in ${Math.round(took)} ms`);
-      assert.ok(took < 10_000, `it took ${Math.round(took)} ms`);
+      const took = await until('it is put right', async () => (await kernelOf(h1)) === whole, 30_000);
+      assert.ok(took < 10_000, `it took ${took} ms`);
       assert.ok(await pings(h1, 'test1', '10.0.0.3'));
       assert.ok(await pings(h1, 'test1', lab.store.replace(/^etcd:\/\/(.*):\d+$/, '$1')));
       const said = (await logOf(h1)).slice(logged).filter(({ level }) => level === 'warn');
       const sentences = said.flatMap(({ found }) => (found === undefined ? [] : [found]));
       assert.ok(sentences.length > 0 && sentences.length < 6, sentences.join('\n'));
-      t.diagnostic(sentences.join(' / '));
+      t.diagnostic(`put right after ${took} ms, lines in the log: ${sentences.length}`);
     });
   }
 });

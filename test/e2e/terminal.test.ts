@@ -20,7 +20,7 @@ after(() => closeLab(name));
 
 interface Terminal {
   /** Resolves when it shows the text. */
-  shows(text: string | RegExp): Promise<void>;
+  shows(text: string | RegExp): Promise<unknown>;
   type(text: string): void;
   resize(rows: number, columns: number): Promise<void>;
   /** Exit code of the command; the terminal is found as it was before. */

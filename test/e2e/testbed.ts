@@ -61,12 +61,14 @@ export async function pings(host: LabHost, container: string, address: string): 
   return (await host.attempt(['skein', 'exec', container, ...ping])).code === 0;
 }
 
-export async function until(what: string, holds: () => Promise<boolean>, milliseconds = 10_000): Promise<void> {
-  const deadline = Date.now() + milliseconds;
+/** @returns after how many milliseconds it held, for tests that wait longer than what is promised: they tell */
+export async function until(what: string, holds: () => Promise<boolean>, milliseconds = 10_000): Promise<number> {
+  const began = Date.now();
   while (!(await holds())) {
-    assert.ok(Date.now() < deadline, `${what}: not within ${milliseconds} ms`);
+    assert.ok(Date.now() < began + milliseconds, `${what}: not within ${milliseconds} ms`);
     await sleep(20);
   }
+  return Date.now() - began;
 }
 
 export interface InspectedNetwork {
