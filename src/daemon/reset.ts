@@ -20,6 +20,7 @@ import { depart } from '../state/kv/departure.ts';
 import { openJournal } from '../state/kv/local/journal.ts';
 import { openStore } from '../state/kv/open.ts';
 import { parseStoreUrl } from '../state/kv/url.ts';
+import { isAside, setAside } from './aside.ts';
 import { type Departure, departuresIn, formatDepartures } from './departures.ts';
 import { pathsOf } from './paths.ts';
 import { placeOf } from './place.ts';
@@ -83,11 +84,14 @@ export async function reset({ settings, storeGiven, force, say, complain }: Rese
   if (!(await step('end the daemon', () => endDaemon(paths)))) return false;
   const ran = existsSync(settings.runDir);
   const lock = lockRunDirectory({ runDir: settings.runDir, pidFile: paths.pid }, openSyscalls());
+  /** In the state directory: what may hold something that is owed, and cannot be read. */
+  const unread: string[] = [];
   let known: Known = { names: new Map() };
-  await step('read what this host remembers', async () => {
+  const recalled = await step('read what this host remembers', async () => {
     known = await recall(paths.journal);
     return undefined;
   });
+  if (!recalled) unread.push(...filesOfDatabase(basename(paths.journal)));
   await step('end the containers', async () => {
     const left = await endContainers(places);
     if (left.length > 0) throw new Error(`${left.map((id) => known.names.get(id) ?? id).join(', ')} did not die`);
@@ -103,7 +107,13 @@ export async function reset({ settings, storeGiven, force, say, complain }: Rese
   );
   const memory = join(settings.stateDir, 'departures.json');
   const url = storeGiven ? settings.clusterStore : (known.store ?? settings.clusterStore);
-  const owed: Departure[] = [...departuresIn(memory), ...departureOf(known, url)];
+  const owed: Departure[] = [];
+  const remembered = await step('read what earlier resets could not give back', async () => {
+    owed.push(...departuresIn(memory));
+    return undefined;
+  });
+  if (!remembered) unread.push(basename(memory));
+  owed.push(...departureOf(known, url));
   const unpaid: Departure[] = [];
   for (const departure of owed) {
     const paid = await step(`give back what host ${departure.host.slice(0, 12)} holds in the store`, () =>
@@ -113,12 +123,15 @@ export async function reset({ settings, storeGiven, force, say, complain }: Rese
   }
   if (kernel) {
     await step(`remove ${settings.stateDir}`, async () => {
-      if (unpaid.length === 0) return await empty(settings.stateDir);
+      const aside = await setAside(settings.stateDir, unread, new Date());
+      if (aside !== undefined)
+        complain(`what could not be read is kept in ${aside}: it may tell what this host still holds in the store`);
+      if (unpaid.length === 0) return await empty(settings.stateDir, isAside);
       // Before the journal goes, from which alone it is known.
-      await writeFile(`${memory}.new`, formatDepartures(unpaid), { mode: 0o600 });
+      await writeFile(`${memory}.new`, formatDepartures(unpaid), { mode: 0o600, flush: true });
       await rename(`${memory}.new`, memory);
-      const done = await empty(settings.stateDir, basename(memory));
-      return `${done ?? ''}, but for ${memory}: reset again once the store answers, and the rest is given back`;
+      const done = await empty(settings.stateDir, (name) => isAside(name) || name === basename(memory));
+      return `${done ?? ''}: reset again once the store answers, and the rest is given back`;
     });
     await step(`remove ${settings.runDir}`, async () => {
       closePinDirectory(openSyscalls(), paths.namespaces);
@@ -217,6 +230,11 @@ async function clearKernel({ runDir, stateDir }: Settings): Promise<string | und
   }
 }
 
+/** SQLite's, of a database in its write-ahead mode. */
+function filesOfDatabase(name: string): readonly string[] {
+  return [name, `${name}-wal`, `${name}-shm`];
+}
+
 /** Nothing of a host that never was in a cluster, or whose store goes with its state directory. */
 function departureOf({ host, cluster }: Known, url: string): readonly Departure[] {
   const store = parseStoreUrl(url);
@@ -249,11 +267,13 @@ async function giveBack(
 }
 
 /** Of all but what is kept. The directory itself stays when it is a mount, or others hold it. */
-async function empty(directory: string, kept?: string): Promise<string | undefined> {
+async function empty(directory: string, isKept: (name: string) => boolean = () => false): Promise<string | undefined> {
   const names = await readdir(directory).catch(() => undefined);
   if (names === undefined) return undefined;
-  for (const name of names) if (name !== kept) await rm(join(directory, name), { recursive: true, force: true });
-  if (kept === undefined) await rm(directory, { recursive: true, force: true }).catch(() => undefined);
+  const kept = names.filter(isKept);
+  for (const name of names) if (!kept.includes(name)) await rm(join(directory, name), { recursive: true, force: true });
+  if (kept.length > 0) return `removed ${directory}, but for ${kept.join(', ')}`;
+  await rm(directory, { recursive: true, force: true }).catch(() => undefined);
   return `removed ${directory}`;
 }
 

@@ -100,4 +100,22 @@ testInLab('a host that is reset', { daemons: false }, (step) => {
     assert.ok(!(await keys(lab)).some((key) => key.includes(id)));
     assert.equal(await traces(h1), before);
   });
+
+  step('puts aside what it cannot read, and is done with it', async (lab) => {
+    const h1 = lab.host('h1');
+    const shell = async (script: string) => await h1.attempt(['sh', '-c', script]);
+    await shell(
+      'mkdir -p /var/lib/skein; cd /var/lib/skein; echo "[{ \\"host" >departures.json; echo torn >journal.db',
+    );
+    const first = await h1.attempt(['skein', 'reset']);
+    assert.equal(first.code, 1);
+    assert.match(first.stderr, /cannot read what this host remembers: .*journal\.db/);
+    assert.match(first.stderr, /cannot read what earlier resets could not give back: .*departures\.json/);
+    const [, aside = ''] = /what could not be read is kept in (\S+): /.exec(first.stderr) ?? [];
+    assert.equal((await shell(`cd ${aside} && cat departures.json journal.db`)).stdout, '[{ "host\ntorn\n');
+    const again = await h1.exec(['skein', 'reset']);
+    assert.match(again.stdout, /^removed \/var\/lib\/skein, but for unread-\S+\n$/);
+    await shell(`rm -r ${aside} && rmdir /var/lib/skein`);
+    assert.equal(await traces(h1), before);
+  });
 });
