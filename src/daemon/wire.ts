@@ -122,13 +122,11 @@ export async function openDaemon({
         `this host cannot join with --data-port ${settings.dataPort}: cluster ${cluster.id.slice(0, 12)} uses UDP port ${dataPort} on all hosts; leave the setting out`,
       );
     }
-    const openProbes = probingOf(dataplane, { host: identity.id, data, port: dataPort });
-    const probing = await openProbes(mtu);
     const self: Host = {
       id: identity.id,
       name: settings.hostName ?? hostname(),
       key: identity.publicKey,
-      ...{ advertise, data, mtu, routes: [...routes], probed: 'probes' in probing || probing.again },
+      ...{ advertise, data, mtu, routes: [...routes], probed: true },
       ...{ version, featureLevel, epoch: identity.epoch, bootId: view.bootId },
       started: new Date(now()).toISOString(),
     };
@@ -151,6 +149,11 @@ export async function openDaemon({
         },
       ),
     );
+    // Its tunnel is behind the guard, which stands with the endpoints.
+    const openProbes = probingOf(dataplane, { host: identity.id, data, port: dataPort });
+    const probing = await openProbes(mtu);
+    if ('probes' in probing) held(probing.probes);
+    hosts.amend({ probed: 'probes' in probing || probing.again });
     const containers = held(
       await openContainers(
         { endpoints, journal, log, now },

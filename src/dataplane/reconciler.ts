@@ -99,6 +99,11 @@ export class Reconciler {
     }
   }
 
+  /** Whether there is an underlay, and with it the guard. */
+  get isGuarded(): boolean {
+    return this.#pieces.underlay.length > 0;
+  }
+
   /** Whether something keeps undoing what is put right. */
   get isFought(): boolean {
     return this.#fights.isOn(performance.now());

@@ -86,6 +86,7 @@ function main(port: NonNullable<typeof parentPort>, options: WorkerData): void {
       case 'look':
         return look(reconciler.places);
       case 'probePlace':
+        if (!reconciler.isGuarded) throw new Error('a tunnel of probes is opened behind the guard alone');
         probes?.close();
         probes = undefined;
         probes = new ProbePlace(sys, call[1]);

@@ -6,7 +6,7 @@ import type { Hosts, PathProblem, Paths } from './hosts.ts';
 export interface CarryingNeeds {
   /** What the kernel told last; undefined before it has told anything. */
   readonly told: Pick<Feed<{ readonly carrier: Carrier | undefined } | undefined>, 'watch'>;
-  readonly hosts: Pick<Hosts, 'self' | 'resize'>;
+  readonly hosts: Pick<Hosts, 'self' | 'amend'>;
   /** Called when the interface or its MTU is another. */
   readonly changed: (carrier: Carrier) => void;
   readonly log: Log;
@@ -26,7 +26,7 @@ export function followCarrier({ told, hosts, changed, log, now }: CarryingNeeds,
         ...{ data, device: carrier.device, mtu: carrier.mtu, was: `${device}, ${mtu}` },
       });
       device = carrier.device;
-      hosts.resize(carrier.mtu);
+      hosts.amend({ mtu: carrier.mtu });
       changed(carrier);
     }
     tell(wrongWith(carrier, { data, device }));

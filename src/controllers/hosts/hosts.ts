@@ -12,8 +12,8 @@ export interface Hosts {
   get(id: string): HostState | undefined;
   /** Begins with what is known and goes on with each change; a slow reader sees the last only. */
   watch(options: { signal: AbortSignal }): AsyncIterable<readonly HostState[]>;
-  /** Has another MTU of the way to others in this host's record from now on, for all. Returns at once; may repeat. */
-  resize(mtu: number): void;
+  /** Has this in this host's record from now on, for all. Returns at once; may repeat. */
+  amend(what: Partial<Pick<Host, 'mtu' | 'probed'>>): void;
   /** Stops following and publishing; withdraws nothing. May be called twice. */
   close(): Promise<void>;
 }

@@ -124,9 +124,10 @@ export async function openHosts(needs: HostsNeeds, { cluster, ...init }: HostsIn
   }
 
   /** Should the store be away, the loop that keeps the record there goes on. */
-  function resize(mtu: number): void {
-    if (mtu === self.mtu) return;
-    self = { ...self, mtu };
+  function amend(what: Partial<Pick<Host, 'mtu' | 'probed'>>): void {
+    const amended = { ...self, ...what };
+    if (isDeepStrictEqual(amended, self)) return;
+    self = amended;
     wanted = asRead(self);
     isThere = false;
     known.set(self.id, { host: self, state: 'alive' });
@@ -165,7 +166,7 @@ export async function openHosts(needs: HostsNeeds, { cluster, ...init }: HostsIn
     async *watch(options) {
       for await (const _ of changes.watch(options)) yield list();
     },
-    resize,
+    amend,
     close,
   };
 }
