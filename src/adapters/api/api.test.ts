@@ -516,6 +516,19 @@ const bad: readonly [
     404,
     /^there is no PUT \/v1\/networks$/,
   ],
+  ['a name that is empty', { method: 'GET', url: '/v1/networks/' }, 404, /^there is no GET \/v1\/networks\/$/],
+  [
+    'more in the path',
+    { method: 'GET', url: '/v1/networks/demo/connect/x' },
+    404,
+    /^there is no GET \/v1\/networks\/demo\/connect\/x$/,
+  ],
+  [
+    'a name twice',
+    { method: 'GET', url: '/v1/containers?all=maybe&all=true' },
+    400,
+    /^the query: all is neither true nor false$/,
+  ],
   ['another version', { method: 'GET', url: '/v9/hosts' }, 404, /^there is no GET \/v9\/hosts$/],
 ];
 

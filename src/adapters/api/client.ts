@@ -1,9 +1,10 @@
-import { type ClientRequest, request as httpRequest, type IncomingMessage } from 'node:http';
+import type { ClientRequest, IncomingMessage } from 'node:http';
 import type { Readable } from 'node:stream';
 import * as v from 'valibot';
 import { delay, pause } from '../../lib/backoff.ts';
 import { messageOf, Refusal } from '../../lib/errors.ts';
 import { frame, frameHeader, type Frame as OutputFrame } from '../../model/frame.ts';
+import { request as httpRequest } from './http.ts';
 import { type AnswerOf, type CallOf, type JsonRouteKey, type Route, routes } from './routes.ts';
 import {
   type ContainerView as ContainerAnswer,
@@ -14,7 +15,7 @@ import {
 
 /**
  * The API from the other side, over a unix socket. It is `node:http` rather than undici because a command line that is
- * started for one request pays for every import: 18 ms against 50 to 85 ms. It holds no connection between two calls.
+ * started for one request pays for every import. It holds no connection between two calls.
  */
 export interface Client {
   /** @throws Refusal as the daemon said it, or 'unavailable' when none answers; NotExecuted; DaemonFailed */

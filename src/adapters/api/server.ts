@@ -1,15 +1,14 @@
 import { chmod, chown, readFile, unlink } from 'node:fs/promises';
-import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http';
 import { connect } from 'node:net';
 import { pipeline } from 'node:stream/promises';
-import { createAdaptorServer, type HttpBindings } from '@hono/node-server';
-import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response';
-import { type Context, Hono } from 'hono';
 import { CommandFailed } from '../../controllers/containers/containers.ts';
 import { messageOf, ParseError, Refusal, type RefusalKind } from '../../lib/errors.ts';
 import type { Log } from '../../lib/log.ts';
 import { Scope } from '../../lib/scope.ts';
 import { type ApiNeeds, type Handlers, type JsonHandlers, openHandlers } from './handlers.ts';
+import { createServer } from './http.ts';
+import { matchRoute } from './match.ts';
 import { parseBody, parseInput } from './parse.ts';
 import { type JsonRouteKey, type RequestOf, type Route, type RouteKey, routes } from './routes.ts';
 import { longestBody, NoQuery, type Problem } from './schema.ts';
@@ -26,7 +25,13 @@ export interface HandedSocket {
   readonly path: string;
 }
 
-type Env = { Bindings: HttpBindings };
+/** What a route is asked, and how it is answered. */
+interface Exchange {
+  readonly incoming: IncomingMessage;
+  readonly outgoing: ServerResponse;
+  readonly params: Readonly<Record<string, string>>;
+  readonly query: Readonly<Record<string, string>>;
+}
 
 const statuses = {
   invalid: 400,
@@ -42,11 +47,11 @@ export async function openApi(
   needs: ApiNeeds & { readonly log: Log },
   { sockets, handed = [] }: ApiInit,
 ): Promise<{ close(): Promise<void> }> {
-  const app = routeAll(openHandlers(needs), needs);
+  const answer = answerWith(openHandlers(needs), needs);
   const scope = new Scope();
   try {
     const serverFor = () => {
-      const server = createAdaptorServer({ fetch: app.fetch }) as Server;
+      const server = createServer(answer);
       // A stream to a container's input may take days.
       server.requestTimeout = 0;
       return server;
@@ -81,61 +86,79 @@ export function answers(path: string): Promise<boolean> {
   return promise.finally(() => socket.destroy());
 }
 
-function routeAll(handlers: Handlers, { stop, log }: Pick<ApiNeeds, 'stop'> & { readonly log: Log }): Hono<Env> {
-  const app = new Hono<Env>();
-  for (const key of Object.keys(routes) as RouteKey[]) {
-    const { method, path } = routes[key];
-    app.on(method, `/v1${path}`, (context) => {
-      if (key === 'stopDaemon') context.env.outgoing.once('finish', stop);
-      return serve(key, context, handlers);
-    });
-  }
-  app.notFound((context) =>
-    refuse(context, new Refusal('not-found', `there is no ${context.req.method} ${context.req.path}`)),
-  );
-  app.onError((error, context) => {
-    const { status, problem } = problemOf(error);
-    if (status === 500) log.error('request failed', { method: context.req.method, path: context.req.path, error });
-    return context.json(problem, status);
+function answerWith(
+  handlers: Handlers,
+  { stop, log }: Pick<ApiNeeds, 'stop'> & { readonly log: Log },
+): RequestListener {
+  return (incoming, outgoing) => {
+    const { method = '', url = '' } = incoming;
+    const end = url.indexOf('?');
+    const path = end < 0 ? url : url.slice(0, end);
+    const fail = (error: unknown) => {
+      const { status, problem } = problemOf(error);
+      if (status === 500) log.error('request failed', { method, path, error });
+      if (outgoing.headersSent) outgoing.destroy();
+      else sendJson(outgoing, status, problem);
+    };
+    const match = matchRoute(method, path);
+    if (!match) return fail(new Refusal('not-found', `there is no ${method} ${path}`));
+    if (match.key === 'stopDaemon') outgoing.once('finish', stop);
+    const query = end < 0 ? {} : queryOf(url.slice(end + 1));
+    serve(match.key, { incoming, outgoing, params: match.params, query }, handlers).catch(fail);
+  };
+}
+
+/** Of a name that stands twice, the first. */
+function queryOf(text: string): Readonly<Record<string, string>> {
+  return Object.fromEntries([...new URLSearchParams(text)].reverse());
+}
+
+async function serve(key: RouteKey, exchange: Exchange, handlers: Handlers): Promise<void> {
+  const { incoming, outgoing } = exchange;
+  const signal = signalOf(outgoing);
+  if (key === 'readOutput') {
+    await sendFrames(handlers[key](await read(key, exchange), { signal }), outgoing);
+  } else if (key === 'writeInput') {
+    await receiveBytes(incoming, handlers[key](await read(key, exchange)));
+    sendJson(outgoing, 200, {});
+  } else sendJson(outgoing, 200, await call(key, exchange, { handlers, signal }));
+}
+
+/** Aborts when the asker goes away before all of the answer was sent. */
+function signalOf(outgoing: ServerResponse): AbortSignal {
+  const gone = new AbortController();
+  outgoing.once('close', () => {
+    if (!outgoing.writableFinished) gone.abort();
   });
-  return app;
-}
-
-function refuse(context: Context<Env>, refusal: Refusal): Response {
-  const { status, problem } = problemOf(refusal);
-  return context.json(problem, status);
-}
-
-async function serve(key: RouteKey, context: Context<Env>, handlers: Handlers): Promise<Response> {
-  const { incoming, outgoing } = context.env;
-  const { signal } = context.req.raw;
-  if (key === 'readOutput') return await sendFrames(handlers[key](await read(key, context), { signal }), outgoing);
-  if (key !== 'writeInput') return context.json(await call(key, context, { handlers, signal }));
-  await receiveBytes(incoming, handlers[key](await read(key, context)));
-  return context.json({});
+  return gone.signal;
 }
 
 async function call<K extends JsonRouteKey>(
   key: K,
-  context: Context<Env>,
+  exchange: Exchange,
   { handlers, signal }: { handlers: JsonHandlers; signal: AbortSignal },
 ): Promise<object> {
-  return await handlers[key](await read(key, context), { signal });
+  return await handlers[key](await read(key, exchange), { signal });
+}
+
+function sendJson(outgoing: ServerResponse, status: number, value: object): void {
+  const body = Buffer.from(JSON.stringify(value));
+  outgoing.writeHead(status, { 'content-type': 'application/json', 'content-length': body.length }).end(body);
 }
 
 /** The parts of a request that the route has, each read with its schema. @throws Refusal 'invalid' */
-async function read<K extends RouteKey>(key: K, context: Context<Env>): Promise<RequestOf<K>> {
+async function read<K extends RouteKey>(key: K, exchange: Exchange): Promise<RequestOf<K>> {
   const { params, query, body }: Route = routes[key];
   return {
-    params: params && parseInput(params, context.req.param(), 'the path'),
-    query: parseInput(query ?? NoQuery, context.req.query(), 'the query'),
-    body: body === undefined || body === 'bytes' ? undefined : parseInput(body, await readBody(context), 'the body'),
+    params: params && parseInput(params, exchange.params, 'the path'),
+    query: parseInput(query ?? NoQuery, exchange.query, 'the query'),
+    body: body === undefined || body === 'bytes' ? undefined : parseInput(body, await readBody(exchange), 'the body'),
   } as RequestOf<K>;
 }
 
-async function readBody(context: Context<Env>): Promise<unknown> {
-  const bytes = await readBytes(context.env.incoming);
-  const type = context.req.header('content-type')?.split(';', 1)[0]?.trim().toLowerCase();
+async function readBody({ incoming }: Exchange): Promise<unknown> {
+  const bytes = await readBytes(incoming);
+  const type = incoming.headers['content-type']?.split(';', 1)[0]?.trim().toLowerCase();
   if (bytes.length > 0 && type !== 'application/json') {
     throw new Refusal(
       'invalid',
@@ -159,16 +182,11 @@ async function readBytes(incoming: IncomingMessage): Promise<Uint8Array> {
   return Buffer.concat(chunks);
 }
 
-async function sendFrames(
-  frames: NodeJS.ReadableStream,
-  outgoing: ServerResponse | { writeHead: unknown },
-): Promise<Response> {
-  if (!('flushHeaders' in outgoing)) throw new Error('streams need HTTP/1.1');
+async function sendFrames(frames: NodeJS.ReadableStream, outgoing: ServerResponse): Promise<void> {
   outgoing.writeHead(200, { 'content-type': 'application/octet-stream' });
   outgoing.flushHeaders();
   // Either end may go away at any time; the other is then destroyed, which is all there is to do.
   await pipeline(frames, outgoing).catch(() => undefined);
-  return RESPONSE_ALREADY_SENT;
 }
 
 /** The end of the body ends the input; a sender that goes away does not. */
