@@ -15,7 +15,7 @@ import { parseIdentity } from '../src/controllers/hosts/identity.ts';
 import { parseIntent } from '../src/controllers/networks/intents.ts';
 import { mtuOption, parseOptions } from '../src/controllers/networks/options.ts';
 import { parseDepartures } from '../src/daemon/departures.ts';
-import { parseIptables, parseNftChains } from '../src/dataplane/foreign/listings.ts';
+import { parseIptables, parseNftChains, parseNftTranslators } from '../src/dataplane/foreign/listings.ts';
 import { parseGuests } from '../src/dataplane/foreign/record.ts';
 import { decodeAttributes } from '../src/kernel/netlink/attribute.ts';
 import { NLMSG, nlmsg, nlmsgerr } from '../src/kernel/netlink/message.ts';
@@ -269,6 +269,13 @@ export const parsers: Readonly<Record<string, Parser>> = {
       `{"nftables":[{"chain":{"family":"inet","table":"filter","name":"in","type":"filter","hook":"input","prio":0,"policy":"drop"}},{"rule":{"family":"inet","table":"filter","chain":"in","handle":2,"expr":[{"match":{"op":"==","left":{"meta":{"key":"iifname"}},"right":"lo"}},{"accept":null}]}}]}`,
     ],
     parse: (text) => parseNftChains(text),
+  },
+  'dataplane/foreign/listings.ts parseNftTranslators': {
+    kind: 'text',
+    samples: [
+      `{"nftables":[{"rule":{"family":"ip","table":"nat","chain":"POSTROUTING","handle":2,"expr":[{"xt":{"type":"target","name":"MASQUERADE"}}]}},{"rule":{"family":"inet","table":"mine","chain":"out","handle":3,"expr":[{"masquerade":null}]}}]}`,
+    ],
+    parse: (text) => parseNftTranslators(text),
   },
   'dataplane/foreign/record.ts parseGuests': {
     kind: 'text',

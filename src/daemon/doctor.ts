@@ -4,6 +4,7 @@ import { networkInterfaces } from 'node:os';
 import { openClient, type StatusView } from '../adapters/api/client.ts';
 import { tryAbilities } from '../dataplane/abilities.ts';
 import { formatGuest } from '../dataplane/foreign/chains.ts';
+import { forwardingNeeds } from '../dataplane/foreign/forwarding.ts';
 import { UNMANAGED_FILE } from '../dataplane/foreign/network-manager.ts';
 import { lookAtGuests } from '../dataplane/foreign/open.ts';
 import { changedSettings } from '../dataplane/host-settings.ts';
@@ -167,12 +168,14 @@ async function guests(port: number): Promise<readonly Finding[]> {
   }
 }
 
-function changes({ stateDir }: Settings): readonly Finding[] {
+async function changes({ stateDir }: Settings): Promise<readonly Finding[]> {
+  const needs = await forwardingNeeds().catch(() => new Map<string, string>());
   const settings = changedSettings(stateDir).map(
     ({ path, was, is }): Finding => ({
       state: 'changed',
       about: 'settings',
       finding: `${path.replaceAll('/', '.')} is ${is} and was ${was}`,
+      ...(needs.has(path) && { advice: `skein reset leaves it so: others need it (${needs.get(path)})` }),
     }),
   );
   const file: Finding = {

@@ -4,8 +4,10 @@ import { basename, join } from 'node:path';
 import { openClient } from '../adapters/api/client.ts';
 import { endContainers, livingContainers } from '../controllers/containers/end-all.ts';
 import { parseIdentity } from '../controllers/hosts/identity.ts';
+import { forwardingNeeds } from '../dataplane/foreign/forwarding.ts';
 import { manageAgain, UNMANAGED_FILE } from '../dataplane/foreign/network-manager.ts';
 import { takeBackGuests } from '../dataplane/foreign/open.ts';
+import { HostSettings, SETTINGS_FILE } from '../dataplane/host-settings.ts';
 import { openDataplane } from '../dataplane/open.ts';
 import { bootId, closePinDirectory } from '../kernel/namespace.ts';
 import { openSyscalls } from '../kernel/syscall.ts';
@@ -100,6 +102,10 @@ export async function reset({ settings, storeGiven, force, say, complain }: Rese
   await step("take our rules out of others' chains", async () => {
     const taken = await takeBackGuests(settings.stateDir);
     return taken === 0 ? undefined : `took ${count(taken, 'rule')} out of others' chains`;
+  });
+  await step('see who else needs packets forwarded', async () => {
+    const left = await leaveToOthers(settings.stateDir);
+    return left.length === 0 ? undefined : left.join('\n');
   });
   const kernel = await step('clear the kernel', () => clearKernel(settings));
   await step('take back what NetworkManager was told', async () =>
@@ -218,6 +224,15 @@ async function recall(path: string): Promise<Known> {
   } finally {
     await journal.close();
   }
+}
+
+/** Settings that others need by now as we have set them. @returns a sentence for each. @throws Error */
+async function leaveToOthers(stateDir: string): Promise<readonly string[]> {
+  const needs = await forwardingNeeds();
+  const settings = new HostSettings(join(stateDir, SETTINGS_FILE));
+  return [...needs]
+    .filter(([path]) => settings.leave(path))
+    .map(([path, who]) => `left ${path.replaceAll('/', '.')} as it is: others need it (${who})`);
 }
 
 async function clearKernel({ runDir, stateDir }: Settings): Promise<string | undefined> {

@@ -24,7 +24,7 @@ export class HostSettings {
   }
 
   set(path: string, value: string): void {
-    if (path === FORWARDING6) this.#keepAdvertisements();
+    if (path === FORWARDING.ip6) this.#keepAdvertisements();
     const former = sysctls.get(path);
     if (former === undefined) return;
     if (!this.#former.has(path)) this.#record(path, former);
@@ -38,7 +38,17 @@ export class HostSettings {
     sysctls.set(path, former);
     this.#former.delete(path);
     this.#write();
-    if (path === FORWARDING6) for (const each of [...this.#former.keys()].filter(isAdvertisement)) this.restore(each);
+    if (path === FORWARDING.ip6)
+      for (const each of [...this.#former.keys()].filter(isAdvertisement)) this.restore(each);
+  }
+
+  /** As it is from now on: what it was is forgotten. @returns whether it was ours to take back */
+  leave(path: string): boolean {
+    if (!this.#former.delete(path)) return false;
+    if (path === FORWARDING.ip6)
+      for (const each of [...this.#former.keys()].filter(isAdvertisement)) this.#former.delete(each);
+    this.#write();
+    return true;
   }
 
   /** A host that forwards ignores router advertisements unless accept_ra is 2: who lived by them goes on doing so. */
@@ -66,7 +76,8 @@ export class HostSettings {
   }
 }
 
-const FORWARDING6 = 'net/ipv6/conf/all/forwarding';
+/** Whether the host forwards packets. */
+export const FORWARDING = { ip: 'net/ipv4/ip_forward', ip6: 'net/ipv6/conf/all/forwarding' } as const;
 
 function isAdvertisement(path: string): boolean {
   return path.endsWith('/accept_ra');

@@ -87,8 +87,15 @@ testInLab('a host that is reset', { daemons: false }, (step) => {
     await hide('add table inet hide');
     await hide('add chain inet hide in { type filter hook input priority 0; }');
     await hide(`add rule inet hide in ip saddr ${h1.address} tcp dport 2379 drop`);
+    const others = 'table ip others { chain c { type nat hook postrouting priority 100; oifname eth0 masquerade; }\n}';
+    await h1.exec(['nft', '-f', '-'], { input: others });
+    assert.match((await h1.attempt(['skein', 'doctor'])).stdout, /ip_forward is 1 and was 0[\s\S]*reset leaves it so/);
     const { code, stderr, stdout } = await h1.attempt(['skein', 'reset', '--force']);
     assert.equal(code, 1);
+    assert.match(stdout, /^left net\.ipv4\.ip_forward as it is: others need it \(.*table ip others\)$/m);
+    const forwards = async () => (await h1.exec(['sysctl', '-n', 'net.ipv4.ip_forward'])).stdout.trim();
+    assert.equal(await forwards(), '1');
+    await h1.exec(['sh', '-c', 'nft delete table ip others; sysctl -qw net.ipv4.ip_forward=0']);
     assert.match(
       stderr,
       new RegExp(`cannot give back what host ${id.slice(0, 12)} holds in the store: .*${lab.store}`),

@@ -35,6 +35,35 @@ export function parseNftChains(text: string): {
   return { chains: [...chains.values()].filter((chain) => !isIptables(chain)), ofIptables: [...ofIptables] };
 }
 
+/** A table of others in which addresses of packets are translated that the host forwards. */
+export interface Translator {
+  readonly family: string;
+  readonly table: string;
+}
+
+/** Those in what `nft -j list ruleset` shows, iptables' among them; each once. @throws DecodeError */
+export function parseNftTranslators(text: string): readonly Translator[] {
+  const found = new Map<string, Translator>();
+  for (const item of arrayOf(parse(text), 'nftables')) {
+    const rule = recordOf(item['rule']);
+    if (!rule || rule['table'] === TABLE || !arrayOf(rule, 'expr').some(isTranslation)) continue;
+    const translator = { family: String(rule['family']), table: String(rule['table']) };
+    found.set(`${translator.family} ${translator.table}`, translator);
+  }
+  return [...found.values()];
+}
+
+function isTranslation(expression: Json): boolean {
+  const target = recordOf(expression['xt'])?.['name'];
+  return (
+    ['masquerade', 'snat', 'dnat'].some((kind) => kind in expression) ||
+    (typeof target === 'string' && translating.includes(target))
+  );
+}
+
+/** Targets of iptables. */
+export const translating: readonly string[] = ['MASQUERADE', 'SNAT', 'DNAT', 'NETMAP'];
+
 function nftRule(rule: Json): ForeignRule {
   const expressions = arrayOf(rule, 'expr');
   const verdicts = expressions.flatMap(verdictsIn);

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { delimiter } from 'node:path';
 import { promisify } from 'node:util';
 import { COMMENT, type ForeignChain, type Guest, type Program } from './chains.ts';
-import { parseIptables, parseNftChains } from './listings.ts';
+import { parseIptables, parseNftChains, parseNftTranslators, type Translator, translating } from './listings.ts';
 
 /** Others' chains are read and written with their own programs: beside the data plane's thread, which waits for nobody. */
 const execute = promisify(execFile);
@@ -29,6 +29,22 @@ export async function readForeign(): Promise<readonly ForeignChain[]> {
   return [...chains, ...listed.flat()];
 }
 
+/** Where others translate addresses in this network namespace. @throws Error */
+export async function readTranslators(): Promise<readonly Translator[]> {
+  const found = [...parseNftTranslators(await run('nft', ['-j', 'list', 'ruleset']))];
+  for (const [file, program, family] of legacy) {
+    if (!isListed(file, 'nat')) continue;
+    const rules = await run(program, ['-w', '5', '-t', 'nat', '-S']);
+    if (translating.some((target) => rules.includes(` -j ${target}`))) found.push({ family, table: 'nat' });
+  }
+  return found;
+}
+
+const legacy = [
+  ['ip_tables_names', 'iptables-legacy', 'ip'],
+  ['ip6_tables_names', 'ip6tables-legacy', 'ip6'],
+] as const;
+
 async function readIptables(program: Program): Promise<readonly ForeignChain[]> {
   if (program === 'nft') return [];
   return parseIptables(await run(program, ['-w', '5', '-S']), program);
@@ -40,9 +56,9 @@ export function hasLegacy(): boolean {
 }
 
 /** To ask iptables itself would make the table. */
-function isListed(file: 'ip_tables_names' | 'ip6_tables_names'): boolean {
+function isListed(file: 'ip_tables_names' | 'ip6_tables_names', table = 'filter'): boolean {
   try {
-    return readFileSync(`/proc/self/net/${file}`, 'utf8').split('\n').includes('filter');
+    return readFileSync(`/proc/self/net/${file}`, 'utf8').split('\n').includes(table);
   } catch {
     return false;
   }

@@ -1,6 +1,7 @@
 import { formatPrefix, networkOf, parseInterfaceAddress } from '../../lib/prefix.ts';
 import type { GatewayPiece } from '../dataplane.ts';
 import { sending } from '../endpoint/antispoof.ts';
+import { FORWARDING } from '../host-settings.ts';
 import { macFor } from '../mac.ts';
 import { nft } from '../nft.ts';
 import { HOST, type KernelObject, linkId, object } from '../objects.ts';
@@ -28,9 +29,8 @@ function forwarding(text: string): KernelObject[] {
   const address = parseInterfaceAddress(text);
   const family = address.address.family === 4 ? 'ip' : 'ip6';
   const prefix = formatPrefix(networkOf(address));
-  const sysctl = family === 'ip' ? 'net/ipv4/ip_forward' : 'net/ipv6/conf/all/forwarding';
   return [
-    object.sysctl(HOST, sysctl, '1'),
+    object.sysctl(HOST, FORWARDING[family], '1'),
     nft.table(HOST, family),
     nft.chain(
       HOST,
