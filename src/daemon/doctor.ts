@@ -96,7 +96,7 @@ function store({ store: { url, failingSince, lastError, members }, skipped }: St
 }
 
 /** Whether the daemon's addresses are still this host's, and lead to the others. */
-function place({ host, hosts, paths }: StatusView): readonly Finding[] {
+function place({ host, hosts }: StatusView): readonly Finding[] {
   const own = Object.entries(networkInterfaces()).flatMap(([name, list]) =>
     (list ?? []).map(({ address }) => ({ name, address })),
   );
@@ -115,8 +115,7 @@ function place({ host, hosts, paths }: StatusView): readonly Finding[] {
     finding: `${hosts.lost} of ${hosts.alive + hosts.lost} hosts are lost`,
     advice: 'see which with: skein host ls',
   };
-  const ways = paths.map(({ sentence }): Finding => ({ state: 'wrong', about: 'underlay', finding: sentence }));
-  return [data, ...ways, ...(hosts.lost > 0 ? [lost] : [])];
+  return [data, ...(hosts.lost > 0 ? [lost] : [])];
 }
 
 async function disk({ stateDir }: Settings): Promise<readonly Finding[]> {

@@ -178,7 +178,7 @@ export async function openDaemon({
     ];
     const needs = {
       hosts,
-      paths: { problems: () => [...carrying.problems(), ...ways.problems()] },
+      paths: { problems: () => [...carrying.problems(), ...ways.problems(), ...endpoints.problems()] },
       networks,
       endpoints,
       containers,

@@ -106,11 +106,15 @@ export function openHandlers(needs: ApiNeeds): Handlers {
     if (local !== undefined) return local;
     const network = networks.find(name);
     const states = await endpoints.list(network.id);
-    return viewNetwork(
-      network,
-      states.map(({ endpoint }) => endpoint),
-      self,
-    );
+    const wrong = paths.problems().filter((problem) => problem.network === network.id);
+    return {
+      ...viewNetwork(
+        network,
+        states.map(({ endpoint }) => endpoint),
+        self,
+      ),
+      ...(wrong.length > 0 && { Problems: wrong.map(({ sentence }) => sentence) }),
+    };
   }
 
   function getContainer(nameOrId: string): ContainerView {

@@ -205,12 +205,13 @@ export const StatusView = v.looseObject({
   networks: IntegerView,
   containers: v.looseObject({ all: IntegerView, running: IntegerView }),
   sandboxes: IntegerView,
-  /** What is wrong on the ways to other hosts, or with this host's own port, and what to do. */
+  /** What is wrong on the ways to other hosts, with this host's own port or with a network that it cannot carry, and what to do. */
   paths: v.array(
     v.looseObject({
       kind: v.picklist(pathProblems),
       id: v.optional(v.string()),
       host: v.optional(v.string()),
+      network: v.optional(v.string()),
       sentence: v.string(),
       since: v.string(),
     }),
@@ -255,6 +256,8 @@ export const NetworkView = v.looseObject({
   ),
   Options: v.record(v.string(), v.string()),
   Labels: v.record(v.string(), v.string()),
+  /** What is wrong with it on this host, in sentences; only when there is something. */
+  Problems: v.optional(v.array(v.string())),
 });
 
 export const ContainerView = v.looseObject({

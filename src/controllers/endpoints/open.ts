@@ -6,7 +6,7 @@ import type { Endpoint } from '../../model/endpoint.ts';
 import type { Network } from '../../model/network.ts';
 import type { Journal } from '../../state/journal.ts';
 import type { Registry } from '../../state/registry.ts';
-import type { Hosts } from '../hosts/hosts.ts';
+import type { Hosts, PathProblem } from '../hosts/hosts.ts';
 import type { Networks } from '../networks/networks.ts';
 import type { Adoptable, Connect, EndpointState, Endpoints, OpenSandbox, Sandbox } from './endpoints.ts';
 import { Exits, type ExitsInit } from './exits.ts';
@@ -41,6 +41,8 @@ export interface EndpointsInit {
 export interface OpenedEndpoints extends Endpoints {
   /** Addresses of the gateway bridge, once it exists. */
   gateway(): readonly string[] | undefined;
+  /** Networks here that the path of this host does not carry. Never waits. */
+  problems(): readonly PathProblem[];
   close(): Promise<void>;
 }
 
@@ -74,7 +76,7 @@ export async function openEndpoints(needs: EndpointsNeeds, init: EndpointsInit):
   await sandboxes.load(log);
   const returning = init.returning ?? new Set<string>();
   const { finished } = await takeUp({ bootId, pinned, seen, returning }, { ...shared, hosts, leave, serial });
-  const sizes = new Sizes({ ...shared, serial, signal });
+  const sizes = new Sizes({ ...shared, serial, now: needs.now, signal });
   const unfollow = networks.onResize((network) => sizes.changed(network.id));
   for (const network of sandboxes.networks()) sizes.changed(network);
   const resizing = sizes.follow(hosts);
@@ -221,6 +223,7 @@ export async function openEndpoints(needs: EndpointsNeeds, init: EndpointsInit):
     sandboxes: () => sandboxes.list().map((record) => sandboxes.view(record)),
     list,
     gateway: () => exits.addresses,
+    problems: () => sizes.problems(),
     async close() {
       unfollow();
       stop.abort();

@@ -4,7 +4,7 @@ import { Refusal } from '../../lib/errors.ts';
 import type { Log } from '../../lib/log.ts';
 import { Serial } from '../../lib/serial.ts';
 import type { Network } from '../../model/network.ts';
-import type { Hosts } from '../hosts/hosts.ts';
+import type { Hosts, PathProblem } from '../hosts/hosts.ts';
 import type { Networks } from '../networks/networks.ts';
 import { networkPiece, overlayOf } from './pieces.ts';
 import { connectedPlaces } from './sandbox-record.ts';
@@ -17,6 +17,7 @@ export interface SizesNeeds {
   /** Whatever is done to one sandbox is done here under its id. */
   readonly serial: Serial;
   readonly log: Log;
+  readonly now: () => number;
   readonly signal: AbortSignal;
 }
 
@@ -25,6 +26,8 @@ export class Sizes {
   readonly #needs: SizesNeeds;
   readonly #turns = new Serial();
   readonly #running = new Set<Promise<void>>();
+  /** By network: those that cannot be made to fit the path of this host. */
+  readonly #unfit = new Map<string, PathProblem>();
 
   constructor(needs: SizesNeeds) {
     this.#needs = needs;
@@ -34,6 +37,12 @@ export class Sizes {
   changed(network: string): void {
     const running = this.#turns.run(network, () => this.#retry(network)).finally(() => this.#running.delete(running));
     this.#running.add(running);
+  }
+
+  /** Networks here that the path of this host does not carry. */
+  problems(): readonly PathProblem[] {
+    const here = new Set(this.#needs.sandboxes.networks());
+    return [...this.#unfit.values()].filter(({ network }) => network !== undefined && here.has(network));
   }
 
   /** Looks at the networks here again whenever this host's own path is another. Ends when `signal` aborts. */
@@ -56,19 +65,33 @@ export class Sizes {
     const { log, networks, signal } = this.#needs;
     for await (const _ of backoff({ first: 500, most: 10_000, signal })) {
       const found = () => networks.list().find((network) => network.id === id);
-      if (found() === undefined) return;
+      if (found() === undefined) {
+        this.#unfit.delete(id);
+        return;
+      }
       try {
         const unfit = await networks.admit(id).catch((error: unknown) => error);
         const network = found();
         if (network !== undefined) await this.#resize(network);
-        if (unfit === undefined) return;
+        if (unfit === undefined) {
+          this.#unfit.delete(id);
+          return;
+        }
         if (!(unfit instanceof Refusal) || unfit.kind === 'unavailable') throw unfit;
-        log.error('a network does not fit this host', { network: id, error: unfit });
+        this.#note(id, network?.name ?? id, unfit);
         return;
       } catch (error) {
         log.debug('the MTU of a network could not be settled', { network: id, error });
       }
     }
+  }
+
+  #note(id: string, name: string, { message }: Refusal): void {
+    const { log, now } = this.#needs;
+    const sentence = `network ${name} does not fit this host: ${message}; make the path larger, or the network anew with a smaller MTU`;
+    if (this.#unfit.get(id)?.sentence === sentence) return;
+    this.#unfit.set(id, { kind: 'mtu', network: id, sentence, since: new Date(now()).toISOString() });
+    log.error('a network does not fit this host', { network: id, advice: sentence });
   }
 
   /** The journal is behind until it is done, so that a death leads to the same again. */

@@ -31,6 +31,8 @@ export interface PathProblem {
   /** Id and name of the other host; none when it is this host alone. */
   readonly id?: string;
   readonly host?: string;
+  /** Id of the network that alone has it. */
+  readonly network?: string;
   readonly sentence: string;
   /** ISO time of when it was found. */
   readonly since: string;
