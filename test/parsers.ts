@@ -17,6 +17,7 @@ import { mtuOption, parseOptions } from '../src/controllers/networks/options.ts'
 import { parseDepartures } from '../src/daemon/departures.ts';
 import { parseIptables, parseNftChains, parseNftTranslators } from '../src/dataplane/foreign/listings.ts';
 import { parseGuests } from '../src/dataplane/foreign/record.ts';
+import { parseStranger } from '../src/dataplane/probe/strangers.ts';
 import { decodeAttributes } from '../src/kernel/netlink/attribute.ts';
 import { NLMSG, nlmsg, nlmsgerr } from '../src/kernel/netlink/message.ts';
 import { NFT_MSG, nftChain, nftRule } from '../src/kernel/nftables/message.ts';
@@ -281,6 +282,11 @@ export const parsers: Readonly<Record<string, Parser>> = {
     kind: 'text',
     samples: ['[{"program":"nft","family":"inet","table":"filter","chain":"in","rule":"accept"}]'],
     parse: (text) => parseGuests(text, 'foreign-rules.json'),
+  },
+  'dataplane/probe/strangers.ts parseStranger': {
+    kind: 'text',
+    samples: ['192.0.2.1 . 2485355531485', 'fd00::1 . 1'],
+    parse: (text) => parseStranger(text),
   },
   'kernel/netlink/attribute.ts decodeAttributes': {
     kind: 'bytes',

@@ -1,6 +1,7 @@
 import { isIP } from 'node:net';
 import type { Ruleset } from '../kernel/nftables/ruleset.ts';
 import { formatAddress, parseAddress } from '../lib/prefix.ts';
+import { STRANGERS } from './guard/guard.ts';
 import { nft, TABLE } from './nft.ts';
 import { HOST, type KernelObject, linkId, type NftFamily, netnsId } from './objects.ts';
 
@@ -24,6 +25,8 @@ export function readRules(
   for (const { family, table, name, elements } of sets) {
     if (!isOurFamily(family) || table !== TABLE) continue;
     found.push(nft.set(namespace, family, name, ''));
+    // Its elements are packets' doing.
+    if (namespace === HOST && name === STRANGERS) continue;
     for (const element of elements) found.push(nft.element(namespace, family, name, canonical(element)));
   }
   for (const { family, table, name, hook, comments } of chains) {

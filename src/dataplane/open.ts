@@ -112,6 +112,7 @@ export async function openDataplane(options: DataplaneOptions = {}): Promise<Wit
         place: (at) => call('probePlace', at),
         targets: (targets) => call('probeTargets', targets),
         stream: () => call('probeStream'),
+        strangers: () => call('probeStrangers'),
       }),
     close() {
       closed ??= call('close').then(() => ended.promise);

@@ -3,6 +3,7 @@ import { ParseError, Refusal, type RefusalKind } from '../lib/errors.ts';
 import type { Fields } from '../lib/log.ts';
 import type { Adopted, Carrier, Change, HostView, Piece, Repaired } from './dataplane.ts';
 import type { ProbeInit, ProbeSockets, ProbeTarget } from './probe/place.ts';
+import type { Stranger } from './probe/strangers.ts';
 
 /** What goes between the main thread and the one that works on the kernel. */
 export interface Calls {
@@ -15,6 +16,7 @@ export interface Calls {
   probePlace(init: ProbeInit): ProbeSockets;
   probeTargets(targets: readonly ProbeTarget[]): undefined;
   probeStream(): number;
+  probeStrangers(): readonly Stranger[];
   close(): undefined;
 }
 

@@ -6,6 +6,7 @@ import { messageOf } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
 import { look } from './look.ts';
 import { ProbePlace } from './probe/place.ts';
+import { strangers } from './probe/strangers.ts';
 import { type Call, type CallMessage, toWire, type WorkerData, type WorkerMessage } from './protocol.ts';
 import { Reconciler } from './reconciler.ts';
 import { Watcher } from './watcher.ts';
@@ -95,6 +96,8 @@ function main(port: NonNullable<typeof parentPort>, options: WorkerData): void {
         return probes?.set(call[1]);
       case 'probeStream':
         return probes?.stream();
+      case 'probeStrangers':
+        return probes === undefined ? [] : strangers(reconciler.places, probes.data);
       case 'close':
         return undefined;
     }

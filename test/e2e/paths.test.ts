@@ -86,6 +86,12 @@ for (const underlay of [4, 6] as const) {
       const rule =
         'chain s { type nat hook postrouting priority 100; udp dport 4789 oifname "br1" snat ip to 192.168.206.1; }';
       await underRules(lab, rule, async () => {
+        // Towards h2 alone: it sees where the packets come from, and h1 only that nothing comes back.
+        const named = new RegExp(
+          `^h1 nat: packets of h1 come from 192\\.168\\.206\\.1, and it advertises ${lab.host('h1').address}:.*UDP port 4789`,
+        );
+        await until('h2 says so', async () => named.test(await problems(lab.host('h2'))), bound);
+        assert.match(await skein(lab.host('h2'), 'host', 'ls'), / h1 .* alive \(nat\) /);
         const sentence = /^h2 silent: .*source address/;
         await until('h1 says so', async () => sentence.test(await problems(lab.host('h1'))), bound);
       });

@@ -163,7 +163,7 @@ export const VersionView = v.looseObject({
   Arch: v.string(),
 });
 
-const pathProblems = ['carrier', 'port', 'silent', 'mtu', 'checksum'] as const;
+const pathProblems = ['carrier', 'port', 'silent', 'nat', 'mtu', 'checksum'] as const;
 
 export const HostView = v.looseObject({
   id: HostId,

@@ -106,7 +106,7 @@ type Verdict = Pick<PathProblem, 'kind' | 'sentence'>;
 
 /** What findings mean. Pure. */
 export function judge(
-  { answers, wanted, passed, stream }: Findings,
+  { answers, wanted, passed, stream, source }: Findings,
   way: {
     readonly self: Pick<Host, 'name' | 'data'>;
     readonly name: string;
@@ -117,6 +117,12 @@ export function judge(
 ): Verdict | undefined {
   const { self, name, data, port, device } = way;
   const between = `between ${self.name} (${self.data}) and ${name} (${data})`;
+  if (source !== undefined) {
+    return {
+      kind: 'nat',
+      sentence: `packets of ${name} come from ${source}, and it advertises ${data}: something on the way to ${self.name} (${self.data}) translates addresses (NAT), and no network works across that; leave UDP port ${port} out of it there, or start ${name} with a --data-address that it really sends from`,
+    };
+  }
   if (!answers) {
     return {
       kind: 'silent',

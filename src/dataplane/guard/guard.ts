@@ -30,9 +30,17 @@ const MEMBERS = 'members';
 /** Peers, in the words of 32 bits in which a quoted packet has them. */
 const QUOTED = 'quoted';
 
+/**
+ * Where probes came from that no peer sent, with the MAC of who did: that of a host, when something on the way gave its
+ * packets another source address. Filled by packets, read when no probe comes back, and forgotten soon.
+ */
+export const STRANGERS = 'strangers';
+
 const TUNNEL_IN = 'tunnel-in';
 const PRIORITY = -450;
 const VNI = '@th,96,24';
+/** Of the packet in the tunnel. */
+const SOURCE_MAC = '@th,176,48';
 
 export function familyOf(address: string): 'ip' | 'ip6' {
   return address.includes(':') ? 'ip6' : 'ip';
@@ -44,6 +52,8 @@ export type Underlay = UnderlayPiece & { readonly device?: string };
 /** A set with a size is a hash table of that size, which is searched quickest; there are no more hosts than this. */
 const MOST_PEERS = 16384;
 const MOST_MEMBERS = 65536;
+/** Anybody can fill it, and then learns nothing and spoils a sentence. */
+const MOST_STRANGERS = 64;
 
 /** Where an ICMP message that something was too big quotes it: protocol and destination. */
 const TOO_BIG = {
@@ -73,10 +83,17 @@ export function underlayObjects({ data, port, device }: Underlay): KernelObject[
     nft.set(HOST, family, VNIS, `typeof ${VNI};`),
     nft.set(HOST, family, MEMBERS, `typeof ${family} saddr . ${VNI}; size ${MOST_MEMBERS};`),
     nft.set(HOST, family, QUOTED, `typeof ${destination}; size ${MOST_PEERS};`),
+    nft.set(
+      HOST,
+      family,
+      STRANGERS,
+      `typeof ${family} saddr . ${SOURCE_MAC}; flags dynamic,timeout; timeout 30s; size ${MOST_STRANGERS};`,
+    ),
     nft.element(HOST, family, VNIS, String(PROBE_VNI)),
     nft.chain(HOST, family, TUNNEL_IN, [
       ...(device === undefined ? [] : [`${fromPeer} iifname "${device}" notrack accept`]),
       `${fromPeer} fib saddr . iif oif exists notrack accept`,
+      `${VNI} ${PROBE_VNI} update @${STRANGERS} { ${family} saddr . ${SOURCE_MAC} }`,
       `${VNI} @${VNIS} drop`,
       `${fragment} ${VNI} 0-0xffffff accept`,
       `${fragment} drop`,

@@ -3,13 +3,15 @@ import { createSocket, type Socket as Datagrams } from 'node:dgram';
 import { once } from 'node:events';
 import { createServer, type Server, Socket } from 'node:net';
 import { pause } from '../../lib/backoff.ts';
-import { type ProbeInit, type ProbeSockets, type ProbeTarget, probeAddress, STREAM_PORT } from './place.ts';
+import { type ProbeInit, type ProbeSockets, type ProbeTarget, probeAddress, probeMac, STREAM_PORT } from './place.ts';
 import type { Findings, ProbePeer, Probes } from './probe.ts';
+import type { Stranger } from './strangers.ts';
 
 export interface ProbeNeeds {
   readonly place: (init: ProbeInit) => Promise<ProbeSockets>;
   readonly targets: (targets: readonly ProbeTarget[]) => Promise<void>;
   readonly stream: () => Promise<number>;
+  readonly strangers: () => Promise<readonly Stranger[]>;
 }
 
 /** Of the way, in milliseconds: until the first answer, for sizes after it, for the stream after it. */
@@ -95,6 +97,11 @@ export async function openProbes(init: ProbeInit, needs: ProbeNeeds): Promise<Pr
     }
   }
 
+  async function sourceOf({ host, data }: ProbePeer): Promise<string | undefined> {
+    const mac = probeMac(host);
+    return (await needs.strangers()).find((each) => each.mac === mac && each.source !== data)?.source;
+  }
+
   let closing: Promise<void> | undefined;
   return {
     async set(wanted) {
@@ -106,7 +113,8 @@ export async function openProbes(init: ProbeInit, needs: ProbeNeeds): Promise<Pr
       const peer = peers.get(host);
       const wanted = Math.min(init.mtu, peer?.mtu ?? 0);
       if (!peer || !(await echoes(peer, 0, patience.first))) {
-        return { answers: false, wanted, passed: 0, stream: false };
+        const source = peer && (await sourceOf(peer));
+        return { answers: false, wanted, passed: 0, stream: false, ...(source !== undefined && { source }) };
       }
       const [passed, streams] = await Promise.all([largest(peer, wanted), stream(peer)]);
       return { answers: true, wanted, passed, stream: streams };

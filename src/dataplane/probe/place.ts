@@ -53,7 +53,8 @@ export function probeAddress(host: string): string {
   return `fd73:6b65:696e:0:${groups.map((group) => Number.parseInt(group, 16).toString(16)).join(':')}`;
 }
 
-function probeMac(host: string): string {
+/** Of the tunnel of that host. */
+export function probeMac(host: string): string {
   return macFor(`probe ${host}`);
 }
 
@@ -68,11 +69,14 @@ export class ProbePlace {
   readonly #netlink: Netlink;
   readonly #index: number;
   readonly sockets: ProbeSockets;
+  /** This host's data address. */
+  readonly data: string;
   #targets: readonly ProbeTarget[] = [];
 
   /** @throws KernelError: EADDRINUSE when something else has the port, EEXIST when another device has the VNI */
   constructor(sys: Syscalls, { host, data, port, mtu }: ProbeInit) {
     this.#sys = sys;
+    this.data = data;
     this.#namespaces = openNamespaces(sys);
     this.#fd = this.#namespaces.makeUnpinned();
     const outside = openNetlink(sys);

@@ -29,4 +29,6 @@ export interface Findings {
   readonly passed: number;
   /** Whether TCP carried what fills many such packets. */
   readonly stream: boolean;
+  /** When nothing came back: from where the other's own probes come, if that is not its data address. */
+  readonly source?: string;
 }

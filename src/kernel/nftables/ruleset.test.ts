@@ -5,7 +5,7 @@ import { DecodeError } from '../../lib/errors.ts';
 import { parseRuleset } from './ruleset.ts';
 
 /** `nft -j list table ip skein`, nft 1.0.6. */
-const golden = `{"nftables": [{"metainfo": {"version": "1.0.6", "release_name": "Lester Gooch #5", "json_schema_version": 1}}, {"table": {"family": "ip", "name": "skein", "handle": 1}}, {"set": {"family": "ip", "name": "peers", "table": "skein", "type": "ipv4_addr", "handle": 2, "elem": ["10.0.0.1"]}}, {"set": {"family": "ip", "name": "vnis", "table": "skein", "type": "integer", "handle": 3, "elem": [256, 300]}}, {"set": {"family": "ip", "name": "members", "table": "skein", "type": ["ipv4_addr", "integer"], "handle": 4, "elem": [{"concat": ["10.0.0.1", 256]}]}}, {"chain": {"family": "ip", "table": "skein", "name": "guard-in", "handle": 1, "type": "filter", "hook": "prerouting", "prio": -450, "policy": "accept"}}, {"rule": {"family": "ip", "table": "skein", "chain": "guard-in", "handle": 4, "comment": "abc", "expr": [{"match": {"op": "==", "left": {"payload": {"protocol": "udp", "field": "dport"}}, "right": 4789}}, {"notrack": null}, {"accept": null}]}}, {"rule": {"family": "ip", "table": "skein", "chain": "guard-in", "handle": 6, "expr": [{"drop": null}]}}]}`;
+const golden = `{"nftables": [{"metainfo": {"version": "1.0.6", "release_name": "Lester Gooch #5", "json_schema_version": 1}}, {"table": {"family": "ip", "name": "skein", "handle": 1}}, {"set": {"family": "ip", "name": "peers", "table": "skein", "type": "ipv4_addr", "handle": 2, "elem": ["10.0.0.1"]}}, {"set": {"family": "ip", "name": "vnis", "table": "skein", "type": "integer", "handle": 3, "elem": [256, 300]}}, {"set": {"family": "ip", "name": "members", "table": "skein", "type": ["ipv4_addr", "integer"], "handle": 4, "elem": [{"concat": ["10.0.0.1", 256]}, {"elem": {"val": {"concat": ["10.0.0.2", 300]}, "expires": 29}}]}}, {"chain": {"family": "ip", "table": "skein", "name": "guard-in", "handle": 1, "type": "filter", "hook": "prerouting", "prio": -450, "policy": "accept"}}, {"rule": {"family": "ip", "table": "skein", "chain": "guard-in", "handle": 4, "comment": "abc", "expr": [{"match": {"op": "==", "left": {"payload": {"protocol": "udp", "field": "dport"}}, "right": 4789}}, {"notrack": null}, {"accept": null}]}}, {"rule": {"family": "ip", "table": "skein", "chain": "guard-in", "handle": 6, "expr": [{"drop": null}]}}]}`;
 
 test('a listing is read as far as it is of use', () => {
   assert.deepEqual(parseRuleset(golden), {
@@ -13,7 +13,7 @@ test('a listing is read as far as it is of use', () => {
     sets: [
       { family: 'ip', table: 'skein', name: 'peers', elements: ['10.0.0.1'] },
       { family: 'ip', table: 'skein', name: 'vnis', elements: ['256', '300'] },
-      { family: 'ip', table: 'skein', name: 'members', elements: ['10.0.0.1 . 256'] },
+      { family: 'ip', table: 'skein', name: 'members', elements: ['10.0.0.1 . 256', '10.0.0.2 . 300'] },
     ],
     chains: [
       {

@@ -74,7 +74,10 @@ function elementsOf(set: Record<string, unknown>): string[] {
   const { elem } = set;
   if (elem === undefined) return [];
   if (!Array.isArray(elem)) throw new DecodeError('a listing of nft has a set whose elements are no array');
-  return elem.map((element: unknown) => {
+  return elem.map((listed: unknown) => {
+    // One that is forgotten by and by is listed with when.
+    const timed: unknown = isRecord(listed) ? listed['elem'] : undefined;
+    const element: unknown = isRecord(timed) ? timed['val'] : listed;
     const parts: unknown = isRecord(element) ? element['concat'] : undefined;
     return Array.isArray(parts) ? parts.map(elementText).join(' . ') : elementText(element);
   });
