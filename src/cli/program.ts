@@ -1,9 +1,10 @@
-import { extname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { Refusal } from '../lib/errors.ts';
+import { programAt } from '../lib/own-files.ts';
 
 /** A program of the daemon: beside us as source in a clone, as JavaScript in the package. */
 export function daemonProgram(name: 'main' | 'reset-main' | 'doctor-main'): string {
-  return join(import.meta.dirname, `../daemon/${name}${extname(import.meta.filename)}`);
+  return fileURLToPath(programAt(`daemon/${name}`));
 }
 
 /** What a program's Node is told. */

@@ -1,22 +1,10 @@
-import { messageOf } from '../lib/errors.ts';
-import { openLog } from './log.ts';
-import { readSettings } from './own-settings.ts';
-import { runDaemon, tell } from './run.ts';
-import { openDaemon } from './wire.ts';
+import { startDataplaneThread } from '../dataplane/thread.ts';
+import { startDatabaseThread } from '../state/kv/local/thread.ts';
 
-/** `skein launch` executes this with its own flags, and in the background with `--ready-fd`. */
-const args = process.argv.slice(2);
-const ready = args.find((arg) => arg.startsWith('--ready-fd='))?.slice('--ready-fd='.length);
-const readyFd = ready === undefined ? undefined : Number(ready);
-try {
-  const { settings } = readSettings(args, ['ready-fd']);
-  const log = openLog(settings, process.stderr);
-  // Whoever read the log may be gone; that is no reason to end.
-  process.stderr.on('error', () => undefined);
-  const code = await runDaemon({ settings, log, open: openDaemon, onReady: (failure) => tell(readyFd, failure) });
-  process.exit(code);
-} catch (error) {
-  process.stderr.write(`skein: ${messageOf(error)}\n`);
-  tell(readyFd, messageOf(error));
-  process.exit(1);
-}
+/**
+ * `skein launch` executes this. The threads take as long to start as it takes to load the rest of the daemon, and need
+ * nothing of it: they come first.
+ */
+const threads = { journal: startDatabaseThread(), dataplane: startDataplaneThread() };
+const { serve } = await import('./serve.ts');
+await serve(process.argv.slice(2), threads);

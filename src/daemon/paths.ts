@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { home } from '../lib/own-files.ts';
 import type { Settings } from '../model/settings.ts';
 
 /** Where everything of a host is. */
@@ -14,6 +14,6 @@ export function pathsOf({ stateDir, runDir }: Pick<Settings, 'stateDir' | 'runDi
     namespaces: join(runDir, 'netns'),
     pid: join(runDir, 'skein.pid'),
     socket: join(runDir, 'skein.sock'),
-    shim: fileURLToPath(new URL('../../build/skein-shim', import.meta.url)),
+    shim: join(home, 'build/skein-shim'),
   } as const;
 }

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { hostname } from 'node:os';
+import type { Worker } from 'node:worker_threads';
 import { type HandedSocket, openApi } from '../adapters/api/server.ts';
 import { returningContainers } from '../controllers/containers/former.ts';
 import { openContainers } from '../controllers/containers/open.ts';
@@ -34,6 +35,11 @@ import { openProblems, probingOf } from './probing.ts';
 import { rememberStore } from './remembered-store.ts';
 import { repairRegularly } from './repair.ts';
 
+export interface Threads {
+  readonly journal: Worker;
+  readonly dataplane: Worker;
+}
+
 export interface DaemonInit {
   readonly settings: Settings;
   readonly log: Log;
@@ -41,6 +47,8 @@ export interface DaemonInit {
   readonly sockets: readonly string[];
   /** Sockets of the API that listen already. */
   readonly handed: readonly HandedSocket[];
+  /** Threads that were started before all this was loaded; by default they are started now. */
+  readonly threads?: Threads;
   /** Begins to end the daemon; returns at once. */
   readonly stop: (reason?: Error) => void;
 }
@@ -57,6 +65,7 @@ export async function openDaemon({
   log,
   sockets,
   handed,
+  threads,
   stop,
 }: DaemonInit): Promise<{ close(): Promise<void> }> {
   const scope = new Scope();
@@ -73,13 +82,13 @@ export async function openDaemon({
     await makeDirectory(runDir, 0o755);
 
     // This host: what it remembers, who it is, what its kernel says.
-    // Their threads take as long to start as all the rest, and start side by side.
     let foreign: Foreign | undefined;
     const carrier = new Feed<{ readonly carrier: Carrier | undefined } | undefined>(undefined);
     const [journal, dataplane] = await settle([
-      openJournal(files.journal).then(held),
+      openJournal(files.journal, threads?.journal).then(held),
       openDataplane({
         ...{ run: runDir, state: stateDir, log, onEnd: stop },
+        ...(threads && { thread: threads.dataplane }),
         onForeign: () => foreign?.touched(),
         onCarrier: (now) => carrier.set({ carrier: now }),
       }).then(held),

@@ -1,15 +1,18 @@
 import { writeSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
-import { Worker } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
 import { messageOf } from '../lib/errors.ts';
 import { type Log, silent } from '../lib/log.ts';
 import type { Carrier, Dataplane } from './dataplane.ts';
 import { openProbes } from './probe/open.ts';
 import type { ProbeInit } from './probe/place.ts';
 import type { Probes } from './probe/probe.ts';
-import { type Call, type CallMessage, fromWire, type WorkerData, type WorkerMessage } from './protocol.ts';
+import { type Call, type CallMessage, fromWire, type WorkerMessage, type WorkerPlaces } from './protocol.ts';
+import { startDataplaneThread } from './thread.ts';
 
 export interface DataplaneOptions {
+  /** By default one is started. */
+  readonly thread?: Worker;
   /** Namespaces are pinned in `<run>/netns`. */
   readonly run?: string;
   /** Where `ip netns` looks for namespaces. */
@@ -37,14 +40,7 @@ export interface WithProbes extends Dataplane {
  */
 export async function openDataplane(options: DataplaneOptions = {}): Promise<WithProbes> {
   const { run = '/run/skein', ipNetns = '/run/netns', state = '/var/lib/skein', log = silent } = options;
-  // A thread of the pool stays in the namespace of the thread that starts it: they are started here, at home.
-  await stat('/');
-  const workerData: WorkerData = { run, ipNetns, state };
-  // The compiled file stands beside the compiled worker.
-  const script = import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js';
-  // What it throws away is short-lived and much: with the usual young generation it holds half as much memory again.
-  const resourceLimits = { maxYoungGenerationSizeMb: 6 };
-  const worker = new Worker(new URL(script, import.meta.url), { workerData, resourceLimits });
+  const worker = options.thread ?? startDataplaneThread();
   const pending = new Map<number, PromiseWithResolvers<unknown>>();
   const ready = Promise.withResolvers<number>();
   const ended = Promise.withResolvers<void>();
@@ -86,6 +82,9 @@ export async function openDataplane(options: DataplaneOptions = {}): Promise<Wit
     fail(new Error('the data plane is closed'));
     ended.resolve();
   });
+  // A thread of the pool stays in the namespace of the thread that starts it: they are started now, at home.
+  await stat('/');
+  worker.postMessage({ run, ipNetns, state } satisfies WorkerPlaces);
   const wake = await ready.promise;
   let closed: Promise<void> | undefined;
 

@@ -43,7 +43,8 @@ export type WorkerMessage =
       readonly fields: Fields;
     };
 
-export interface WorkerData {
+/** The first message, with which the thread begins. */
+export interface WorkerPlaces {
   readonly run: string;
   readonly ipNetns: string;
   readonly state: string;

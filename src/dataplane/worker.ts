@@ -1,13 +1,13 @@
 import { readSync } from 'node:fs';
 import { isDeepStrictEqual } from 'node:util';
-import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
+import { parentPort, receiveMessageOnPort } from 'node:worker_threads';
 import { openSyscalls } from '../kernel/syscall.ts';
 import { messageOf } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
 import { look } from './look.ts';
 import { ProbePlace } from './probe/place.ts';
 import { strangers } from './probe/strangers.ts';
-import { type Call, type CallMessage, toWire, type WorkerData, type WorkerMessage } from './protocol.ts';
+import { type Call, type CallMessage, toWire, type WorkerMessage, type WorkerPlaces } from './protocol.ts';
 import { Reconciler } from './reconciler.ts';
 import { Watcher } from './watcher.ts';
 
@@ -22,7 +22,7 @@ const EFD_NONBLOCK = 0o4000;
 /** Cut links are deleted when nobody has asked for anything for so long; deleting makes the next one wait. */
 const QUIET_MS = 50;
 
-function main(port: NonNullable<typeof parentPort>, options: WorkerData): void {
+function main(port: NonNullable<typeof parentPort>, places: WorkerPlaces): void {
   const post = (message: WorkerMessage) => port.postMessage(message);
   const say =
     (level: keyof Log) =>
@@ -31,7 +31,7 @@ function main(port: NonNullable<typeof parentPort>, options: WorkerData): void {
   const log: Log = { debug: say('debug'), info: say('info'), warn: say('warn'), error: say('error') };
 
   const sys = openSyscalls();
-  const reconciler = new Reconciler(sys, { ...options, log });
+  const reconciler = new Reconciler(sys, { ...places, log });
   let carrier: ReturnType<Reconciler['carrier']>;
   const lookAtCarrier = () => {
     const now = reconciler.carrier();
@@ -146,4 +146,5 @@ function isShort([name]: Call): boolean {
   return name !== 'set' && name !== 'repair' && name !== 'close';
 }
 
-if (parentPort) main(parentPort, workerData);
+const port = parentPort;
+port?.once('message', (places: WorkerPlaces) => main(port, places));

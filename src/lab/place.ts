@@ -2,7 +2,8 @@ import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process'
 import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { home, unpackedEtcd } from './home.ts';
+import { home } from '../lib/own-files.ts';
+import { unpackedEtcd } from './home.ts';
 import { entering } from './rootless.ts';
 import { attempt, type Output, type RunOptions, run } from './run.ts';
 

@@ -1,10 +1,11 @@
 import { readFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
+import { home } from '../lib/own-files.ts';
 import type { Lab } from './lab.ts';
 import { disagreement, Ids, type Part, parseWalkthrough } from './walkthrough.ts';
 
 /** The page that `npm run demo` walks. */
-export const firstPage = fileURLToPath(new URL('../../docs/walkthroughs/000.md', import.meta.url));
+export const firstPage = join(home, 'docs/walkthroughs/000.md');
 
 /** A command answered what the page does not say. */
 export class Astray extends Error {

@@ -1,24 +1,27 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { openDatabase } from './database.ts';
+import { startDatabaseThread } from './thread.ts';
 
-function program(text: string): URL {
+function thread(text: string) {
   const head = "import { parentPort } from 'node:worker_threads';";
-  return new URL(`data:text/javascript,${encodeURIComponent(head + text)}`);
+  return startDatabaseThread(new URL(`data:text/javascript,${encodeURIComponent(head + text)}`));
 }
 
 test('a thread that ends before its first word is told to who opens', async () => {
-  await assert.rejects(openDatabase('x.db', program('process.exit(0);')), { message: 'x.db is closed' });
-  await assert.rejects(openDatabase('x.db', program("throw new Error('no memory');")), {
+  await assert.rejects(openDatabase('x.db', thread('process.exit(0);')), { message: 'x.db is closed' });
+  await assert.rejects(openDatabase('x.db', thread("throw new Error('no memory');")), {
     message: 'x.db: its thread failed: no memory',
   });
 });
 
 test('a thread that fails is told to who asks, and nothing else is thrown', async () => {
   const failing = `
-    parentPort.on('message', () => { throw new Error('no space'); });
-    parentPort.postMessage({ kind: 'opened' });`;
-  const database = await openDatabase('x.db', program(failing));
+    parentPort.once('message', () => {
+      parentPort.on('message', () => { throw new Error('no space'); });
+      parentPort.postMessage({ kind: 'opened' });
+    });`;
+  const database = await openDatabase('x.db', thread(failing));
   const asked = [1, 2].map(() => database.ask({ kind: 'list', prefix: 'a/' }));
   for (const { status } of await Promise.allSettled(asked)) assert.equal(status, 'rejected');
   await assert.rejects(database.ask({ kind: 'list', prefix: 'a/' }), { message: 'x.db: its thread failed: no space' });

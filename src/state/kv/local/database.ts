@@ -1,6 +1,7 @@
-import { Worker } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
 import { messageOf } from '../../../lib/errors.ts';
 import type { Answer, Answered, Asked, Opened, Request } from './protocol.ts';
+import { startDatabaseThread } from './thread.ts';
 
 /** A database file, owned by a thread of its own so that a flush to disk never stops the main loop. */
 export interface Database {
@@ -15,12 +16,8 @@ interface Waiting {
   readonly reject: (error: Error) => void;
 }
 
-const extension = import.meta.url.slice(import.meta.url.lastIndexOf('.'));
-const ownProgram = new URL(`./worker${extension}`, import.meta.url);
-
-/** @throws Error with a sentence that says what to do */
-export async function openDatabase(path: string, program = ownProgram): Promise<Database> {
-  const worker = new Worker(program, { workerData: path, execArgv: [] });
+/** By a thread that was started, or by a new one. @throws Error with a sentence that says what to do */
+export async function openDatabase(path: string, worker: Worker = startDatabaseThread()): Promise<Database> {
   const waiting = new Map<number, Waiting>();
   let last = 0;
   let ended: Error | undefined;
@@ -38,6 +35,7 @@ export async function openDatabase(path: string, program = ownProgram): Promise<
     exited.resolve();
   });
   worker.once('message', first.resolve);
+  worker.postMessage(path);
   const opened = await first.promise;
   if (opened.kind === 'refused') throw new Error(opened.message);
   worker.on('message', (answers: readonly Answered[]) => {

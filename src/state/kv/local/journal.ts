@@ -1,11 +1,12 @@
+import type { Worker } from 'node:worker_threads';
 import { messageOf } from '../../../lib/errors.ts';
 import { longestRecord } from '../../../model/record.ts';
 import { type Journal, JournalError } from '../../journal.ts';
 import { openDatabase } from './database.ts';
 
 /** This host's journal in the file at `path`, which is made when it is not there. @throws JournalError */
-export async function openJournal(path: string): Promise<Journal> {
-  const database = await told(openDatabase(path));
+export async function openJournal(path: string, thread?: Worker): Promise<Journal> {
+  const database = await told(openDatabase(path, thread));
   return {
     async load(kind) {
       const answer = await told(database.ask({ kind: 'load', of: kind }));

@@ -1,16 +1,17 @@
-import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
+import { parentPort, receiveMessageOnPort } from 'node:worker_threads';
 import { messageOf } from '../../../lib/errors.ts';
 import type { Answered, Asked, Opened } from './protocol.ts';
 import { Tables } from './tables.ts';
 
-/** The thread that owns the database file. Messages come from `database.ts` only; `null` ends it. */
-function serve(port: NonNullable<typeof parentPort>): void {
+/** The thread that owns the database file. Messages come from `database.ts` only: the first is the file's path, `null` ends it. */
+function serve(port: NonNullable<typeof parentPort>, path: string): void {
   const say = (opened: Opened) => port.postMessage(opened);
   let tables: Tables;
   try {
-    tables = new Tables(String(workerData));
+    tables = new Tables(path);
   } catch (error) {
     say({ kind: 'refused', message: messageOf(error) });
+    port.close();
     return;
   }
   port.on('message', (first: Asked | null) => {
@@ -31,4 +32,5 @@ function serve(port: NonNullable<typeof parentPort>): void {
   say({ kind: 'opened' });
 }
 
-if (parentPort) serve(parentPort);
+const port = parentPort;
+port?.once('message', (path: string) => serve(port, path));
