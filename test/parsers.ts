@@ -20,7 +20,7 @@ import { parseGuests } from '../src/dataplane/foreign/record.ts';
 import { parseStranger } from '../src/dataplane/probe/strangers.ts';
 import { decodeAttributes } from '../src/kernel/netlink/attribute.ts';
 import { NLMSG, nlmsg, nlmsgerr } from '../src/kernel/netlink/message.ts';
-import { NFT_MSG, nftChain, nftRule } from '../src/kernel/nftables/message.ts';
+import { NFT_MSG, nftChain, nftRule, nftRulePlace, nftSet, nftTable } from '../src/kernel/nftables/message.ts';
 import { decodeRuleChange } from '../src/kernel/nftables/notification.ts';
 import { parseRuleset } from '../src/kernel/nftables/ruleset.ts';
 import { parseMappings } from '../src/kernel/program-text.ts';
@@ -144,11 +144,15 @@ const datagrams = captured.flatMap(({ sent, received }) => [sent, ...received]).
 const messages = datagrams.flatMap((bytes) => nlmsg.decode(bytes));
 const bridge = 7;
 
-/** Messages that nft sent. */
-const capturedRules: readonly { readonly sent: string }[] = JSON.parse(
-  readFileSync(new URL('../src/kernel/nftables/captured.json', import.meta.url), 'utf8'),
+/** Messages that passed between nft and the kernel. */
+const capturedRules: {
+  readonly sent: readonly { readonly sent: string }[];
+  readonly received: readonly string[];
+} = JSON.parse(readFileSync(new URL('../src/kernel/nftables/captured.json', import.meta.url), 'utf8'));
+const rules = [...capturedRules.sent.map(({ sent }) => sent), ...capturedRules.received].flatMap((hex) =>
+  nlmsg.decode(Buffer.from(hex, 'hex')),
 );
-const rules = capturedRules.flatMap(({ sent }) => nlmsg.decode(Buffer.from(sent, 'hex')));
+const ruleMessages = (wanted: number) => rules.filter(({ type }) => type === wanted).map(({ payload }) => payload);
 
 function payloads(
   types: readonly number[],
@@ -302,13 +306,31 @@ export const parsers: Readonly<Record<string, Parser>> = {
   },
   'kernel/nftables/message.ts nftChain': {
     kind: 'bytes',
-    samples: rules.filter(({ type }) => type === NFT_MSG.NEWCHAIN).map(({ payload }) => payload),
+    samples: ruleMessages(NFT_MSG.NEWCHAIN),
     parse: (bytes) => nftChain.decode(bytes),
   },
   'kernel/nftables/message.ts nftRule': {
     kind: 'bytes',
-    samples: rules.filter(({ type }) => type === NFT_MSG.NEWRULE).map(({ payload }) => payload),
+    samples: capturedRules.sent
+      .flatMap(({ sent }) => nlmsg.decode(Buffer.from(sent, 'hex')))
+      .filter(({ type }) => type === NFT_MSG.NEWRULE)
+      .map(({ payload }) => payload),
     parse: (bytes) => nftRule.decode(bytes),
+  },
+  'kernel/nftables/message.ts nftRulePlace': {
+    kind: 'bytes',
+    samples: ruleMessages(NFT_MSG.NEWRULE),
+    parse: (bytes) => nftRulePlace.decode(bytes),
+  },
+  'kernel/nftables/message.ts nftSet': {
+    kind: 'bytes',
+    samples: ruleMessages(NFT_MSG.NEWSET),
+    parse: (bytes) => nftSet.decode(bytes),
+  },
+  'kernel/nftables/message.ts nftTable': {
+    kind: 'bytes',
+    samples: ruleMessages(NFT_MSG.NEWTABLE),
+    parse: (bytes) => nftTable.decode(bytes),
   },
   'kernel/nftables/notification.ts decodeRuleChange': {
     kind: 'bytes',

@@ -1,19 +1,25 @@
 import { isIP } from 'node:net';
+import { netdev } from '../kernel/nftables/netdev.ts';
 import type { Ruleset } from '../kernel/nftables/ruleset.ts';
 import { formatAddress, parseAddress } from '../lib/prefix.ts';
 import { STRANGERS } from './guard/guard.ts';
 import { nft, TABLE } from './nft.ts';
 import { HOST, type KernelObject, linkId, type NftFamily, netnsId } from './objects.ts';
+import type { Places } from './places.ts';
 
 /**
- * Our table's parts, and whatever else is in a namespace that is wholly ours. `links` are those that are there: nft before
- * 1.0.7 does not list a chain's device; ours are named like it, and one whose device is gone hangs on nothing.
+ * Packet rules of a namespace: of the host's only our tables are of interest. Chains of ports, of which there are as many as
+ * containers, are listed without libnftables. `links` are those that are there.
  */
-export function readRules(
-  namespace: string,
-  { tables, sets, chains }: Ruleset,
-  links: ReadonlySet<string>,
-): KernelObject[] {
+export function readRules(places: Places, namespace: string, links: ReadonlySet<string>): KernelObject[] {
+  const isHost = namespace === HOST;
+  const ours = netdev.list(places.netfilter(namespace), TABLE, { tables: isHost ? 'netdev' : 'all' });
+  const others = (isHost ? ['ip', 'ip6'] : []).map((family) => places.nft(namespace).list(`table ${family} ${TABLE}`));
+  return [ours, ...others].flatMap((rules) => (rules ? objectsIn(namespace, rules, links) : []));
+}
+
+/** Our table's parts, and whatever else is in a namespace that is wholly ours. */
+function objectsIn(namespace: string, { tables, sets, chains }: Ruleset, links: ReadonlySet<string>): KernelObject[] {
   const found: KernelObject[] = [];
   for (const { family, name } of tables) {
     if (isOurFamily(family) && name === TABLE) found.push(nft.table(namespace, family));
@@ -31,11 +37,12 @@ export function readRules(
   }
   for (const { family, table, name, hook, comments } of chains) {
     if (!isOurFamily(family) || table !== TABLE) continue;
-    if (hook === undefined || family !== 'netdev') {
+    if (hook?.device === undefined) {
       found.push(nft.readChain(namespace, family, name, { ...(hook && { hook }), rules: comments }));
       continue;
     }
-    const device = links.has(name) ? name : '';
+    // One whose device is gone hangs on nothing; newer kernels know its name still.
+    const device = links.has(hook.device) ? hook.device : '';
     const chain = nft.readChain(namespace, family, name, { hook: { ...hook, device }, rules: comments });
     // A port's rules go with the port.
     found.push(device ? { ...chain, parent: linkId(namespace, device) } : chain);

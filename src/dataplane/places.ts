@@ -15,6 +15,7 @@ import {
 import { type Netlink, openNetlink } from '../kernel/netlink/socket.ts';
 import { type Nftables, openNftables } from '../kernel/nftables/nftables.ts';
 import { NETLINK_NETFILTER } from '../kernel/nftables/notification.ts';
+import { openProcfs, type Procfs } from '../kernel/procfs.ts';
 import { links } from '../kernel/route/links.ts';
 import type { Syscalls } from '../kernel/syscall.ts';
 import { Refusal } from '../lib/errors.ts';
@@ -88,6 +89,11 @@ export class Places {
 
   inside<T>(namespace: string, work: () => T): T {
     return namespace === HOST ? work() : this.#namespaces.inside(this.fd(namespace), work);
+  }
+
+  /** To read settings in many namespaces. */
+  openProcfs(): Procfs {
+    return openProcfs(this.#sys);
   }
 
   gro(namespace: string, link: string): boolean {

@@ -2,6 +2,7 @@ import type { Netlink, Request } from '../kernel/netlink/socket.ts';
 import { assemble } from '../kernel/nftables/assembler.ts';
 import { batch } from '../kernel/nftables/batch.ts';
 import { type Expression, VERDICT } from '../kernel/nftables/expression.ts';
+import { NF_NETDEV } from '../kernel/nftables/message.ts';
 import type { NftChain } from './objects.ts';
 import type { Step } from './plan.ts';
 
@@ -57,7 +58,7 @@ function additions({ table, chain, rules, spec }: NftChain): Request[] | undefin
     assembled.push({ expressions, comment });
   }
   const { priority, policy } = spec.hook;
-  const hook = { device, priority, policy: policy === 'drop' ? VERDICT.DROP : VERDICT.ACCEPT };
+  const hook = { hook: NF_NETDEV.INGRESS, device, priority, policy: policy === 'drop' ? VERDICT.DROP : VERDICT.ACCEPT };
   return [
     batch.createChain({ table, name: chain, hook }),
     ...assembled.map((rule) => batch.addRule({ table, chain, ...rule })),

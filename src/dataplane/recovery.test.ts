@@ -85,6 +85,8 @@ const damages: Record<string, string> = {
   'an FDB entry': `ip netns exec ${network.namespace} bridge fdb del 02:42:0a:00:00:12 dev vxlan0 dst ${h2.data} self`,
   "a bridge's FDB entry": `ip netns exec ${network.namespace} bridge fdb del 02:42:0a:00:00:11 dev veth0 master`,
   'a neighbour entry': `ip -n ${network.namespace} neigh del 10.0.0.12 dev vxlan0`,
+  'a setting of the container': `ip netns exec ${here} sysctl -qw net.ipv6.conf.default.accept_ra=1`,
+  "a setting of the container's interface": `ip netns exec ${here} sysctl -qw net.ipv4.neigh.eth0.retrans_time_ms=1000`,
   'a bridge setting': `ip netns exec ${network.namespace} sysctl -qw net.bridge.bridge-nf-call-iptables=1`,
   'all rules of the host': 'nft flush ruleset',
   'a peer': `nft delete element ip skein peers { ${h2.data} }`,
@@ -300,6 +302,14 @@ describe('the data plane', { skip: !isRoot && 'needs root' }, () => {
     await a.kill();
     const pieces: readonly Piece[] = [...full, { kind: 'sandbox', id, adopted: identity }, mine];
     assert.deepEqual(await a.set(pieces), { steps: [] });
+    a.sh('ip netns exec foreign sysctl -qw net.ipv6.conf.eth0.accept_ra=1 net.ipv6.conf.eth0.disable_ipv6=1');
+    const { steps } = await a.dataplane.repair();
+    for (const name of ['accept_ra', 'disable_ipv6']) {
+      assert.ok(
+        steps.some((step) => step.startsWith(`change ${id} sysctl net/ipv6/conf/eth0/${name} `)),
+        `${steps}`,
+      );
+    }
     await a.set(full);
     assert.equal(a.sh('ip -n foreign -br link').split('\n').filter(Boolean).length, 2);
     a.sh('ip netns del foreign');

@@ -31,6 +31,12 @@ export interface Syscalls {
   unshare(flags: number): void;
   mount(source: string, target: string, fstype: string, flags: number, data?: string): void;
   umount2(target: string, flags: number): void;
+  /** @returns a file system that is to be made. */
+  fsopen(fstype: string, flags: number): number;
+  /** Of the commands those that take no argument. */
+  fsconfig(fd: number, command: number): void;
+  /** @returns a descriptor of its root; it is mounted nowhere else. */
+  fsmount(fd: number, flags: number, attributes: number): number;
   pidfd_open(pid: number, flags: number): number;
   pidfd_send_signal(pidfd: number, signal: number): void;
   /**
@@ -56,7 +62,7 @@ const IFNAMSIZ = 16;
 const IFREQ_REST = 16;
 
 /** The same numbers on every architecture (all calls since Linux 5.0). */
-const SYS = { pidfd_send_signal: 424, pidfd_open: 434 } as const;
+const SYS = { pidfd_send_signal: 424, fsopen: 430, fsconfig: 431, fsmount: 432, pidfd_open: 434 } as const;
 
 export function openSyscalls(): Syscalls {
   const libc = koffi.load(null);
@@ -84,6 +90,8 @@ export function openSyscalls(): Syscalls {
   const mount = libc.func('int mount(const char *, const char *, const char *, unsigned long, const char *)');
   const umount2 = libc.func('int umount2(const char *, int)');
   const syscall = libc.func('long syscall(long, long, long, long, long)');
+  const fsopen = libc.func('syscall', 'long', ['long', 'str', 'uint']);
+  const fsconfig = libc.func('long syscall(long, int, unsigned int, const char *, const void *, int)');
 
   return {
     socket: (domain, type, protocol) => call('open a socket', () => socket(domain, type, protocol)),
@@ -125,6 +133,11 @@ export function openSyscalls(): Syscalls {
     mount: (source, target, fstype, flags, data) =>
       void call(`mount ${source} on ${target}`, () => mount(source, target, fstype, flags, data ?? null)),
     umount2: (target, flags) => void call(`unmount ${target}`, () => umount2(target, flags)),
+    fsopen: (fstype, flags) => call(`open file system ${fstype}`, () => fsopen(SYS.fsopen, fstype, flags)),
+    fsconfig: (fd, command) =>
+      void call('configure a file system', () => fsconfig(SYS.fsconfig, fd, command, null, null, 0)),
+    fsmount: (fd, flags, attributes) =>
+      call('mount a file system', () => syscall(SYS.fsmount, fd, flags, attributes, 0)),
     pidfd_open: (pid, flags) => call(`open process ${pid}`, () => syscall(SYS.pidfd_open, pid, flags, 0, 0)),
     pidfd_send_signal: (pidfd, signal) =>
       void call(`send signal ${signal}`, () => syscall(SYS.pidfd_send_signal, pidfd, signal, 0, 0)),

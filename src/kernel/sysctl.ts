@@ -6,23 +6,19 @@ import { KernelError } from './kernel-error.ts';
  * A setting that this kernel does not have, or whose interface is gone, is undefined and cannot be set.
  */
 export const sysctls = {
-  /** Equivalent to `sysctl -n`. @throws KernelError */
-  get(path: string): string | undefined {
-    return attempt(`read sysctl ${path}`, () => readFileSync(fileOf(path), 'utf8').trim());
+  /** Equivalent to `sysctl -n`. `procfs` is where to read. @throws KernelError */
+  get(path: string, procfs = '/proc'): string | undefined {
+    return attempt(`read sysctl ${path}`, () => readFileSync(`${procfs}/sys/${path}`, 'utf8').trim());
   },
   /** Equivalent to `sysctl -w`. @returns whether there is such a setting. @throws KernelError */
   set(path: string, value: string): boolean {
     const done = attempt(`set sysctl ${path} to ${value}`, () => {
-      writeFileSync(fileOf(path), value);
+      writeFileSync(`/proc/sys/${path}`, value);
       return true;
     });
     return done ?? false;
   },
 } as const;
-
-function fileOf(path: string): string {
-  return `/proc/sys/${path}`;
-}
 
 function attempt<T>(action: string, run: () => T): T | undefined {
   try {

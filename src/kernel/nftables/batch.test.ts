@@ -14,11 +14,11 @@ import { openSyscalls } from '../syscall.ts';
 import { assemble } from './assembler.ts';
 import { batch } from './batch.ts';
 import { type Expression, NFT_CMP, VERDICT } from './expression.ts';
-import { nftChain, nftRule } from './message.ts';
+import { NF_NETDEV, nftChain, nftRule } from './message.ts';
 import { NETLINK_NETFILTER } from './notification.ts';
 
 /** What nft 1.0.6 says to the kernel; `scripts/capture-nftables.ts` wrote it down. */
-const captured: readonly { command: string; sent: string }[] = JSON.parse(
+const { sent: captured }: { sent: readonly { command: string; sent: string }[] } = JSON.parse(
   readFileSync(new URL('captured.json', import.meta.url), 'utf8'),
 );
 const sent = captured.map(({ command, sent: hex }) => ({ command, messages: nlmsg.decode(Buffer.from(hex, 'hex')) }));
@@ -31,7 +31,7 @@ function ours(command: string): readonly Request[] {
   const [, rule] = /^add rule netdev skein veth0 (.*) comment/.exec(command) ?? [];
   const expressions = rule && assemble(rule);
   if (expressions) return [batch.addRule({ table, chain: 'veth0', expressions, comment: COMMENT })];
-  const hook = { device: 'lo', priority: 0, policy: VERDICT.DROP };
+  const hook = { hook: NF_NETDEV.INGRESS, device: 'lo', priority: 0, policy: VERDICT.DROP };
   if (command.startsWith('create chain')) return [batch.createChain({ table, name: 'veth0', hook })];
   if (command.startsWith('delete chain')) return batch.removeChain({ table, name: 'veth0' }).slice(1);
   return assert.fail(command);
@@ -66,7 +66,7 @@ const rule = fc.record(
   { ...RECORD, requiredKeys: ['table', 'chain', 'expressions'] },
 );
 const hook = fc.record(
-  { device: name, priority: fc.integer({ min: -(2 ** 31), max: 2 ** 31 - 1 }), policy: fc.nat(1) },
+  { hook: fc.nat(1), device: name, priority: fc.integer({ min: -(2 ** 31), max: 2 ** 31 - 1 }), policy: fc.nat(1) },
   RECORD,
 );
 const chain = fc.record({ table: name, name, hook }, { ...RECORD, requiredKeys: ['table', 'name'] });
@@ -155,7 +155,7 @@ describe('rules without libnftables', { skip: process.getuid?.() !== 0 && 'needs
     execFileSync('nsenter', [`--net=${path}`, 'nft', ...args], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
   const send = (...requests: readonly Request[]) => nl.transaction(batch.begin, requests, batch.end);
   const rules = captured.filter(({ command }) => !command.startsWith('delete'));
-  const hook = { device: 'lo', priority: 0, policy: VERDICT.DROP };
+  const hook = { hook: NF_NETDEV.INGRESS, device: 'lo', priority: 0, policy: VERDICT.DROP };
   const veth0 = { table, name: 'veth0', hook };
 
   test('are listed like those of nft', () => {

@@ -10,27 +10,31 @@ export const NFNL_SUBSYS_NFTABLES = 10;
 export const NFNL_MSG_BATCH = { BEGIN: 0x10, END: 0x11 } as const;
 
 export const NFT_MSG = {
-  ...{ NEWCHAIN: type(3), DELCHAIN: type(5) },
-  ...{ NEWRULE: type(6), DELRULE: type(8) },
+  ...{ NEWTABLE: type(0), GETTABLE: type(1) },
+  ...{ NEWCHAIN: type(3), GETCHAIN: type(4), DELCHAIN: type(5) },
+  ...{ NEWRULE: type(6), GETRULE: type(7), DELRULE: type(8) },
+  ...{ NEWSET: type(9), GETSET: type(10) },
 } as const;
 
 function type(message: number): number {
   return (NFNL_SUBSYS_NFTABLES << 8) | message;
 }
 
-/** Which of the NF_INET and NFPROTO families. */
-export const NFPROTO = { UNSPEC: 0, NETDEV: 5 } as const;
+export const NFPROTO = { UNSPEC: 0, INET: 1, IPV4: 2, ARP: 3, NETDEV: 5, BRIDGE: 7, IPV6: 10 } as const;
 
 /** A chain of family netdev. */
 export interface NftChainMessage {
   readonly table: string;
   readonly name: string;
   /** Absent in a chain that others jump to. */
-  readonly hook?: IngressHook;
+  readonly hook?: NetdevHook;
 }
 
-/** `type filter hook ingress device DEVICE priority PRIORITY; policy POLICY` */
-export interface IngressHook {
+/** `type filter hook HOOK device DEVICE priority PRIORITY; policy POLICY`: the family has no other type. */
+export interface NetdevHook {
+  /** A NF_NETDEV */
+  readonly hook: number;
+  /** Empty when it is on none, or on several. */
   readonly device: string;
   readonly priority: number;
   /** A VERDICT */
@@ -45,9 +49,26 @@ export interface NftRuleMessage {
   readonly comment?: string;
 }
 
+export interface NftTableMessage {
+  /** A NFPROTO */
+  readonly family: number;
+  readonly name: string;
+}
+
+export interface NftSetMessage {
+  readonly table: string;
+  readonly name: string;
+  /** Whether it is part of a rule, and has no name of its own. */
+  readonly anonymous: boolean;
+}
+
+export const NF_NETDEV = { INGRESS: 0, EGRESS: 1 } as const;
+
+const NFTA_TABLE_NAME = 1;
+const NFTA_SET = { TABLE: 1, NAME: 2, FLAGS: 3 } as const;
+const NFT_SET_ANONYMOUS = 1;
 const NFTA_CHAIN = { TABLE: 1, NAME: 3, HOOK: 4, POLICY: 5, TYPE: 7 } as const;
 const NFTA_HOOK = { HOOKNUM: 1, PRIORITY: 2, DEV: 3 } as const;
-const NF_NETDEV_INGRESS = 0;
 const NFTA_RULE = { TABLE: 1, CHAIN: 2, EXPRESSIONS: 4, USERDATA: 7 } as const;
 
 /** Of NFT_MSG_NEWCHAIN and NFT_MSG_DELCHAIN. */
@@ -58,7 +79,7 @@ export const nftChain = {
       if (hook === undefined) return;
       attributes.text(NFTA_CHAIN.TYPE, 'filter').u32be(NFTA_CHAIN.POLICY, hook.policy);
       attributes.nested(NFTA_CHAIN.HOOK, (inside) => {
-        inside.u32be(NFTA_HOOK.HOOKNUM, NF_NETDEV_INGRESS).u32be(NFTA_HOOK.PRIORITY, hook.priority >>> 0);
+        inside.u32be(NFTA_HOOK.HOOKNUM, hook.hook).u32be(NFTA_HOOK.PRIORITY, hook.priority >>> 0);
         inside.text(NFTA_HOOK.DEV, hook.device);
       });
     });
@@ -72,6 +93,7 @@ export const nftChain = {
       table: attributes.text(NFTA_CHAIN.TABLE) ?? '',
       name: attributes.text(NFTA_CHAIN.NAME) ?? '',
       hook: hook && {
+        hook: hook.u32be(NFTA_HOOK.HOOKNUM) ?? 0,
         device: hook.text(NFTA_HOOK.DEV) ?? '',
         priority: (hook.u32be(NFTA_HOOK.PRIORITY) ?? 0) | 0,
         policy: attributes.u32be(NFTA_CHAIN.POLICY) ?? 0,
@@ -93,15 +115,44 @@ export const nftRule = {
   /** @throws DecodeError also for expressions that we do not send */
   decode(payload: Uint8Array): NftRuleMessage {
     const attributes = decode(payload, 'NFTA_RULE');
-    const userdata = attributes.bytes(NFTA_RULE.USERDATA);
-    return defined<NftRuleMessage>({
-      table: attributes.text(NFTA_RULE.TABLE) ?? '',
-      chain: attributes.text(NFTA_RULE.CHAIN) ?? '',
-      expressions: readExpressions(attributes.list(NFTA_RULE.EXPRESSIONS) ?? []),
-      comment: userdata && readComment(userdata),
-    });
+    const expressions = readExpressions(attributes.list(NFTA_RULE.EXPRESSIONS) ?? []);
+    return { ...readPlace(attributes), expressions };
   },
 };
+
+/** Of NFT_MSG_NEWRULE too, but what the rule does: where it stands, and what is said of it. */
+export const nftRulePlace = {
+  /** @throws DecodeError */
+  decode(payload: Uint8Array): Omit<NftRuleMessage, 'expressions'> {
+    return readPlace(decode(payload, 'NFTA_RULE'));
+  },
+};
+
+/** Of NFT_MSG_NEWTABLE. */
+export const nftTable = {
+  /** @throws DecodeError */
+  decode(payload: Uint8Array): NftTableMessage {
+    const attributes = decode(payload, 'NFTA_TABLE');
+    return { family: payload[0] ?? NFPROTO.UNSPEC, name: attributes.text(NFTA_TABLE_NAME) ?? '' };
+  },
+};
+
+/** Of NFT_MSG_NEWSET. */
+export const nftSet = {
+  /** @throws DecodeError */
+  decode(payload: Uint8Array): NftSetMessage {
+    const attributes = decode(payload, 'NFTA_SET');
+    const anonymous = ((attributes.u32be(NFTA_SET.FLAGS) ?? 0) & NFT_SET_ANONYMOUS) !== 0;
+    return { table: attributes.text(NFTA_SET.TABLE) ?? '', name: attributes.text(NFTA_SET.NAME) ?? '', anonymous };
+  },
+};
+
+/** Of the GET messages, which list all of a family; rules those of one table. */
+export function encodeQuery(family: number, table?: string): Uint8Array {
+  const writer = new Writer().u8(family).u8(0).u16be(0);
+  new AttributeWriter(writer).text(NFTA_RULE.TABLE, table);
+  return writer.finish();
+}
 
 //  struct nfgenmsg: | nfgen_family:8 | version:8 | res_id:16be |
 /** The header of the messages that begin and end a batch; its resource is the subsystem. */
@@ -119,6 +170,15 @@ function decode(payload: Uint8Array, what: string): Attributes {
   const reader = new Reader(payload, what);
   reader.skip(4);
   return decodeAttributes(reader.rest(), what);
+}
+
+function readPlace(attributes: Attributes): Omit<NftRuleMessage, 'expressions'> {
+  const userdata = attributes.bytes(NFTA_RULE.USERDATA);
+  return defined<Omit<NftRuleMessage, 'expressions'>>({
+    table: attributes.text(NFTA_RULE.TABLE) ?? '',
+    chain: attributes.text(NFTA_RULE.CHAIN) ?? '',
+    comment: userdata && readComment(userdata),
+  });
 }
 
 const NFTNL_UDATA_RULE_COMMENT = 0;

@@ -25,6 +25,8 @@ export interface NftChainListing {
     readonly hook: string;
     readonly priority: number;
     readonly policy: string;
+    /** Of family netdev, as far as it is known: nft before 1.0.7 does not list it. */
+    readonly device?: string;
   };
   /** Each rule's comment, in order; empty for a rule without one. */
   readonly comments: readonly string[];

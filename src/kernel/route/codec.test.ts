@@ -205,6 +205,7 @@ const shown: readonly (readonly [command: string, decode: (payload: Uint8Array) 
       {
         ...{ index: br0, name: 'br0', flags: 0x1003, address: '02:00:00:00:00:01', mtu: 1450, group: 0 },
         info: { kind: 'bridge', bridge: { mcastSnooping: false, stpState: 0, ageingTime: 100 } },
+        ipv6: { acceptRa: 1, disableIpv6: 0 },
       },
     ],
   ],
@@ -219,6 +220,7 @@ const shown: readonly (readonly [command: string, decode: (payload: Uint8Array) 
           ...{ learning: false, unicastFlood: true, mcastFlood: true, bcastFlood: true },
           ...{ neighSuppress: false, isolated: true, locked: true },
         },
+        ipv6: { acceptRa: 1, disableIpv6: 0 },
       },
     ],
   ],
@@ -233,6 +235,7 @@ const shown: readonly (readonly [command: string, decode: (payload: Uint8Array) 
           kind: 'vxlan',
           vxlan: { id: 4097, local: '192.0.2.1', port: 4789, learning: false, proxy: true, ttl: 0, udpCsum: true },
         },
+        ipv6: { acceptRa: 1, disableIpv6: 0 },
       },
     ],
   ],

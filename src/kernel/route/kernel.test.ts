@@ -4,6 +4,7 @@ import { afterEach, beforeEach, describe, test } from 'node:test';
 import { messageOf } from '../../lib/errors.ts';
 import { type Netlink, openNetlink, openNotifications } from '../netlink/socket.ts';
 import { openSyscalls } from '../syscall.ts';
+import { sysctls } from '../sysctl.ts';
 import { addresses, IFA_F } from './addresses.ts';
 import { IFF, type Link } from './link.ts';
 import { links } from './links.ts';
@@ -52,6 +53,8 @@ function addBridge(name = 'br0'): Link {
 
 const vxlan = { id: 4097, local: '192.0.2.1', port: 4789, learning: false, proxy: true };
 
+const settings = { acceptRa: 'accept_ra', disableIpv6: 'disable_ipv6' } as const;
+
 describe('the kernel', { skip: canUnshare ? false : 'making network namespaces needs root' }, () => {
   beforeEach(() => {
     there = enterNewNamespace();
@@ -65,6 +68,20 @@ describe('the kernel', { skip: canUnshare ? false : 'making network namespaces n
     sys.close(thereFd);
   });
 
+  test('a link has the settings that are in its files', () => {
+    addBridge();
+    for (const [field, name] of Object.entries(settings)) {
+      for (const value of [0, 1]) {
+        sysctls.set(`net/ipv6/conf/br0/${name}`, String(value));
+        assert.partialDeepStrictEqual(get(here, 'br0'), { ipv6: { [field]: value } });
+      }
+    }
+    sysctls.set('net/ipv6/conf/br0/accept_ra', '2');
+    assert.equal(get(here, 'br0').ipv6?.acceptRa, 2);
+    links.set(here, get(here, 'br0').index, { mtu: 1200 });
+    assert.equal(get(here, 'br0').ipv6, undefined);
+  });
+
   test('a bridge is made as it was said', () => {
     const bridge = { mcastSnooping: false, stpState: 0, ageingTime: 100 };
     links.add(here, {
@@ -75,7 +92,7 @@ describe('the kernel', { skip: canUnshare ? false : 'making network namespaces n
       up: true,
       info: { kind: 'bridge', bridge },
     });
-    const { index, flags, ...rest } = get(here, 'br0');
+    const { index, flags, ipv6: _, ...rest } = get(here, 'br0');
     assert.ok(index > 0);
     assert.ok(flags & IFF.UP);
     assert.deepEqual(rest, {

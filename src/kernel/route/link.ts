@@ -25,6 +25,14 @@ export interface Link {
   readonly info?: LinkInfo;
   /** IFLA_PROTINFO/IFLA_INFO_SLAVE_DATA of a bridge port. */
   readonly bridgePort?: BridgePort;
+  /** Absent on a link without IPv6. */
+  readonly ipv6?: Ipv6Conf;
+}
+
+/** IFLA_INET6_CONF: some of what is in /proc/sys/net/ipv6/conf/LINK. */
+export interface Ipv6Conf {
+  readonly acceptRa: number;
+  readonly disableIpv6: number;
 }
 
 /** IFLA_LINKINFO: kind, and what we use of its data. */
@@ -113,6 +121,7 @@ export const IFLA = {
   MASTER: 10,
   PROTINFO: 12,
   LINKINFO: 18,
+  AF_SPEC: 26,
   GROUP: 27,
   NET_NS_FD: 28,
   EXT_MASK: 29,
@@ -124,6 +133,9 @@ export const IFLA = {
 const IFLA_INFO = { KIND: 1, DATA: 2, SLAVE_KIND: 4, SLAVE_DATA: 5 } as const;
 const IFLA_BR = { AGEING_TIME: 4, STP_STATE: 5, MCAST_SNOOPING: 23 } as const;
 const VETH_INFO_PEER = 1;
+const IFLA_INET6_CONF = 2;
+/** Places in it, linux/ipv6.h. */
+const DEVCONF = { ACCEPT_RA: 3, DISABLE_IPV6: 26 } as const;
 
 const IFLA_BRPORT = {
   LEARNING: 8,
@@ -199,6 +211,7 @@ export const ifinfomsg = {
       group: attributes.u32(IFLA.GROUP) ?? 0,
       info: info && decodeInfo(info),
       bridgePort: decodeBridgePort(attributes, family, info),
+      ipv6: decodeIpv6(attributes),
     });
   },
 };
@@ -323,4 +336,12 @@ function decodeBridgePort(attributes: Attributes, family: number, info: Attribut
       locked: data.flag(IFLA_BRPORT.LOCKED),
     })
   );
+}
+
+/** As many signed numbers as the kernel knows settings. */
+function decodeIpv6(attributes: Attributes): Ipv6Conf | undefined {
+  const conf = attributes.nested(IFLA.AF_SPEC)?.nested(AF.INET6)?.bytes(IFLA_INET6_CONF);
+  if (conf === undefined) return undefined;
+  const at = (place: number) => new Reader(conf.subarray(4 * place), 'IFLA_INET6_CONF').i32le();
+  return { acceptRa: at(DEVCONF.ACCEPT_RA), disableIpv6: at(DEVCONF.DISABLE_IPV6) };
 }
