@@ -255,6 +255,15 @@ test('a shell completes commands, flags and the names that the daemon knows', as
     ],
     [['run', '--network', 'fr'], ['frontend']],
     [['run', '--network', '=', 'fr'], ['frontend']],
+    // The way out of a host can be looked at, and nothing else.
+    [['network', 'inspect', 'skein'], ['skein_gwbridge']],
+    [['network', 'rm', 'skein'], []],
+    [['network', 'connect', 'skein'], []],
+    [['run', '--network', 'skein'], []],
+    [
+      ['run', '--restart', ''],
+      ['no', 'on-failure', 'always', 'unless-stopped'],
+    ],
     [['logs', '-f', 'fr'], ['freddy']],
     [['inspect', '--type', 'n'], ['network']],
     [['completion', 'z'], ['zsh']],

@@ -1,6 +1,7 @@
 import type { Command, Option } from 'commander';
-import type { Client } from '../adapters/api/client.ts';
+import type { Client, NetworkView } from '../adapters/api/client.ts';
 import { commands, openProgram } from './commands.ts';
+import { restartPolicies } from './restart-policy.ts';
 import { clientOf, print } from './session.ts';
 
 /** What can stand at the place of the last of `words`, the way that the shell takes it. What cannot be asked for is left out. */
@@ -87,6 +88,8 @@ async function valuesOf(option: Option, program: Command): Promise<readonly Cand
     case '--network':
     case '--net':
       return await namesFor('network', program);
+    case '--restart':
+      return restartPolicies.map(plain);
     case '--type':
       return ['container', 'network'].map(plain);
     case '--format':
@@ -98,7 +101,8 @@ async function valuesOf(option: Option, program: Command): Promise<readonly Cand
   }
 }
 
-type Kind = 'network' | 'container' | 'object' | 'nothing';
+/** `network` is one of the cluster; the way out of a host can be looked at alone. */
+type Kind = 'network' | 'any network' | 'container' | 'object' | 'nothing';
 
 /** What the operands of a command name. */
 function kindOf(command: Command, operands: number): Kind {
@@ -108,8 +112,9 @@ function kindOf(command: Command, operands: number): Kind {
     case 'disconnect':
       return operands === 0 ? 'network' : 'container';
     case 'rm':
+      return inNetwork ? 'network' : 'container';
     case 'inspect':
-      return inNetwork ? 'network' : command.name() === 'rm' ? 'container' : 'object';
+      return inNetwork ? 'any network' : 'object';
     case 'exec':
     case 'logs':
       return command.parent?.name() === 'lab' || operands > 0 ? 'nothing' : 'container';
@@ -132,8 +137,7 @@ async function namesFor(kind: Kind, program: Command): Promise<readonly Candidat
   if (kind === 'nothing') return [];
   try {
     const client = clientOf(program);
-    const lists = [...(kind === 'network' ? [] : [containersOf]), ...(kind === 'container' ? [] : [networksOf])];
-    return (await Promise.all(lists.map((list) => list(client)))).flat();
+    return (await Promise.all(listsOf[kind].map((list) => list(client)))).flat();
   } catch {
     // A shell has no place for it, and goes on without names.
     return [];
@@ -149,10 +153,28 @@ async function containersOf(client: Client): Promise<readonly Candidate[]> {
   return found.map(({ Name, State }) => ({ word: Name.replace(/^\//, ''), says: `container, ${State.Status}` }));
 }
 
-async function networksOf(client: Client): Promise<readonly Candidate[]> {
-  const found = await client.call('listNetworks', {}, { signal: AbortSignal.timeout(patience) });
-  return found.map(({ Name, Driver }) => ({ word: Name, says: `network, ${Driver}` }));
+async function anyNetworks(client: Client): Promise<readonly Candidate[]> {
+  return (await listNetworks(client)).map(viewNetwork);
 }
+
+async function clusterNetworks(client: Client): Promise<readonly Candidate[]> {
+  return (await listNetworks(client)).filter(({ Scope }) => Scope === 'global').map(viewNetwork);
+}
+
+function listNetworks(client: Client): Promise<readonly NetworkView[]> {
+  return client.call('listNetworks', {}, { signal: AbortSignal.timeout(patience) });
+}
+
+function viewNetwork({ Name, Driver }: NetworkView): Candidate {
+  return { word: Name, says: `network, ${Driver}` };
+}
+
+const listsOf: Record<Exclude<Kind, 'nothing'>, readonly ((client: Client) => Promise<readonly Candidate[]>)[]> = {
+  network: [clusterNetworks],
+  'any network': [anyNetworks],
+  container: [containersOf],
+  object: [containersOf, anyNetworks],
+};
 
 async function labHosts(): Promise<readonly Candidate[]> {
   const { listLabs } = await import('../lab/lab.ts');

@@ -5,18 +5,18 @@ export interface RestartPolicy {
   readonly most: number;
 }
 
-const names = ['no', 'on-failure', 'always', 'unless-stopped'] as const;
+export const restartPolicies = ['no', 'on-failure', 'always', 'unless-stopped'] as const;
 
 /** `no`, `on-failure`, `on-failure:5`, `always`, `unless-stopped`. @throws Refusal 'invalid' with Docker's words */
 export function parseRestart(text: string): RestartPolicy {
   const [word = '', count, ...rest] = text.split(':');
-  const name = names.find((each) => each === word);
+  const name = restartPolicies.find((each) => each === word);
   if (rest.length > 0)
     throw new Refusal('invalid', 'invalid restart policy format: restart policy may only contain one ":"');
   if (name === undefined) {
     throw new Refusal(
       'invalid',
-      `invalid restart policy: ${JSON.stringify(word.slice(0, 40))}; there are: ${names.join(', ')}`,
+      `invalid restart policy: ${JSON.stringify(word.slice(0, 40))}; there are: ${restartPolicies.join(', ')}`,
     );
   }
   if (count === undefined) return { name, most: 0 };
