@@ -297,6 +297,20 @@ for (const [family, of] of Object.entries(families)) {
     const pathTo = (address: string) => a.sh(`ip route get ${address}`);
     const passesLarge = () => a.succeeds(target, 'ping -c1 -W1 -M do -s 1350 10.0.0.12');
 
+    test("leaves others' networks between the same addresses alone, whoever speaks on them", () => {
+      for (const [host, own, remote, inside] of [
+        [a, one, two, '192.168.10.1/24'],
+        [b, two, one, '192.168.10.2/24'],
+      ] as const) {
+        host.sh(
+          `ip link add x1 type vxlan id 998 local ${own} remote ${remote} dstport 4789 && ip addr add ${inside} dev x1 && ip link set x1 mtu 1400 up`,
+        );
+      }
+      for (const size of [56, 3000]) b.sh(`ping -c1 -W2 -s ${size} 192.168.10.1`);
+      b.sh(`${unprivileged} ping -c1 -W2 192.168.10.1`);
+      for (const host of [a, b]) host.sh('ip link del x1');
+    });
+
     test('hears from nobody, containers neither, that packets to a peer are too big', () => {
       tellTooBig(two);
       assert.doesNotMatch(pathTo(two), /mtu/);

@@ -7,7 +7,7 @@ import { PROBE_VNI } from '../probe/place.ts';
 /**
  * VXLAN has no lock of its own: a vxlan device takes packets from any sender, at any of the host's addresses. The guard lets
  * ours in only from the peers that have a container on the network, to the data address and by the interface that leads to
- * the sender, and lets nobody but the kernel itself send such packets to peers. Packets of other networks on the same port
+ * the sender, and lets nobody but the kernel itself send such packets to peers. Packets of other VNIs on the same port
  * are left alone.
  *
  * It stands before defragmentation (-400): a fragment that shows one of our VNIs is dropped, and so is a first fragment too
@@ -37,6 +37,8 @@ const QUOTED = 'quoted';
 export const STRANGERS = 'strangers';
 
 const TUNNEL_IN = 'tunnel-in';
+/** Of what is not the tunnel's own: processes and containers may speak VXLAN of others to a peer, and none of ours. */
+const TUNNEL_OUT = 'tunnel-out';
 const PRIORITY = -450;
 const VNI = '@th,96,24';
 /** Of the packet in the tunnel. */
@@ -104,12 +106,18 @@ export function underlayObjects({ data, port, device }: Underlay): KernelObject[
       `${message} ${fragment} drop`,
       `${message} ${protocol} != ${TCP} ${destination} @${QUOTED} drop`,
     ]),
-    // What the kernel itself sends has no socket with an owner: the first match fails at once for a tunnel packet.
+    nft.chain(HOST, family, TUNNEL_OUT, [
+      `${VNI} @${VNIS} drop`,
+      `${fragment} ${VNI} 0-0xffffff return`,
+      `${fragment} drop`,
+    ]),
+    // A packet in a tunnel keeps the socket of who sent it. Ours come from other namespaces, where nft sees no owner: the
+    // first match fails at once. A process of the host that speaks on another's VXLAN device is seen as owner.
     chain('guard-out', 'output', [
-      `meta skuid 0-4294967295 ${ours} ${family} daddr @${PEERS} drop`,
+      `meta skuid 0-4294967295 ${ours} ${family} daddr @${PEERS} jump ${TUNNEL_OUT}`,
       `${ours} ${family} daddr @${PEERS} notrack`,
     ]),
-    chain('guard-forward', 'forward', [`${ours} ${family} daddr @${PEERS} drop`]),
+    chain('guard-forward', 'forward', [`${ours} ${family} daddr @${PEERS} goto ${TUNNEL_OUT}`]),
   ];
 }
 
