@@ -12,6 +12,8 @@ interface Other {
   readonly start: string;
   readonly reload: string;
   readonly stop: string;
+  /** How its user keeps containers from an address, `$to`, and lets them again; where that can be said with it. */
+  readonly forbid?: readonly [forbid: string, allow: string];
   /** A shell script that succeeds when it is in force. */
   readonly inForce: string;
 }
@@ -48,6 +50,7 @@ X
 nft -f /etc/nftables.conf`,
     reload: 'nft -f /etc/nftables.conf',
     stop: 'nft delete table inet filter',
+    forbid: ['nft add rule inet filter forward ip daddr $to drop', 'nft -f /etc/nftables.conf'],
     inForce: 'nft list chain inet filter forward | grep -q "policy drop"',
   },
   'iptables (legacy)': {
@@ -64,22 +67,30 @@ nft -f /etc/nftables.conf`,
     start: `sysctl -qw net.ipv4.ip_forward=0; mkdir -p /run/docker/plugins; mount -t tmpfs tmpfs /var/lib/docker 2>/dev/null || { mkdir -p /var/lib/docker; mount -t tmpfs tmpfs /var/lib/docker; }
       setsid dockerd --tls=false -H unix:///run/docker.sock --exec-root /run/docker --pidfile /run/docker.pid --storage-driver=vfs >/run/dockerd.log 2>&1 &
       timeout 30 sh -c 'until docker info >/dev/null 2>&1; do sleep 0.1; done'`,
+    forbid: [
+      'iptables-nft -I DOCKER-USER -i skein_gwbridge -j DROP',
+      'iptables-nft -D DOCKER-USER -i skein_gwbridge -j DROP',
+    ],
     reload: 'iptables-nft -F DOCKER-USER; kill -HUP $(cat /run/docker.pid)',
     stop: 'kill $(cat /run/docker.pid); while test -e /run/docker.pid; do sleep 0.1; done; iptables-nft -P FORWARD ACCEPT; iptables-nft -F; iptables-nft -X',
     inForce: 'iptables-nft -S FORWARD | grep -qx -- "-P FORWARD DROP"',
   },
 };
 
+async function outside(lab: Lab): Promise<string> {
+  const show = "ip -4 -o addr show scope global | awk '{print $4}' | cut -d/ -f1 | head -1";
+  return (await lab.outside.exec(['sh', '-c', show])).stdout.trim();
+}
+
+async function across(lab: Lab): Promise<boolean> {
+  const [h1, h2] = [lab.host('h1'), lab.host('h2')];
+  const both = await Promise.all([pings(h1, 'test1', '10.0.0.3'), pings(h2, 'test2', '10.0.0.2')]);
+  return both.every(Boolean);
+}
+
 /** Containers on both hosts reach each other, and the outside. */
 async function connected(lab: Lab): Promise<boolean> {
-  const [h1, h2] = [lab.host('h1'), lab.host('h2')];
-  const outside = await lab.outside.exec([
-    'sh',
-    '-c',
-    "ip -4 -o addr show scope global | awk '{print $4}' | cut -d/ -f1 | head -1",
-  ]);
-  const across = await Promise.all([pings(h1, 'test1', '10.0.0.3'), pings(h2, 'test2', '10.0.0.2')]);
-  return across.every(Boolean) && (await pings(h1, 'test1', outside.stdout.trim()));
+  return (await across(lab)) && (await pings(lab.host('h1'), 'test1', await outside(lab)));
 }
 
 async function sh(host: LabHost, script: string): Promise<string> {
@@ -95,7 +106,7 @@ testInLab('beside the packet rules and network settings of others', {}, (step) =
     assert.ok(await connected(lab));
   });
 
-  for (const [name, { needs, start, reload, stop, inForce }] of Object.entries(others)) {
+  for (const [name, { needs, start, reload, stop, forbid, inForce }] of Object.entries(others)) {
     step(name, async (lab, t) => {
       const missing = needs.filter((file) => !existsSync(file));
       if (missing.length > 0) {
@@ -114,6 +125,17 @@ testInLab('beside the packet rules and network settings of others', {}, (step) =
       await sh(h1, inForce);
       const reloaded = await until(`traffic after a reload of ${name}`, () => connected(lab), 30_000);
       t.diagnostic(`traffic after its reload after ${reloaded} ms`);
+
+      // What the user says with it comes before ours, and stays so.
+      if (forbid !== undefined) {
+        const to = await outside(lab);
+        const [no, yes] = forbid.map((script) => script.replace('$to', to));
+        await sh(h1, no ?? '');
+        await until('nothing gets out', async () => !(await pings(h1, 'test1', to)), 30_000);
+        assert.ok(await across(lab));
+        await sh(h1, yes ?? '');
+        await until(`traffic beside ${name} again`, () => connected(lab), 30_000);
+      }
 
       // A daemon that comes later finds them there.
       await h1.daemon.kill('SIGKILL');

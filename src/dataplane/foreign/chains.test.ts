@@ -89,7 +89,7 @@ test('what was added is read back as what is wanted', () => {
   const rule = { family: 'inet', table: 'filter', chain: 'c', handle: 7, comment: 'skein', expr: ours };
   const { chains } = parseNftChains(JSON.stringify({ nftables: [{ chain }, { rule }] }));
   assert.deepEqual(guestsOf(chains), [
-    { program: 'nft', family: 'inet', table: 'filter', chain: 'c', rule: back, handle: 7 },
+    { program: 'nft', family: 'inet', table: 'filter', chain: 'c', rule: back, after: 0, handle: 7 },
   ]);
 });
 
@@ -121,6 +121,28 @@ test("beside Docker our rules go into the chain that it keeps for others'", () =
   assert.deepEqual(guestsIn(parseIptables(blocking, 'iptables-nft'), 4789), []);
   const leaving = `${accepting}-A FORWARD ! -d 192.0.2.1/32 -j DROP\n`;
   assert.equal(guestsIn(parseIptables(leaving, 'iptables-nft'), 4789).length, 2);
+});
+
+test('our rules stand after what the user has said, and before what would drop all', () => {
+  /** `FIRST-LAST` number of others' rules before ours, of a listing. */
+  const spans = (listing: string) =>
+    guestsIn(parseIptables(listing, 'iptables-nft'), 4789).map(({ least, most }) => `${least}-${most}`);
+  // As Docker's documentation says to do it: iptables -I DOCKER-USER.
+  const users = docker.replace(
+    '-A DOCKER-USER',
+    '-A DOCKER-USER -i skein_gwbridge -d 192.0.2.0/24 -j DROP\n-A DOCKER-USER',
+  );
+  assert.deepEqual(spans(users), ['1-1', '1-1']);
+  assert.deepEqual(spans(`${docker}-A DOCKER-USER -d 192.0.2.0/24 -j DROP\n`), ['0-0', '0-0']);
+  assert.deepEqual(spans(docker.replace('-A DOCKER-USER -j RETURN\n', '')), ['0-0', '0-0']);
+  const plain =
+    '-P INPUT ACCEPT\n-P FORWARD DROP\n-P OUTPUT ACCEPT\n-A FORWARD -d 192.0.2.1/32 -j DROP\n-A FORWARD -i lo -j ACCEPT\n';
+  assert.deepEqual(spans(plain), ['1-2', '1-2']);
+  assert.deepEqual(spans(`${plain}-A FORWARD -j REJECT\n-A FORWARD -i lo -j ACCEPT\n`), ['1-2', '1-2']);
+  const ufw =
+    '-N ufw-user-forward\n-N ufw-reject-forward\n-A FORWARD -j ufw-user-forward\n-A FORWARD -j ufw-reject-forward\n';
+  const filled = `${ufw}-A ufw-user-forward -o eth0 -j DROP\n-A ufw-reject-forward -j REJECT\n`;
+  assert.deepEqual(spans(`-P INPUT ACCEPT\n-P FORWARD ACCEPT\n-P OUTPUT ACCEPT\n${filled}`), ['1-1', '1-1']);
 });
 
 test('tables of iptables are left to iptables', () => {

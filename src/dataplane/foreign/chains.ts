@@ -2,10 +2,15 @@ import { GATEWAY_BRIDGE } from '../gateway/gateway.ts';
 
 /**
  * Packet rules of others that stand in our packets' way: each chain at a hook decides by itself, so what one of firewalld's,
- * ufw's or Docker's drops is lost, whatever our own table says. There a rule of ours goes first that accepts no more than
+ * ufw's or Docker's drops is lost, whatever our own table says. There a rule of ours goes in that accepts no more than
  * this: VXLAN that the guard has let in or out (it alone takes such packets out of connection tracking), and what goes out
  * by the gateway bridge or comes back to it. It ends the other's chain only; our own still decides. What is said of some
- * addresses or ports, or of our bridge by its name, is meant for containers too, and by itself no reason for a rule of ours.
+ * addresses or ports, or of our bridge by its name, is meant for containers too, and by itself no reason for a rule of ours;
+ * so is all that stands in a chain which a program keeps for its user.
+ *
+ * It goes where it is late and not too late: before the first rule that could drop the packet without meaning it, else at
+ * the end, where the policy drops. So what the user has said comes first. In DOCKER-USER all is the user's: there it stands
+ * last, before what leaves the chain.
  */
 
 /** A chain of another's, as far as it matters whether it drops. */
@@ -32,8 +37,12 @@ export interface ForeignRule {
   readonly only: Partial<Record<'iif' | 'oif' | 'protocol', string>> & { readonly states?: readonly string[] };
   /** Whether it is for some addresses or ports only. */
   readonly chooses: boolean;
+  /** Whether no packet gets past it, and none is dropped by it. */
+  readonly leaves: boolean;
+  /** By which nft finds it again. */
+  readonly handle?: number;
   /** Set when the rule is ours: which, and what it is removed by. */
-  readonly ours?: { readonly text: string; readonly handle?: number };
+  readonly ours?: string;
 }
 
 /** A rule of ours in another's chain. */
@@ -46,11 +55,27 @@ export interface Guest {
   readonly rule: string;
 }
 
+/** One that ought to be there, after no fewer and no more rules of others in its chain. */
+export interface Wanted extends Guest {
+  readonly least: number;
+  readonly most: number;
+  /** The rule that it has to stand before; at the end of the chain there is none. */
+  readonly before?: { readonly handle?: number };
+}
+
+/** One that is there, after so many rules of others. */
+export interface Present extends Guest {
+  readonly after: number;
+  readonly handle?: number;
+}
+
 /** What our rules are known by, to us and to people. */
 export const COMMENT = 'skein';
 
 /** The chain that Docker keeps for others' rules. */
 const DOCKER_USER = 'DOCKER-USER';
+/** Chains that a program keeps for its user. */
+const users = /^(DOCKER-USER|ufw6?-user-(input|output|forward))$/;
 
 /** One kind of packet that has to get through. */
 interface Passage {
@@ -59,7 +84,7 @@ interface Passage {
     readonly iif?: string;
     readonly oif?: string;
     readonly protocol?: string;
-    readonly state?: string;
+    readonly states: readonly string[];
   };
   readonly nft: string;
   readonly iptables: string;
@@ -67,7 +92,7 @@ interface Passage {
 
 function passages(port: number): readonly Passage[] {
   const vxlan = {
-    packet: { protocol: 'udp', state: 'untracked' },
+    packet: { protocol: 'udp', states: ['untracked'] },
     nft: `udp dport ${port} ct state untracked accept`,
     iptables: `-p udp -m udp --dport ${port} -m conntrack --ctstate UNTRACKED`,
   };
@@ -77,13 +102,13 @@ function passages(port: number): readonly Passage[] {
     { hook: 'output', ...vxlan },
     {
       hook: 'forward',
-      packet: { iif: bridge },
+      packet: { iif: bridge, states: ['new', 'established', 'related'] },
       nft: `iifname "${bridge}" oifname != "${bridge}" accept`,
       iptables: `-i ${bridge} ! -o ${bridge}`,
     },
     {
       hook: 'forward',
-      packet: { oif: bridge },
+      packet: { oif: bridge, states: ['established', 'related'] },
       nft: `oifname "${bridge}" ct state established,related accept`,
       iptables: `-o ${bridge} -m conntrack --ctstate RELATED,ESTABLISHED`,
     },
@@ -91,8 +116,8 @@ function passages(port: number): readonly Passage[] {
 }
 
 /** The rules that ought to stand in others' chains, among these. Pure. */
-export function guestsIn(chains: readonly ForeignChain[], port: number): readonly Guest[] {
-  return chains.flatMap((chain) => {
+export function guestsIn(chains: readonly ForeignChain[], port: number): readonly Wanted[] {
+  const wanted = chains.flatMap((chain): readonly Wanted[] => {
     const { program, family, table, hook } = chain;
     if (hook === undefined) return [];
     const beside = chains.filter((c) => c.program === program && c.family === family && c.table === table);
@@ -101,20 +126,30 @@ export function guestsIn(chains: readonly ForeignChain[], port: number): readonl
       .filter((passage) => passage.hook === hook && mayDrop(chain, passage.packet, beside))
       .map((passage) => {
         const rule = program === 'nft' ? passage.nft : `${passage.iptables} -m comment --comment ${COMMENT} -j ACCEPT`;
-        return { program, family, table, chain: door, rule };
+        return { program, family, table, chain: door.name, rule, ...spanIn(door, passage.packet, beside) };
       });
   });
+  // Several chains may lead to one that is kept for its user.
+  return [...new Map(wanted.map((guest) => [formatGuest(guest), guest])).values()];
 }
 
 /** The rules of ours that are in these chains. Pure. */
-export function guestsOf(chains: readonly ForeignChain[]): readonly (Guest & { readonly handle?: number })[] {
-  return chains.flatMap(({ program, family, table, name, rules }) =>
-    rules.flatMap(({ ours }) => {
-      if (ours === undefined) return [];
-      const { text: rule, handle } = ours;
-      return [{ program, family, table, chain: name, rule, ...(handle !== undefined && { handle }) }];
-    }),
-  );
+export function guestsOf(chains: readonly ForeignChain[]): readonly Present[] {
+  return chains.flatMap(({ program, family, table, name, rules }) => {
+    let after = 0;
+    return rules.flatMap(({ ours, handle }) => {
+      if (ours === undefined) {
+        after += 1;
+        return [];
+      }
+      return [{ program, family, table, chain: name, rule: ours, after, ...(handle !== undefined && { handle }) }];
+    });
+  });
+}
+
+/** Whether one that is there is the one that is wanted, at a place where it is of use and in no user's way. */
+export function isInPlace(present: Present, wanted: Wanted): boolean {
+  return sameGuest(present, wanted) && present.after >= wanted.least && present.after <= wanted.most;
 }
 
 export function sameGuest(a: Guest, b: Guest): boolean {
@@ -125,9 +160,24 @@ export function formatGuest({ program, family, table, chain, rule }: Guest): str
   return `${program} ${family} ${table} ${chain}: ${rule}`;
 }
 
-function doorOf(chain: ForeignChain, beside: readonly ForeignChain[]): string {
+function doorOf(chain: ForeignChain, beside: readonly ForeignChain[]): ForeignChain {
   const leads = chain.rules.some(({ jumps }) => jumps.includes(DOCKER_USER));
-  return leads && beside.some(({ name }) => name === DOCKER_USER) ? DOCKER_USER : chain.name;
+  return (leads ? beside.find(({ name }) => name === DOCKER_USER) : undefined) ?? chain;
+}
+
+/** Where a rule for the packet may stand, by the number of others' rules before it: after what is meant, before the rest. */
+function spanIn(
+  door: ForeignChain,
+  packet: Passage['packet'],
+  beside: readonly ForeignChain[],
+): Pick<Wanted, 'least' | 'most' | 'before'> {
+  const rules = door.rules.filter(({ ours }) => ours === undefined);
+  const isEnd = (rule: ForeignRule) => rule.leaves || (!users.test(door.name) && couldDrop(rule, packet, beside));
+  const end = rules.findIndex(isEnd);
+  const most = end < 0 ? rules.length : end;
+  const meant = rules.slice(0, most).findLastIndex(({ drops, jumps }) => drops || jumps.length > 0);
+  const before = rules[most];
+  return { least: meant + 1, most, ...(before && { before }) };
 }
 
 /** Whether a chain, or one that it leads to, could drop the packet; in doubt it could. */
@@ -139,14 +189,21 @@ function mayDrop(
 ): boolean {
   if (chain.drops) return true;
   const path = new Set([...seen, chain.name]);
-  return chain.rules.some((rule) => {
-    const { drops, jumps, only, ours } = rule;
-    if (ours !== undefined || !couldMatch(only, packet) || isMeant(rule, packet)) return false;
-    if (drops) return true;
-    return jumps.some((name) => {
-      const to = path.has(name) ? undefined : beside.find((each) => each.name === name);
-      return to !== undefined && mayDrop(to, packet, beside, path);
-    });
+  return chain.rules.some((rule) => couldDrop(rule, packet, beside, path));
+}
+
+function couldDrop(
+  rule: ForeignRule,
+  packet: Passage['packet'],
+  beside: readonly ForeignChain[],
+  path: ReadonlySet<string> = new Set(),
+): boolean {
+  const { drops, jumps, only, ours } = rule;
+  if (ours !== undefined || !couldMatch(only, packet) || isMeant(rule, packet)) return false;
+  if (drops) return true;
+  return jumps.some((name) => {
+    const to = path.has(name) || users.test(name) ? undefined : beside.find((each) => each.name === name);
+    return to !== undefined && mayDrop(to, packet, beside, path);
   });
 }
 
@@ -160,5 +217,5 @@ function couldMatch(only: ForeignRule['only'], packet: Passage['packet']): boole
   const apart = (rule: string | undefined, is: string | undefined) =>
     rule !== undefined && is !== undefined && rule !== is && !(/[*+]$/.test(rule) && is.startsWith(rule.slice(0, -1)));
   if (apart(only.iif, packet.iif) || apart(only.oif, packet.oif) || apart(only.protocol, packet.protocol)) return false;
-  return packet.state === undefined || only.states === undefined || only.states.includes(packet.state);
+  return only.states === undefined || packet.states.some((state) => only.states?.includes(state));
 }

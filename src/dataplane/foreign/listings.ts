@@ -68,14 +68,14 @@ function nftRule(rule: Json): ForeignRule {
   const expressions = arrayOf(rule, 'expr');
   const verdicts = expressions.flatMap(verdictsIn);
   const { handle } = rule;
-  const ours =
-    rule['comment'] === COMMENT && typeof handle === 'number' ? { text: nftText(expressions), handle } : undefined;
   return {
     drops: verdicts.includes(DROP),
     jumps: verdicts.filter((verdict) => verdict !== DROP),
     only: Object.assign({}, ...expressions.map(matchOf)),
     chooses: expressions.some(isChoice),
-    ...(ours && { ours }),
+    leaves: expressions.every((expression) => ['counter', 'accept', 'return'].some((kind) => kind in expression)),
+    ...(typeof handle === 'number' && { handle }),
+    ...(rule['comment'] === COMMENT && { ours: nftText(expressions) }),
   };
 }
 
@@ -182,7 +182,8 @@ function iptablesRule(text: string): ForeignRule {
       ...(states !== undefined && { states: states.toLowerCase().split(',') }),
     },
     chooses: choices.some((flag) => word(flag) !== undefined),
-    ...(text.includes(`--comment ${COMMENT} `) && { ours: { text } }),
+    leaves: /^-j (ACCEPT|RETURN)$/.test(text),
+    ...(text.includes(`--comment ${COMMENT} `) && { ours: text }),
   };
 }
 

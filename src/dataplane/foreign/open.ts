@@ -3,7 +3,7 @@ import { pause } from '../../lib/backoff.ts';
 import { messageOf } from '../../lib/errors.ts';
 import { Fights } from '../../lib/fights.ts';
 import type { Log } from '../../lib/log.ts';
-import { formatGuest, type Guest, guestsIn, guestsOf, sameGuest } from './chains.ts';
+import { formatGuest, type Guest, guestsIn, guestsOf, isInPlace, type Present, sameGuest } from './chains.ts';
 import { type Foreign, GUESTS_FILE } from './foreign.ts';
 import { unmanage } from './network-manager.ts';
 import { addGuest, hasLegacy, readForeign, removeGuest } from './programs.ts';
@@ -103,14 +103,22 @@ async function settleGuests(
   const there = guestsOf(chains);
   const wanted = guestsIn(chains, port);
   const isIn = (list: readonly Guest[]) => (guest: Guest) => list.some((each) => sameGuest(each, guest));
-  const added = wanted.filter((guest) => !isIn(there)(guest));
+  const right: Present[] = [];
   // One that stands twice is removed once.
-  const removed = there.filter((guest, i) => !isIn(wanted)(guest) || isIn(there.slice(0, i))(guest));
+  for (const guest of there) {
+    if (!isIn(right)(guest) && wanted.some((each) => isInPlace(guest, each))) right.push(guest);
+  }
+  const removed = there.filter((guest) => !right.includes(guest));
+  const added = wanted.filter((guest) => !isIn(right)(guest));
   const before = record.guestsIn(file);
   if (added.length > 0) record.writeGuests(file, [...before.filter((guest) => !isIn(wanted)(guest)), ...wanted]);
   for (const guest of removed) await removeGuest(guest);
-  for (const guest of added) await addGuest(guest);
-  const now = [...there.filter((guest) => !removed.includes(guest)), ...added];
+  const placed: Present[] = [...right];
+  for (const guest of added) {
+    await addGuest(guest, placed);
+    placed.push({ ...guest, after: guest.most });
+  }
+  const now = [...right, ...added];
   if (JSON.stringify(before.map(formatGuest)) !== JSON.stringify(now.map(formatGuest))) record.writeGuests(file, now);
   return { added, removed };
 }

@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { delimiter } from 'node:path';
 import { promisify } from 'node:util';
-import { COMMENT, type ForeignChain, type Guest, type Program } from './chains.ts';
+import { COMMENT, type ForeignChain, type Guest, type Present, type Program, type Wanted } from './chains.ts';
 import { parseIptables, parseNftChains, parseNftTranslators, type Translator, translating } from './listings.ts';
 
 /** Others' chains are read and written with their own programs: beside the data plane's thread, which waits for nobody. */
@@ -64,10 +64,22 @@ function isListed(file: 'ip_tables_names' | 'ip6_tables_names', table = 'filter'
   }
 }
 
-/** Before all others in its chain. @throws Error */
-export async function addGuest({ program, family, table, chain, rule }: Guest): Promise<void> {
-  if (program !== 'nft') await run(program, ['-w', '5', '-I', chain, ...rule.split(' ')]);
-  else await run('nft', [`insert rule ${family} ${table} ${chain} ${rule} comment "${COMMENT}"`]);
+/** As late in its chain as it may stand; `placed` are those of ours that are there. @throws Error */
+export async function addGuest(guest: Wanted, placed: readonly Present[]): Promise<void> {
+  const { program, family, table, chain, rule, before, most } = guest;
+  if (program === 'nft') {
+    const [how, position] = before?.handle === undefined ? ['add', ''] : ['insert', ` position ${before.handle}`];
+    await run('nft', [`${how} rule ${family} ${table} ${chain}${position} ${rule} comment "${COMMENT}"`]);
+    return;
+  }
+  // iptables counts ours, too.
+  const ours = placed.filter((each) => isBeside(each, guest) && each.after <= most).length;
+  const at = before === undefined ? ['-A', chain] : ['-I', chain, String(most + ours + 1)];
+  await run(program, ['-w', '5', ...at, ...rule.split(' ')]);
+}
+
+function isBeside(a: Guest, b: Guest): boolean {
+  return a.program === b.program && a.table === b.table && a.chain === b.chain;
 }
 
 /** @throws Error */
