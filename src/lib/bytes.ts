@@ -6,15 +6,15 @@ import { DecodeError } from './errors.ts';
  */
 export class Reader {
   readonly #bytes: Uint8Array;
-  readonly #view: DataView;
   readonly #what: string;
+  readonly #part: number | undefined;
   #offset = 0;
 
-  /** `what` is named in errors. The bytes are not copied and must not change while they are read. */
-  constructor(bytes: Uint8Array, what: string) {
+  /** `what` is named in errors, and `part` behind it. The bytes are not copied and must not change while they are read. */
+  constructor(bytes: Uint8Array, what: string, part?: number) {
     this.#bytes = bytes;
-    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.#what = what;
+    this.#part = part;
   }
 
   get remaining(): number {
@@ -22,27 +22,33 @@ export class Reader {
   }
 
   u8(): number {
-    return this.#view.getUint8(this.#advance(1));
+    return this.#at(this.#advance(1));
   }
 
   u16le(): number {
-    return this.#view.getUint16(this.#advance(2), true);
+    const at = this.#advance(2);
+    return this.#at(at) | (this.#at(at + 1) << 8);
   }
 
   u16be(): number {
-    return this.#view.getUint16(this.#advance(2), false);
+    const at = this.#advance(2);
+    return (this.#at(at) << 8) | this.#at(at + 1);
   }
 
   u32le(): number {
-    return this.#view.getUint32(this.#advance(4), true);
+    return this.i32le() >>> 0;
   }
 
   u32be(): number {
-    return this.#view.getUint32(this.#advance(4), false);
+    const at = this.#advance(4);
+    const high = (this.#at(at) << 24) | (this.#at(at + 1) << 16);
+    return (high | (this.#at(at + 2) << 8) | this.#at(at + 3)) >>> 0;
   }
 
   i32le(): number {
-    return this.#view.getInt32(this.#advance(4), true);
+    const at = this.#advance(4);
+    const low = this.#at(at) | (this.#at(at + 1) << 8);
+    return low | (this.#at(at + 2) << 16) | (this.#at(at + 3) << 24);
   }
 
   /** The next bytes, as a view of the ones being read. */
@@ -66,7 +72,7 @@ export class Reader {
     const nul = bytes.indexOf(0);
     const text = nul < 0 ? bytes : bytes.subarray(0, nul);
     if (text.length > cap) this.fail(`text of ${text.length} bytes where at most ${cap} are allowed`);
-    return utf8.decode(text);
+    return shortText(text) ?? utf8.decode(text);
   }
 
   /** Says that nothing may be left. */
@@ -76,7 +82,13 @@ export class Reader {
 
   /** @throws DecodeError */
   fail(reason: string): never {
-    throw new DecodeError(`${this.#what}: ${reason}`);
+    const part = this.#part === undefined ? '' : `/${this.#part}`;
+    throw new DecodeError(`${this.#what}${part}: ${reason}`);
+  }
+
+  /** Of what `advance` has looked at. */
+  #at(offset: number): number {
+    return this.#bytes[offset] ?? 0;
   }
 
   #advance(length: number): number {
@@ -87,6 +99,19 @@ export class Reader {
     this.#offset += length;
     return start;
   }
+}
+
+/** Names are a few letters, for which the decoder takes long to call. */
+const SHORT = 24;
+
+function shortText(text: Uint8Array): string | undefined {
+  if (text.length > SHORT) return undefined;
+  let short = '';
+  for (const byte of text) {
+    if (byte > 0x7f) return undefined;
+    short += String.fromCharCode(byte);
+  }
+  return short;
 }
 
 const utf8 = new TextDecoder();

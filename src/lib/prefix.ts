@@ -56,12 +56,17 @@ function parseIpv6(text: string): bigint {
 /** The one canonical text (RFC 5952 for IPv6), so that equal addresses have equal text. */
 export function formatAddress({ family, value }: Address): string {
   if (family === 4) return [24n, 16n, 8n, 0n].map((shift) => String((value >> shift) & 0xffn)).join('.');
-  const groups = Array.from({ length: 8 }, (_, i) => Number((value >> BigInt(112 - 16 * i)) & 0xffffn));
-  if (groups.slice(0, 5).every((group) => group === 0) && groups[5] === 0xffff) {
-    return `::ffff:${formatAddress({ family: 4, value: value & 0xffffffffn })}`;
+  return formatGroups(Array.from({ length: 8 }, (_, i) => Number((value >> BigInt(112 - 16 * i)) & 0xffffn)));
+}
+
+/** The same of an IPv6 address, from its eight groups of 16 bits. */
+export function formatGroups(groups: readonly number[]): string {
+  const [high = 0, low = 0] = groups.slice(6);
+  if (groups[5] === 0xffff && groups.slice(0, 5).every((group) => group === 0)) {
+    return `::ffff:${high >> 8}.${high & 0xff}.${low >> 8}.${low & 0xff}`;
   }
   const { start, length } = longestZeros(groups);
-  const text = (part: number[]) => part.map((group) => group.toString(16)).join(':');
+  const text = (part: readonly number[]) => part.map((group) => group.toString(16)).join(':');
   if (length < 2) return text(groups);
   return `${text(groups.slice(0, start))}::${text(groups.slice(start + length))}`;
 }

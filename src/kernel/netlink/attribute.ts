@@ -1,5 +1,5 @@
 import { Reader, type Writer } from '../../lib/bytes.ts';
-import { formatAddress, parseAddress } from '../../lib/prefix.ts';
+import { formatGroups, parseAddress } from '../../lib/prefix.ts';
 
 /** Attributes of netlink messages (struct nlattr of linux/netlink.h). */
 
@@ -13,38 +13,35 @@ const MAX_TEXT = 256;
 //  | nla_len:16 | nla_type:16 (two flag bits on top) | value, padded to 4 |  and again
 /** @throws DecodeError */
 export function decodeAttributes(bytes: Uint8Array, what: string): Attributes {
-  return new Attributes(readAttributes(bytes, what), what);
-}
-
-function readAttributes(bytes: Uint8Array, what: string): readonly (readonly [type: number, value: Uint8Array])[] {
-  const reader = new Reader(bytes, what);
-  const values: [type: number, value: Uint8Array][] = [];
-  while (reader.remaining > 0) {
-    const length = reader.u16le();
-    if (length < HEADER) reader.fail(`a length of ${length} is less than an attribute's header`);
-    const type = reader.u16le() & NLA_TYPE_MASK;
-    values.push([type, reader.bytes(length - HEADER)]);
-    reader.skip(Math.min(reader.remaining, (ALIGN - (length % ALIGN)) % ALIGN));
-  }
-  return values;
+  return new Attributes(bytes, what);
 }
 
 /** Values by type. A value that is not there is undefined, one of the wrong length a DecodeError; of equal types the last counts. */
 export class Attributes {
-  readonly #values: Map<number, Uint8Array>;
+  readonly #bytes: Uint8Array;
   readonly #what: string;
 
-  constructor(values: Iterable<readonly [type: number, value: Uint8Array]>, what: string) {
-    this.#values = new Map(values);
+  /** The bytes are looked through for each value: most of what the kernel tells nobody asks for. @throws DecodeError */
+  constructor(bytes: Uint8Array, what: string) {
+    this.#bytes = bytes;
     this.#what = what;
+    const reader = new Reader(bytes, what);
+    while (reader.remaining > 0) {
+      const length = reader.u16le();
+      if (length < HEADER) reader.fail(`a length of ${length} is less than an attribute's header`);
+      reader.skip(length - 2);
+      reader.skip(Math.min(reader.remaining, padded(length) - length));
+    }
   }
 
   bytes(type: number): Uint8Array | undefined {
-    return this.#values.get(type);
+    let found: number | undefined;
+    for (let at = 0; at < this.#bytes.length; at += padded(this.#u16(at))) if (this.#typeAt(at) === type) found = at;
+    return found === undefined ? undefined : this.#valueAt(found);
   }
 
   u8(type: number): number | undefined {
-    return this.#read(type, (reader) => reader.u8());
+    return this.#read(type, u8);
   }
 
   /** A u8 that is 0 or not. */
@@ -54,28 +51,27 @@ export class Attributes {
   }
 
   u16(type: number): number | undefined {
-    return this.#read(type, (reader) => reader.u16le());
+    return this.#read(type, u16le);
   }
 
   u16be(type: number): number | undefined {
-    return this.#read(type, (reader) => reader.u16be());
+    return this.#read(type, u16be);
   }
 
   u32(type: number): number | undefined {
-    return this.#read(type, (reader) => reader.u32le());
+    return this.#read(type, u32le);
   }
 
   u32be(type: number): number | undefined {
-    return this.#read(type, (reader) => reader.u32be());
+    return this.#read(type, u32be);
   }
 
   i32(type: number): number | undefined {
-    return this.#read(type, (reader) => reader.i32le());
+    return this.#read(type, i32le);
   }
 
   text(type: number, cap = MAX_TEXT): string | undefined {
-    const value = this.#values.get(type);
-    return value && this.#reader(type, value).text(cap);
+    return this.#reader(type)?.text(cap);
   }
 
   /** An IPv4 or IPv6 address, whichever the length says. */
@@ -85,42 +81,71 @@ export class Attributes {
 
   /** struct rtvia: an address behind its family, for where both may stand. */
   via(type: number): string | undefined {
-    return this.#read(type, (reader) => {
-      reader.skip(2);
-      return decodeAddress(reader);
-    });
+    return this.#read(type, decodeVia);
   }
 
   mac(type: number): string | undefined {
-    return this.#read(type, (reader) => formatMac(reader.bytes(6)));
+    return this.#read(type, decodeMac);
   }
 
   /** What is nested in an attribute. */
   nested(type: number): Attributes | undefined {
-    const value = this.#values.get(type);
-    return value && decodeAttributes(value, `${this.#what}/${type}`);
+    const value = this.bytes(type);
+    return value && new Attributes(value, `${this.#what}/${type}`);
   }
 
   /** What is nested in each of the attributes in an attribute, which are of one type and in an order that counts. */
   list(type: number): readonly Attributes[] | undefined {
-    const what = `${this.#what}/${type}`;
-    const value = this.#values.get(type);
-    return value && readAttributes(value, what).map(([, item]) => decodeAttributes(item, what));
+    const list = this.nested(type);
+    return list === undefined ? undefined : list.#all();
+  }
+
+  #all(): readonly Attributes[] {
+    const all: Attributes[] = [];
+    for (let at = 0; at < this.#bytes.length; at += padded(this.#u16(at))) {
+      all.push(new Attributes(this.#valueAt(at), this.#what));
+    }
+    return all;
   }
 
   #read<T>(type: number, read: (reader: Reader) => T): T | undefined {
-    const value = this.#values.get(type);
-    if (value === undefined) return undefined;
-    const reader = this.#reader(type, value);
+    const reader = this.#reader(type);
+    if (reader === undefined) return undefined;
     const result = read(reader);
     reader.end();
     return result;
   }
 
-  #reader(type: number, value: Uint8Array): Reader {
-    return new Reader(value, `${this.#what}/${type}`);
+  #reader(type: number): Reader | undefined {
+    const value = this.bytes(type);
+    return value && new Reader(value, this.#what, type);
+  }
+
+  #typeAt(at: number): number {
+    return this.#u16(at + 2) & NLA_TYPE_MASK;
+  }
+
+  #valueAt(at: number): Uint8Array {
+    return this.#bytes.subarray(at + HEADER, at + this.#u16(at));
+  }
+
+  #u16(at: number): number {
+    return (this.#bytes[at] ?? 0) | ((this.#bytes[at + 1] ?? 0) << 8);
   }
 }
+
+/** The last one need not be padded. */
+function padded(length: number): number {
+  return (length + ALIGN - 1) & -ALIGN;
+}
+
+const u8 = (reader: Reader) => reader.u8();
+const u16le = (reader: Reader) => reader.u16le();
+const u16be = (reader: Reader) => reader.u16be();
+const u32le = (reader: Reader) => reader.u32le();
+const u32be = (reader: Reader) => reader.u32be();
+const i32le = (reader: Reader) => reader.i32le();
+const decodeMac = (reader: Reader) => formatMac(reader.bytes(6));
 
 /** Writes attributes one behind the other. An undefined value writes nothing: what is left out is left to the kernel. */
 export class AttributeWriter {
@@ -194,10 +219,12 @@ export class AttributeWriter {
 }
 
 export function formatMac(bytes: Uint8Array): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-    .toString('hex')
-    .replace(/(..)(?=.)/g, '$1:');
+  let text = '';
+  for (const byte of bytes) text += text === '' ? HEX[byte] : `:${HEX[byte]}`;
+  return text;
 }
+
+const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'));
 
 /** @throws ParseError */
 function addressBytes(text: string): Uint8Array {
@@ -211,9 +238,13 @@ export function macBytes(text: string): Uint8Array {
   return Buffer.from(text.replaceAll(':', ''), 'hex');
 }
 
+function decodeVia(reader: Reader): string {
+  reader.skip(2);
+  return decodeAddress(reader);
+}
+
 function decodeAddress(reader: Reader): string {
-  const bytes = reader.rest();
-  if (bytes.length === 4) return bytes.join('.');
-  if (bytes.length !== 16) reader.fail(`${bytes.length} bytes are not an IP address`);
-  return formatAddress({ family: 6, value: BigInt(`0x${Buffer.from(bytes).toString('hex')}`) });
+  if (reader.remaining === 4) return `${reader.u8()}.${reader.u8()}.${reader.u8()}.${reader.u8()}`;
+  if (reader.remaining !== 16) reader.fail(`${reader.remaining} bytes are not an IP address`);
+  return formatGroups(Array.from({ length: 8 }, () => reader.u16be()));
 }

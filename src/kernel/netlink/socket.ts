@@ -30,8 +30,11 @@ export interface Netlink {
    * @throws KernelError what was refused first
    */
   transaction(begin: Request, requests: readonly Request[], end: Request): void;
-  /** Lists what the kernel has; asks again when it changed meanwhile. @throws KernelError */
-  dump(request: Request): readonly Reply[];
+  /**
+   * Lists what the kernel has; asks again when it changed meanwhile. `decode` is given each part, keeps nothing of its bytes,
+   * and passes over what it returns undefined for. @throws KernelError
+   */
+  dump<T>(request: Request, decode: (reply: Reply) => T | undefined): T[];
   /** May be called twice. */
   close(): void;
 }
@@ -131,8 +134,9 @@ export function openNetlink(sys: Syscalls, options: { readonly family?: number }
     for (let count = 0; count < MAX_DRAIN && socket.receive(MSG_DONTWAIT) !== undefined; count++);
   }
 
-  function dumpOnce(request: Request): Reply[] | 'interrupted' {
-    const replies: Reply[] = [];
+  function dumpOnce<T>(request: Request, decode: (reply: Reply) => T | undefined): T[] | 'interrupted' {
+    const decoded: T[] = [];
+    let count = 0;
     let interrupted = false;
     exchange(request.action, [message(request, NLM_F.DUMP, nextSeq())], (answer) => {
       interrupted ||= (answer.flags & NLM_F.DUMP_INTR) !== 0;
@@ -141,11 +145,12 @@ export function openNetlink(sys: Syscalls, options: { readonly family?: number }
         if (error) throw error;
         return true;
       }
-      if (replies.length >= MAX_DUMP) throw new KernelError(request.action, 'E2BIG');
-      replies.push({ type: answer.type, payload: answer.payload });
+      if (++count > MAX_DUMP) throw new KernelError(request.action, 'E2BIG');
+      const value = decode(answer);
+      if (value !== undefined) decoded.push(value);
       return false;
     });
-    return interrupted ? 'interrupted' : replies;
+    return interrupted ? 'interrupted' : decoded;
   }
 
   return {
@@ -157,7 +162,7 @@ export function openNetlink(sys: Syscalls, options: { readonly family?: number }
           if (error) throw error;
           return true;
         }
-        replies.push({ type: answer.type, payload: answer.payload });
+        replies.push({ type: answer.type, payload: answer.payload.slice() });
         return false;
       });
       return replies;
@@ -183,11 +188,11 @@ export function openNetlink(sys: Syscalls, options: { readonly family?: number }
       });
       if (error) throw error;
     },
-    dump(request) {
+    dump<T>(request: Request, decode: (reply: Reply) => T | undefined) {
       for (let attempt = 0; attempt < DUMP_ATTEMPTS; attempt++) {
         try {
-          const replies = dumpOnce(request);
-          if (replies !== 'interrupted') return replies;
+          const decoded = dumpOnce(request, decode);
+          if (decoded !== 'interrupted') return decoded;
         } catch (error) {
           abandon();
           throw error;
@@ -222,7 +227,7 @@ export function openNotifications(
           const bytes = socket.receive(MSG_DONTWAIT);
           if (bytes === undefined) break;
           if (bytes === 'foreign') continue;
-          for (const { type, payload } of nlmsg.decode(bytes)) replies.push({ type, payload });
+          for (const { type, payload } of nlmsg.decode(bytes.slice())) replies.push({ type, payload });
         } catch (error) {
           if (!isKernelError(error, 'ENOBUFS')) throw error;
           lost = true;
@@ -237,10 +242,13 @@ export function openNotifications(
 interface Socket {
   readonly fd: number;
   readonly port: number;
-  /** One datagram (a copy), 'foreign' when another process sent it, undefined when there is none. */
+  /** One datagram, until the next is received by any socket; 'foreign' when another process sent it, undefined when there is none. */
   receive(flags: number): Uint8Array | 'foreign' | undefined;
   close(): void;
 }
+
+/** One for all sockets of this thread, because what came is read before anything else happens. */
+const buffer = new Uint8Array(RECEIVE_BUFFER);
 
 function openSocket(sys: Syscalls, family: number): Socket {
   const fd = sys.socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, family);
@@ -249,14 +257,13 @@ function openSocket(sys: Syscalls, family: number): Socket {
     if (!closed) sys.close(fd);
     closed = true;
   };
-  const buffer = new Uint8Array(RECEIVE_BUFFER);
   const from = new Uint8Array(SOCKADDR_NL);
   const receive = (flags: number) => {
     const length = sys.recvfrom(fd, buffer, flags | MSG_TRUNC, from);
     if (length === undefined) return undefined;
     if (portOf(from) !== 0) return 'foreign';
     if (length > buffer.length) throw new KernelError(`receive ${length} bytes from netlink`, 'EMSGSIZE');
-    return buffer.slice(0, length);
+    return buffer.subarray(0, length);
   };
   try {
     sys.bind(fd, new Uint8Array(SOCKADDR_NL).fill(AF_NETLINK, 0, 1));

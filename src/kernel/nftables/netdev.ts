@@ -56,8 +56,8 @@ function listed<T>(
   of: { readonly family?: number; readonly table?: string } = {},
 ): T[] {
   const { family = NFPROTO.NETDEV, table } = of;
-  const replies = nl.dump({ action: `list ${what}`, type: GET[what], payload: encodeQuery(family, table) });
-  return replies.map(({ payload }) => codec.decode(payload));
+  const request = { action: `list ${what}`, type: GET[what], payload: encodeQuery(family, table) };
+  return nl.dump(request, ({ payload }) => codec.decode(payload));
 }
 
 function isIn(table: string): (each: { readonly table: string }) => boolean {

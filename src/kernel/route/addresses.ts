@@ -60,8 +60,8 @@ export const addresses = {
       .zeros(3)
       .u32le(filter.index ?? 0)
       .finish();
-    const replies = nl.dump({ action: 'list addresses', type: RTM.GETADDR, payload });
-    return replies.map((reply) => ifaddrmsg.decode(reply.payload));
+    const request = { action: 'list addresses', type: RTM.GETADDR, payload };
+    return nl.dump(request, (reply) => ifaddrmsg.decode(reply.payload));
   },
 
   addMessage(address: NewIfAddress): Request {

@@ -106,7 +106,7 @@ export const filters = {
   list(nl: Netlink, index: number, side: keyof typeof SIDE): readonly Filter[] {
     const payload = tcmsg(index, 0, SIDE[side], 0).finish();
     const action = `list the filters of link ${index}`;
-    return nl.dump({ action, type: RTM.GETTFILTER, payload }).map((reply) => tfilter.decode(reply.payload));
+    return nl.dump({ action, type: RTM.GETTFILTER, payload }, (reply) => tfilter.decode(reply.payload));
   },
 } as const;
 

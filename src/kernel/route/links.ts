@@ -11,7 +11,7 @@ const RTEXT_FILTER_SKIP_STATS = 1 << 3;
 export const links = {
   /** Equivalent to `ip link show`. */
   list(nl: Netlink): Link[] {
-    return nl.dump(getMessage('list links', 0)).map(({ payload }) => ifinfomsg.decode(payload));
+    return nl.dump(getMessage('list links', 0), ({ payload }) => ifinfomsg.decode(payload));
   },
 
   /** @returns undefined when there is none of that name or index. Equivalent to `ip link show dev NAME`. */

@@ -110,9 +110,9 @@ export const neighbours = {
   list(nl: Netlink, filter: { readonly index?: number } = {}): Neighbour[] {
     const writer = header(AF.UNSPEC, 0, 0, 0);
     new AttributeWriter(writer).u32(NDA.IFINDEX, filter.index);
-    const replies = nl.dump({ action: 'list neighbours', type: RTM.GETNEIGH, payload: writer.finish() });
-    const ours = replies.filter(({ payload }) => payload[0] === AF.INET || payload[0] === AF.INET6);
-    return ours.map(({ payload }) => ndmsg.decode(payload));
+    return nl.dump({ action: 'list neighbours', type: RTM.GETNEIGH, payload: writer.finish() }, ({ payload }) =>
+      payload[0] === AF.INET || payload[0] === AF.INET6 ? ndmsg.decode(payload) : undefined,
+    );
   },
 
   addMessage(neighbour: NewNeighbour): Request {
@@ -142,8 +142,8 @@ export const fdb = {
   /** Of one link, both its own and its bridge's for it, or of all. Equivalent to `bridge fdb show brport LINK`. */
   list(nl: Netlink, filter: { readonly index?: number } = {}): FdbEntry[] {
     const writer = header(AF.BRIDGE, filter.index ?? 0, 0, 0);
-    const replies = nl.dump({ action: 'list forwarding entries', type: RTM.GETNEIGH, payload: writer.finish() });
-    return replies.map(({ payload }) => fdbmsg.decode(payload));
+    const request = { action: 'list forwarding entries', type: RTM.GETNEIGH, payload: writer.finish() };
+    return nl.dump(request, ({ payload }) => fdbmsg.decode(payload));
   },
 
   addMessage(entry: NewFdbEntry): Request {

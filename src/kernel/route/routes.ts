@@ -96,10 +96,12 @@ export const routes = {
     const { table = RT_TABLE.MAIN } = filter;
     const writer = new Writer().u8(AF.UNSPEC).zeros(11);
     new AttributeWriter(writer).u32(RTA.TABLE, table);
-    const replies = nl.dump({ action: 'list routes', type: RTM.GETROUTE, payload: writer.finish() });
-    // Kernels before 5.0 do not know filters; routes of other families than IP come along in such a dump.
-    const ours = replies.filter(({ payload }) => payload[0] === AF.INET || payload[0] === AF.INET6);
-    return ours.map(({ payload }) => rtmsg.decode(payload)).filter((route) => route.table === table);
+    return nl.dump({ action: 'list routes', type: RTM.GETROUTE, payload: writer.finish() }, ({ payload }) => {
+      // Kernels before 5.0 do not know filters; routes of other families than IP come along in such a dump.
+      if (payload[0] !== AF.INET && payload[0] !== AF.INET6) return undefined;
+      const route = rtmsg.decode(payload);
+      return route.table === table ? route : undefined;
+    });
   },
 
   addMessage(route: NewRoute): Request {
