@@ -4,7 +4,6 @@ import { idOf, type KernelObject, type ObjectId } from './objects.ts';
 export class ObjectMap {
   readonly #objects = new Map<ObjectId, KernelObject>();
   readonly #children = new Map<ObjectId, Set<ObjectId>>();
-  readonly #namespaces = new Map<string, Set<ObjectId>>();
 
   get(id: ObjectId): KernelObject | undefined {
     return this.#objects.get(id);
@@ -18,15 +17,10 @@ export class ObjectMap {
     return this.#objects.values();
   }
 
-  idsIn(namespace: string): readonly ObjectId[] {
-    return [...(this.#namespaces.get(namespace) ?? [])];
-  }
-
   set(object: KernelObject): void {
     const id = idOf(object);
     this.delete(id);
     this.#objects.set(id, object);
-    insert(this.#namespaces, object.namespace, id);
     for (const holder of holdersOf(object)) insert(this.#children, holder, id);
   }
 
@@ -34,7 +28,6 @@ export class ObjectMap {
     const object = this.#objects.get(id);
     if (object === undefined) return;
     this.#objects.delete(id);
-    take(this.#namespaces, object.namespace, id);
     for (const holder of holdersOf(object)) take(this.#children, holder, id);
   }
 

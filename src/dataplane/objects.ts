@@ -1,4 +1,5 @@
 import type { BridgePort } from '../kernel/route/link.ts';
+import { equal } from '../lib/equal.ts';
 
 /**
  * Kernel objects as plain values: what pieces stand for and what a dump of the kernel is read into, so that the two can
@@ -181,7 +182,7 @@ export function same(desired: KernelObject, actual: KernelObject): boolean {
   if (desired === actual) return true;
   if (desired.kind !== actual.kind) return false;
   if (desired.kind === 'netns' && desired.spec.inode === undefined) return true;
-  return JSON.stringify(desired.spec) === JSON.stringify(actual.spec);
+  return equal(desired.spec, actual.spec);
 }
 
 /** Whether `from` has to go before `to` can be made: what cannot be changed in place. */

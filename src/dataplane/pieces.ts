@@ -1,3 +1,4 @@
+import { equal } from '../lib/equal.ts';
 import { type Change, keyOf, type Piece, type PieceKey } from './dataplane.ts';
 import { portObjects } from './endpoint/port.ts';
 import { sandboxObjects } from './endpoint/sandbox.ts';
@@ -47,7 +48,7 @@ export class Pieces {
     const before = new Map<PieceKey, Piece | undefined>();
     const replace = (key: PieceKey, piece: Piece | undefined) => {
       const old = this.#pieces.get(key);
-      if (JSON.stringify(old) === JSON.stringify(piece)) return;
+      if (equal(old, piece)) return;
       if (!before.has(key)) before.set(key, old);
       this.#put(key, old, piece);
     };
@@ -104,7 +105,7 @@ export class Pieces {
     else this.#objects.set(owner, objects);
     for (const object of objects) {
       const id = idOf(object);
-      const others = (this.#claims.get(id) ?? []).filter((claim) => claim.owner !== owner);
+      const others = this.#claims.get(id)?.filter((claim) => claim.owner !== owner) ?? [];
       this.#claims.set(id, [...others, { owner, object }]);
       touched.add(id);
     }

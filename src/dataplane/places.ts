@@ -6,6 +6,7 @@ import {
   bootId,
   inodeOf,
   type Namespaces,
+  namespaceDevice,
   openNamespace,
   openNamespaces,
   openPinDirectory,
@@ -133,13 +134,15 @@ export class Places {
    */
   pinned(again: (name: string) => void = () => {}): ReadonlyMap<string, string> {
     const pins = new Map<string, string>();
+    const device = namespaceDevice();
+    const seen = new Map(readdirSync(this.#ipNetns, { withFileTypes: true }).map((entry) => [entry.name, entry]));
     for (const name of readdirSync(this.#directory)) {
-      const inode = pinnedInode(this.#path(name));
+      const inode = pinnedInode(this.#path(name), device);
       // What a crash left between making the file and mounting on it.
       if (inode === undefined) rmSync(this.#path(name), { force: true });
       else {
         pins.set(name, inode);
-        this.#link(name);
+        if (!seen.has(name)) this.#link(name);
       }
     }
     const lost = [...this.#known].filter(([name]) => !pins.has(name));
@@ -151,8 +154,9 @@ export class Places {
     }
     this.#known = new Map(pins);
     this.#pinned = new Set(pins.values());
-    for (const name of readdirSync(this.#ipNetns)) {
-      if (!pins.has(name) && this.#isOurLink(name)) rmSync(join(this.#ipNetns, name), { force: true });
+    for (const [name, entry] of seen) {
+      if (entry.isSymbolicLink() && !pins.has(name) && this.#isOurLink(name))
+        rmSync(join(this.#ipNetns, name), { force: true });
     }
     for (const [name, place] of this.#open) {
       if (name !== HOST && inodeOf(place.fd) !== pins.get(name)) this.#close(name);

@@ -19,7 +19,9 @@ export interface Desired {
  * passes a port before its rules are there. Pure; costs what is touched.
  */
 export function plan(touched: Iterable<ObjectId>, desired: Desired, actual: ObjectMap): readonly Step[] {
-  const ids = new Set(touched);
+  // Where nothing differs, of thousands, nothing more is looked at.
+  const ids = new Set<ObjectId>();
+  for (const id of touched) if (differs(desired.get(id), actual.get(id))) ids.add(id);
   const gone = new Set<ObjectId>();
   // What cannot be changed in place goes with all that hangs on it, and what of that is wanted is made anew.
   for (const id of ids) {
@@ -46,6 +48,10 @@ export function plan(touched: Iterable<ObjectId>, desired: Desired, actual: Obje
   for (const object of add) steps.push({ do: 'add', object });
   for (const { from, to } of change) steps.push({ do: 'change', from, object: to });
   return steps.toSorted((a, b) => stage(a) - stage(b) || byText(a.object.namespace, b.object.namespace));
+}
+
+function differs(wanted: KernelObject | undefined, is: KernelObject | undefined): boolean {
+  return wanted === undefined || is === undefined ? wanted !== is : !same(wanted, is);
 }
 
 function mustGo(wanted: KernelObject, is: KernelObject): boolean {

@@ -6,7 +6,6 @@ import type { Log } from '../lib/log.ts';
 import { Applier } from './apply.ts';
 import { type Carrier, type Change, keyOf, type Piece } from './dataplane.ts';
 import { dump, dumpRules } from './dump.ts';
-import { isEntry } from './entries.ts';
 import type { Underlay } from './guard/guard.ts';
 import { HostSettings, SETTINGS_FILE } from './host-settings.ts';
 import { carrierOf } from './look.ts';
@@ -88,8 +87,7 @@ export class Reconciler {
     try {
       for (let round = 0; round < MAX_ROUNDS; round++) {
         this.#readRules(pause);
-        const ids = [...this.#pieces.ids(), ...this.#actual.ids()].filter(isRuleId);
-        const steps = plan(ids, this.#pieces, this.#actual);
+        const steps = plan([...this.#ids()].filter(isRuleId), this.#pieces, this.#actual);
         if (steps.length === 0) return;
         this.#apply(steps, (step) => done.push(step));
       }
@@ -130,7 +128,7 @@ export class Reconciler {
     for (let round = 0; round < MAX_ROUNDS; round++) {
       this.#pieces.change({ put: this.#placed(this.#pieces.underlay) });
       this.#read(pause);
-      const all = plan([...this.#pieces.ids(), ...this.#actual.ids()], this.#pieces, this.#actual);
+      const all = plan(this.#ids(), this.#pieces, this.#actual);
       const steps = all.filter(({ object }) => !refused.has(idOf(object)));
       if (steps.length === 0) {
         refused.tell(this.#log, this.#refused);
@@ -271,6 +269,18 @@ export class Reconciler {
     if (object.kind === 'netns') this.#networks.delete(object.name);
   }
 
+  /** Of all that should be, and of all that is there. */
+  *#ids(): Generator<ObjectId> {
+    yield* this.#pieces.ids();
+    for (const id of this.#actual.ids()) if (this.#pieces.get(id) === undefined) yield id;
+  }
+
+  /** What was read, in one value with what should be, where there are thousands that hold no more than that. */
+  #holdRead(object: KernelObject, wanted: KernelObject | undefined): void {
+    const isOne = wanted !== undefined && isShared(object) && same(wanted, object);
+    this.#hold(isOne ? wanted : object);
+  }
+
   #read(pause: () => void = () => {}): void {
     const touched = new Set<ObjectId>();
     this.#touched = touched;
@@ -294,9 +304,7 @@ export class Reconciler {
     for (const object of found) {
       const id = idOf(object);
       if (isTouched(id)) continue;
-      const wanted = desired.get(id);
-      // One value for both, where there are thousands.
-      this.#hold(wanted && isEntry(object) && same(wanted, object) ? wanted : object);
+      this.#holdRead(object, desired.get(id));
     }
     for (const object of news) this.#hold(object);
   }
@@ -311,10 +319,14 @@ export class Reconciler {
     for (const id of former) this.#actual.delete(id);
     for (const object of found) {
       const id = idOf(object);
-      const wanted = this.#pieces.get(id);
-      if (!touched.has(id)) this.#hold(wanted && isEntry(object) && same(wanted, object) ? wanted : object);
+      if (!touched.has(id)) this.#holdRead(object, this.#pieces.get(id));
     }
   }
+}
+
+/** All but what the kernel alone knows: the number of a namespace, a redirect's handle. */
+function isShared({ kind }: KernelObject): boolean {
+  return kind !== 'netns' && kind !== 'redirect';
 }
 
 function undone(done: readonly Step[]): KernelError {

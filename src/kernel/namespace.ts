@@ -137,11 +137,15 @@ export function inodeOf(fd: number): string {
   return fstatSync(fd, { bigint: true }).ino.toString();
 }
 
-/** Number of the namespace that is pinned at a path, undefined when none is. */
-export function pinnedInode(path: string): string | undefined {
+/** Number of the namespace that is pinned at a path, undefined when none is. For many, the device is asked for once. */
+export function pinnedInode(path: string, device = namespaceDevice()): string | undefined {
   const pin = statSync(path, { bigint: true, throwIfNoEntry: false });
-  const own = statSync('/proc/thread-self/ns/net', { bigint: true });
-  return pin?.dev === own.dev ? pin.ino.toString() : undefined;
+  return pin?.dev === device ? pin.ino.toString() : undefined;
+}
+
+/** The one that all namespaces are files of. */
+export function namespaceDevice(): bigint {
+  return statSync('/proc/thread-self/ns/net', { bigint: true }).dev;
 }
 
 /** A process in each namespace that has any, by the namespace's number. Costs a look at every process. */
