@@ -28,7 +28,7 @@ import { ifaddrmsg } from '../src/kernel/route/addresses.ts';
 import { tfilter } from '../src/kernel/route/filter.ts';
 import { ifinfomsg } from '../src/kernel/route/link.ts';
 import { fdbmsg, ndmsg } from '../src/kernel/route/neighbours.ts';
-import { decodeNotification } from '../src/kernel/route/notification.ts';
+import { decodeLinkIndex, decodeNotification } from '../src/kernel/route/notification.ts';
 import { rtmsg } from '../src/kernel/route/routes.ts';
 import { RTM } from '../src/kernel/route/rtnetlink.ts';
 import { parseLabDescription } from '../src/lab/description.ts';
@@ -364,6 +364,11 @@ export const parsers: Readonly<Record<string, Parser>> = {
     kind: 'bytes',
     samples: payloads([RTM.NEWNEIGH], (family) => family === bridge),
     parse: (bytes) => fdbmsg.decode(bytes),
+  },
+  'kernel/route/notification.ts decodeLinkIndex': {
+    kind: 'bytes',
+    samples: links,
+    parse: (payload) => decodeLinkIndex({ type: RTM.NEWLINK, payload }),
   },
   'kernel/route/notification.ts decodeNotification': {
     kind: 'bytes',

@@ -8,16 +8,19 @@ import type { Carrier, HostView } from './dataplane.ts';
 import { HOST } from './objects.ts';
 import type { Places } from './places.ts';
 
-/** The interface of the host that has an address. */
-export function carrierOf(places: Places, address: string): Carrier | undefined {
+/** The interface of the host that has an address, and its index. */
+export function carrierOf(
+  places: Places,
+  address: string,
+): { readonly index: number; readonly carrier: Carrier } | undefined {
   const nl = places.netlink(HOST);
   const same = (text: string) => formatAddress(parseAddress(text.replace(/\/.*/, ''))) === address;
   const found = addresses.list(nl).find((each) => same(each.address));
   const link = found && links.get(nl, found.index);
   if (link === undefined) return undefined;
-  const { name, mtu, flags } = link;
+  const { index, name, mtu, flags } = link;
   const plugged = (flags & IFF.LOWER_UP) !== 0 ? 'up' : 'unplugged';
-  return { device: name, mtu, state: (flags & IFF.UP) !== 0 ? plugged : 'down' };
+  return { index, carrier: { device: name, mtu, state: (flags & IFF.UP) !== 0 ? plugged : 'down' } };
 }
 
 /** What the kernel of this host says of itself. */

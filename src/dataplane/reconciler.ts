@@ -45,6 +45,7 @@ export class Reconciler {
   readonly #again: string[] = [];
   /** By the last repair. */
   #refused: Refused | undefined;
+  #carrierIndex: number | undefined;
   /** What was done something to since reading began, the last time. */
   #touched = new Set<ObjectId>();
 
@@ -160,9 +161,17 @@ export class Reconciler {
   /** What carries the underlay now, if anything; undefined as long as there is no underlay. */
   carrier(): { readonly carrier: Carrier | undefined } | undefined {
     for (const piece of this.#pieces.underlay) {
-      if (piece.kind === 'underlay') return { carrier: carrierOf(this.places, piece.data) };
+      if (piece.kind !== 'underlay') continue;
+      const found = carrierOf(this.places, piece.data);
+      this.#carrierIndex = found?.index;
+      return { carrier: found?.carrier };
     }
     return undefined;
+  }
+
+  /** Whether the link of the host with this index carried the underlay when it was looked at last. */
+  isCarrier(index: number): boolean {
+    return index === this.#carrierIndex;
   }
 
   /** Namespaces of networks that are there. */
@@ -193,7 +202,7 @@ export class Reconciler {
   #placed(pieces: readonly Piece[]): readonly Piece[] {
     return pieces.map((piece) => {
       if (piece.kind !== 'underlay') return piece;
-      const device = carrierOf(this.places, piece.data)?.device;
+      const device = carrierOf(this.places, piece.data)?.carrier.device;
       const placed: Underlay = {
         kind: piece.kind,
         data: piece.data,

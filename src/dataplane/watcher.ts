@@ -7,13 +7,12 @@ import {
   type RuleChange,
 } from '../kernel/nftables/notification.ts';
 import { IFF } from '../kernel/route/link.ts';
-import { decodeNotification, type Notification } from '../kernel/route/notification.ts';
+import { decodeLinkIndex, decodeNotification, type Notification } from '../kernel/route/notification.ts';
 import { RT_SCOPE } from '../kernel/route/routes.ts';
 import { RTNLGRP } from '../kernel/route/rtnetlink.ts';
 import type { Syscalls } from '../kernel/syscall.ts';
 import { messageOf } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
-import { isExitName } from './gateway/exit.ts';
 import { TABLE } from './nft.ts';
 import { HOST } from './objects.ts';
 import type { Reconciler } from './reconciler.ts';
@@ -129,7 +128,15 @@ export class Watcher {
   }
 
   #noteHost(told: readonly Reply[] | 'lost'): void {
-    if (told === 'lost' || told.some((reply) => isOfHost(decodeNotification(reply)))) this.#onHost();
+    if (told === 'lost' || told.some((reply) => this.#isOfHost(reply))) this.#onHost();
+  }
+
+  /** Whether it is about the interface that carries the underlay, or about an address that may make another one that. */
+  #isOfHost(reply: Reply): boolean {
+    const index = decodeLinkIndex(reply);
+    if (index !== undefined) return this.#reconciler.isCarrier(index);
+    const news = decodeNotification(reply);
+    return news?.kind === 'address' && news.address.scope === RT_SCOPE.UNIVERSE;
   }
 
   /** Whether it takes something away that we know to be there. */
@@ -199,17 +206,11 @@ function isRemovalOfOurs(change: RuleChange | undefined): boolean {
   return change?.removed === true && change.table === TABLE;
 }
 
-/** Whether it is about an interface of the host that is not one of a sandbox, or about an address of one. */
-function isOfHost(news: Notification | undefined): boolean {
-  if (news?.kind === 'link') return !isExitName(news.link.name);
-  return news?.kind === 'address' && news.address.scope === RT_SCOPE.UNIVERSE;
-}
-
 interface WatcherOptions {
   readonly log: Log;
   /** Told of changes of others' rules in the host's namespace. */
   readonly onForeign: () => void;
-  /** Told when interfaces of the host or their addresses were changed. */
+  /** Told when the interface that carries the underlay, or an address of the host, was changed. */
   readonly onHost: () => void;
 }
 

@@ -10,7 +10,7 @@ import { addresses, IFA_F, ifaddrmsg } from './addresses.ts';
 import { IFF, IFLA, ifinfomsg } from './link.ts';
 import { links } from './links.ts';
 import { fdb, fdbmsg, NTF, NUD, ndmsg, neighbours } from './neighbours.ts';
-import { decodeNotification } from './notification.ts';
+import { decodeLinkIndex, decodeNotification } from './notification.ts';
 import { RT_SCOPE, RT_TABLE, RTN, RTPROT, routes, rtmsg } from './routes.ts';
 import { AF, RTM } from './rtnetlink.ts';
 
@@ -457,6 +457,20 @@ test('port flags, addresses, routes, neighbours and forwarding entries survive t
       assert.deepEqual(fdbmsg.decode(fdbmsg.encode(e)), e);
     }),
   );
+});
+
+test('the link that a message tells of is read without the rest of it', () => {
+  const about = messages.map((message) => ({ message, news: decodeNotification(message) }));
+  for (const { message, news } of about) {
+    const isLink = news?.kind === 'link' || news?.kind === 'port';
+    assert.equal(decodeLinkIndex(message), isLink ? news.link.index : undefined);
+    if (!isLink) continue;
+    for (let end = 0; end < 8; end++) {
+      const cut = { ...message, payload: message.payload.subarray(0, end) };
+      assert.throws(() => decodeLinkIndex(cut), DecodeError);
+    }
+  }
+  assert.ok(about.filter(({ news }) => news?.kind === 'link' && news.link.index > 0).length > 3);
 });
 
 test('what is no rtnetlink message of ours is passed over, and port notifications are told from those of links', () => {

@@ -49,9 +49,14 @@ export function decodeNotification({ type, payload }: Reply): Notification | und
   }
 }
 
-//  struct tcmsg: | family:8 | pad:24 | ifindex:s32 | …
+/** The index of the link that a message is about, when it tells of a link; to decode all of it costs far more. @throws DecodeError */
+export function decodeLinkIndex({ type, payload }: Reply): number | undefined {
+  return type === RTM.NEWLINK || type === RTM.DELLINK ? linkOf(payload) : undefined;
+}
+
+//  struct tcmsg and struct ifinfomsg: | family:8 | 24 | ifindex:s32 | …
 function linkOf(payload: Uint8Array): number {
-  const reader = new Reader(payload, 'tcmsg');
+  const reader = new Reader(payload, 'rtnetlink message');
   reader.skip(4);
   return reader.u32le();
 }
