@@ -138,7 +138,7 @@ function readRoutes(lists: Lists, namespace: string, { index, name }: Link, pare
     });
 }
 
-/** Static entries; those without age that are a port's own MAC are the kernel's. */
+/** Static entries; those without age that are a port's own MAC are the kernel's. VXLAN devices of the host are others'. */
 export function readFdb(
   places: Places,
   namespace: string,
@@ -149,8 +149,9 @@ export function readFdb(
   for (const { index, mac, dst, master, state, flags } of fdb.list(places.netlink(namespace))) {
     const port = names.get(index);
     if (port === undefined) continue;
-    if (dst !== undefined && (flags & NTF.SELF) !== 0) found.push(object.vxlanFdb(namespace, port, mac, dst));
-    else if (master === bridge.index && state === NUD.NOARP) {
+    if (dst !== undefined && (flags & NTF.SELF) !== 0) {
+      if (namespace !== HOST) found.push(object.vxlanFdb(namespace, port, mac, dst));
+    } else if (master === bridge.index && state === NUD.NOARP) {
       found.push(object.bridgeFdb(namespace, bridge.name, mac, port));
     }
   }

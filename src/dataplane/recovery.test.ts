@@ -271,6 +271,17 @@ describe('the data plane', { skip: !isRoot && 'needs root' }, () => {
     await until(() => a.state() === whole, 'repair', 10_000);
   });
 
+  test("leaves what is in the host's own VXLAN devices, which are others'", async () => {
+    await a.set(full);
+    a.sh(`ip link add other type vxlan id 42 dstport 4789 local ${h1.data} remote ${h2.data}; ip link set other up
+      bridge fdb add 02:00:00:00:00:42 dev other dst 10.9.0.9`);
+    const before = a.sh('bridge fdb show dev other');
+    assert.match(before, /^00:00:00:00:00:00 dst 10\.9\.0\.2 self permanent$/m);
+    assert.deepEqual((await a.dataplane.repair()).steps, []);
+    assert.equal(a.sh('bridge fdb show dev other'), before);
+    a.sh('ip link del other');
+  });
+
   test('takes back a change that fails half-way', async () => {
     const whole = a.state();
     const bad: Piece = { ...portOf(h3), sandbox: here, port: 'veth5', interface: 'a-name-that-is-too-long' };
