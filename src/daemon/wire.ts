@@ -10,6 +10,7 @@ import { chooseUnderlay } from '../controllers/hosts/advertise.ts';
 import { followCarrier } from '../controllers/hosts/carrier.ts';
 import { beginEpoch } from '../controllers/hosts/identity.ts';
 import { openHosts } from '../controllers/hosts/open.ts';
+import { WayMtu } from '../controllers/hosts/way-mtu.ts';
 import { openNetworks } from '../controllers/networks/open.ts';
 import type { Carrier } from '../dataplane/dataplane.ts';
 import type { Foreign } from '../dataplane/foreign/foreign.ts';
@@ -169,9 +170,10 @@ export async function openDaemon({
         { directory: files.containers, controls: files.controls, shim: files.shim },
       ),
     );
-    const ways = held(openProblems(probing, { open: openProbes, hosts, log, now }, { device, mtu }));
+    const wayMtu = new WayMtu(hosts, mtu);
+    const ways = held(openProblems(probing, { open: openProbes, hosts, mtu: wayMtu, log, now }, { device, mtu }));
     const carrying = held(
-      followCarrier({ told: carrier, hosts, changed: (way) => ways.reopen(way), log, now }, { device }),
+      followCarrier({ told: carrier, hosts, mtu: wayMtu, changed: (way) => ways.reopen(way), log, now }, { device }),
     );
     held(repairRegularly({ dataplane, log }));
     foreign = held(await openForeign({ state: stateDir, port: cluster.dataPort, log }));

@@ -110,7 +110,8 @@ export async function openDataplane(options: DataplaneOptions = {}): Promise<Wit
       openProbes(init, {
         place: (at) => call('probePlace', at),
         targets: (targets) => call('probeTargets', targets),
-        stream: () => call('probeStream'),
+        stream: (mtu) => call('probeStream', mtu),
+        route: (data) => call('probeRoute', data),
         strangers: () => call('probeStrangers'),
       }),
     close() {

@@ -15,7 +15,9 @@ export interface Calls {
   /** The namespace of probes, made anew. */
   probePlace(init: ProbeInit): ProbeSockets;
   probeTargets(targets: readonly ProbeTarget[]): undefined;
-  probeStream(): number;
+  probeStream(mtu: number): number;
+  /** MTU of the route to a data address, if the route says one. */
+  probeRoute(data: string): number | undefined;
   probeStrangers(): readonly Stranger[];
   close(): undefined;
 }

@@ -1,10 +1,12 @@
 import { readSync } from 'node:fs';
 import { isDeepStrictEqual } from 'node:util';
 import { parentPort, receiveMessageOnPort } from 'node:worker_threads';
+import { routes } from '../kernel/route/routes.ts';
 import { openSyscalls } from '../kernel/syscall.ts';
 import { messageOf } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
 import { look } from './look.ts';
+import { HOST } from './objects.ts';
 import { ProbePlace } from './probe/place.ts';
 import { strangers } from './probe/strangers.ts';
 import { type Call, type CallMessage, toWire, type WorkerMessage, type WorkerPlaces } from './protocol.ts';
@@ -95,7 +97,9 @@ function main(port: NonNullable<typeof parentPort>, places: WorkerPlaces): void 
       case 'probeTargets':
         return probes?.set(call[1]);
       case 'probeStream':
-        return probes?.stream();
+        return probes?.stream(call[1]);
+      case 'probeRoute':
+        return probes && routes.find(reconciler.places.netlink(HOST), { dst: call[1], src: probes.data })?.mtu;
       case 'probeStrangers':
         return probes === undefined ? [] : strangers(reconciler.places, probes.data);
       case 'close':

@@ -63,6 +63,25 @@ testInLab('two hosts whose data interface changes under the running daemon', {},
     for (const host of [h1, h2]) await until(`${host.name} finds all right`, async () => (await problems(host)) === '');
   });
 
+  step('the MTU of a route to another host counts like that of an interface', async (lab) => {
+    const [h1, h2] = [lab.host('h1'), lab.host('h2')];
+    const route = ['route', 'add', `${h2.address}/32`, 'dev', 'eth0', 'mtu', 'lock', '1300'];
+    await h1.exec(['ip', ...route]);
+    // It is looked at with each probe: here with the first one after a start.
+    await h1.daemon.kill('SIGTERM');
+    await h1.daemon.start();
+    await until('h2 knows', async () => (await known(h2, 'h1')) === 1300);
+    await until('the network has less', async () => (await mtuOf(h2, 'test2')) === 1250);
+    for (const host of [h1, h2]) {
+      const unfit = async () => (await problems(host)).replace(/mtu: network asked does not fit [^;]*;[^;]*;/, '');
+      await until(`${host.name} finds all else right`, async () => (await unfit()) === '');
+    }
+    await h1.exec(['ip', 'route', 'del', `${h2.address}/32`, 'dev', 'eth0']);
+    await h1.daemon.kill('SIGTERM');
+    await h1.daemon.start();
+    await until('h2 knows', async () => (await known(h2, 'h1')) === 1500);
+  });
+
   step('an interface that is down is told with what to do, and all works again when it is up', async (lab, t) => {
     const [h1, h2] = [lab.host('h1'), lab.host('h2')];
     await h2.exec(['ip', 'link', 'set', 'eth0', 'down']);

@@ -2,11 +2,13 @@ import type { Carrier } from '../../dataplane/dataplane.ts';
 import type { Feed } from '../../lib/feed.ts';
 import type { Log } from '../../lib/log.ts';
 import type { Hosts, PathProblem, Paths } from './hosts.ts';
+import type { WayMtu } from './way-mtu.ts';
 
 export interface CarryingNeeds {
   /** What the kernel told last; undefined before it has told anything. */
   readonly told: Pick<Feed<{ readonly carrier: Carrier | undefined } | undefined>, 'watch'>;
-  readonly hosts: Pick<Hosts, 'self' | 'amend'>;
+  readonly hosts: Pick<Hosts, 'self'>;
+  readonly mtu: Pick<WayMtu, 'device' | 'setDevice'>;
   /** Called when the interface or its MTU is another. */
   readonly changed: (carrier: Carrier) => void;
   readonly log: Log;
@@ -14,19 +16,19 @@ export interface CarryingNeeds {
 }
 
 /** Keeps this host's MTU as that of the interface with its data address, and says when none works that has it. */
-export function followCarrier({ told, hosts, changed, log, now }: CarryingNeeds, init: { device: string }): Paths {
+export function followCarrier({ told, hosts, mtu, changed, log, now }: CarryingNeeds, init: { device: string }): Paths {
   const stop = new AbortController();
   let { device } = init;
   let problem: PathProblem | undefined;
 
   function note(carrier: Carrier | undefined): void {
-    const { data, mtu } = hosts.self;
-    if (carrier !== undefined && (carrier.device !== device || carrier.mtu !== mtu)) {
+    const { data } = hosts.self;
+    if (carrier !== undefined && (carrier.device !== device || carrier.mtu !== mtu.device)) {
       log.warn('the data address is on another interface, or the MTU of its interface is another', {
-        ...{ data, device: carrier.device, mtu: carrier.mtu, was: `${device}, ${mtu}` },
+        ...{ data, device: carrier.device, mtu: carrier.mtu, was: `${device}, ${mtu.device}` },
       });
       device = carrier.device;
-      hosts.amend({ mtu: carrier.mtu });
+      mtu.setDevice(carrier.mtu);
       changed(carrier);
     }
     tell(wrongWith(carrier, { data, device }));

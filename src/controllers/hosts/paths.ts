@@ -4,10 +4,12 @@ import type { Log } from '../../lib/log.ts';
 import { Serial } from '../../lib/serial.ts';
 import type { Host } from '../../model/host.ts';
 import type { Hosts, PathProblem, Paths } from './hosts.ts';
+import type { WayMtu } from './way-mtu.ts';
 
 export interface PathsNeeds {
   readonly hosts: Pick<Hosts, 'self' | 'cluster' | 'watch'>;
   readonly probes: Probes;
+  readonly mtu: Pick<WayMtu, 'setRoute'>;
   readonly log: Log;
   readonly now: () => number;
 }
@@ -20,7 +22,10 @@ const most = { atOnce: 8, aSecond: 2 } as const;
 const absence = 20_000;
 
 /** Probes the way to every host that is alive and answers probes, soon after it is seen and again and again. */
-export function openPaths({ hosts, probes, log, now }: PathsNeeds, { device }: { readonly device: string }): Paths {
+export function openPaths(
+  { hosts, probes, mtu, log, now }: PathsNeeds,
+  { device }: { readonly device: string },
+): Paths {
   const stop = new AbortController();
   const problems = new Map<string, PathProblem>();
   const followed = new Map<string, { readonly peer: ProbePeer; readonly end: AbortController }>();
@@ -36,6 +41,7 @@ export function openPaths({ hosts, probes, log, now }: PathsNeeds, { device }: {
       });
       if (found === undefined || signal.aborted) return;
       if (found.answers) answered = now();
+      mtu.setRoute(id, found.route);
       const verdict = judge(found, { self: hosts.self, name, data, port: hosts.cluster.dataPort, device });
       if (found.answers || now() - answered > absence) note(id, name, verdict);
       const well = Math.max(rest.well, (followed.size * 1000) / most.aSecond);
@@ -77,6 +83,7 @@ export function openPaths({ hosts, probes, log, now }: PathsNeeds, { device }: {
         followed.get(id)?.end.abort();
         followed.delete(id);
         if (gone.includes(id)) problems.delete(id);
+        if (!states.some(({ host }) => host.id === id)) mtu.setRoute(id, undefined);
       }
       for (const peer of fresh) {
         const host = wanted.find((each) => each.host.id === peer.host)?.host;

@@ -10,7 +10,8 @@ import type { Stranger } from './strangers.ts';
 export interface ProbeNeeds {
   readonly place: (init: ProbeInit) => Promise<ProbeSockets>;
   readonly targets: (targets: readonly ProbeTarget[]) => Promise<void>;
-  readonly stream: () => Promise<number>;
+  readonly stream: (mtu: number) => Promise<number>;
+  readonly route: (data: string) => Promise<number | undefined>;
   readonly strangers: () => Promise<readonly Stranger[]>;
 }
 
@@ -77,8 +78,8 @@ export async function openProbes(init: ProbeInit, needs: ProbeNeeds): Promise<Pr
     return smaller.find((_, i) => passed[i]) ?? 0;
   }
 
-  async function stream(peer: ProbePeer): Promise<boolean> {
-    const options = { fd: await needs.stream(), ...unconnected };
+  async function stream(peer: ProbePeer, wanted: number): Promise<boolean> {
+    const options = { fd: await needs.stream(wanted - overhead(init.data)), ...unconnected };
     const socket = new Socket(options);
     const limit = AbortSignal.timeout(patience.stream);
     limit.addEventListener('abort', () => socket.destroy());
@@ -111,13 +112,16 @@ export async function openProbes(init: ProbeInit, needs: ProbeNeeds): Promise<Pr
     },
     async probe(host): Promise<Findings> {
       const peer = peers.get(host);
-      const wanted = Math.min(init.mtu, peer?.mtu ?? 0);
+      // Where there is no route, packets tell.
+      const route = peer && (await needs.route(peer.data).catch(() => undefined));
+      const wanted = Math.min(init.mtu, peer?.mtu ?? 0, route ?? Infinity);
+      const way = { wanted, ...(route !== undefined && { route }) };
       if (!peer || !(await echoes(peer, 0, patience.first))) {
         const source = peer && (await sourceOf(peer));
-        return { answers: false, wanted, passed: 0, stream: false, ...(source !== undefined && { source }) };
+        return { answers: false, ...way, passed: 0, stream: false, ...(source !== undefined && { source }) };
       }
-      const [passed, streams] = await Promise.all([largest(peer, wanted), stream(peer)]);
-      return { answers: true, wanted, passed, stream: streams };
+      const [passed, streams] = await Promise.all([largest(peer, wanted), stream(peer, wanted)]);
+      return { answers: true, ...way, passed, stream: streams };
     },
     close() {
       closing ??= (async () => {

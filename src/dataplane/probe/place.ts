@@ -42,6 +42,12 @@ const IPPROTO_ICMPV6 = 58;
 const IPPROTO_IPV6 = 41;
 const IPV6_MTU_DISCOVER = 23;
 const IPV6_PMTUDISC_PROBE = 3;
+const IPPROTO_TCP = 6;
+const TCP_MAXSEG = 2;
+/** No network has ways that are narrower. */
+const leastSegment = 536;
+/** Of IPv6 and TCP. */
+const headers = 40 + 20;
 const SOL_SOCKET = 1;
 const SO_REUSEADDR = 2;
 /** Without it a link has no IPv6. */
@@ -118,9 +124,14 @@ export class ProbePlace {
     this.#targets = targets;
   }
 
-  /** A stream socket, not yet connected: the caller's to close. */
-  stream(): number {
-    return this.#inside(() => this.#sys.socket(AF_INET6, SOCK.STREAM | SOCK.NONBLOCK | SOCK.CLOEXEC, 0));
+  /** A stream socket, not yet connected, whose packets have no more than `mtu` bytes: the caller's to close. */
+  stream(mtu: number): number {
+    return this.#inside(() => {
+      const fd = this.#sys.socket(AF_INET6, SOCK.STREAM | SOCK.NONBLOCK | SOCK.CLOEXEC, 0);
+      const segment = Math.max(mtu - headers, leastSegment);
+      this.#sys.setsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, new Writer().u32le(segment).finish());
+      return fd;
+    });
   }
 
   close(): void {

@@ -23,7 +23,9 @@ export interface ProbePeer {
 export interface Findings {
   /** Whether any packet came back. */
   readonly answers: boolean;
-  /** What should pass: the smaller MTU of the two data interfaces. */
+  /** MTU of this host's route to the other, if the route says one. */
+  readonly route?: number;
+  /** What should pass: the smaller MTU of the two data interfaces, or what the route says. */
   readonly wanted: number;
   /** The largest packet that came back, encapsulation counted, of those that were tried. */
   readonly passed: number;

@@ -19,6 +19,8 @@ export interface Route extends NextHop {
   readonly scope: number;
   /** RTN */
   readonly type: number;
+  /** RTAX_MTU: what it carries, if that is said. */
+  readonly mtu?: number;
   /** RTA_MULTIPATH: several ways, instead of `via` and `oif`. */
   readonly multipath?: readonly NextHop[];
 }
@@ -30,14 +32,28 @@ export interface NextHop {
 }
 
 /** One to be added, in the main table unless said: static, unicast, with the scope that `ip route` would choose. */
-export type NewRoute = Pick<Route, 'dst'> & Partial<Omit<Route, 'multipath'>>;
+export type NewRoute = Pick<Route, 'dst'> & Partial<Omit<Route, 'multipath' | 'mtu'>>;
 
 export const RT_TABLE = { MAIN: 254, LOCAL: 255 } as const;
 export const RT_SCOPE = { UNIVERSE: 0, LINK: 253, HOST: 254, NOWHERE: 255 } as const;
 export const RTPROT = { UNSPEC: 0, KERNEL: 2, BOOT: 3, STATIC: 4, RA: 9 } as const;
 export const RTN = { UNSPEC: 0, UNICAST: 1, LOCAL: 2, BLACKHOLE: 6, UNREACHABLE: 7 } as const;
 
-const RTA = { DST: 1, OIF: 4, GATEWAY: 5, PRIORITY: 6, PREFSRC: 7, MULTIPATH: 9, TABLE: 15, VIA: 18 } as const;
+const RTA = {
+  DST: 1,
+  SRC: 2,
+  OIF: 4,
+  GATEWAY: 5,
+  PRIORITY: 6,
+  PREFSRC: 7,
+  METRICS: 8,
+  MULTIPATH: 9,
+  TABLE: 15,
+  VIA: 18,
+} as const;
+const RTAX_MTU = 2;
+/** Asks for the route itself, not for what it has become for one destination. */
+const RTM_F_FIB_MATCH = 0x2000;
 const RTNH_SIZE = 8;
 
 //  struct rtmsg: | rtm_family:8 | dst_len:8 | src_len:8 | tos:8 | table:8 | protocol:8 | scope:8 | type:8 | flags:32 |
@@ -84,6 +100,7 @@ export const rtmsg = {
       protocol,
       scope,
       type,
+      mtu: attributes.nested(RTA.METRICS)?.u32(RTAX_MTU),
       multipath: multipath(attributes.bytes(RTA.MULTIPATH)),
     });
   },
@@ -102,6 +119,17 @@ export const routes = {
       const route = rtmsg.decode(payload);
       return route.table === table ? route : undefined;
     });
+  },
+
+  /** That by which packets go, if there is one. Equivalent to `ip route get fibmatch DST from SRC`. @throws KernelError */
+  find(nl: Netlink, { dst, src }: { readonly dst: string; readonly src: string }): Route | undefined {
+    const family = familyOf(dst);
+    const bits = family === AF.INET ? 32 : 128;
+    const writer = new Writer().u8(family).u8(bits).u8(bits).zeros(5).u32le(RTM_F_FIB_MATCH);
+    new AttributeWriter(writer).address(RTA.DST, dst).address(RTA.SRC, src);
+    const action = `look up the route from ${src} to ${dst}`;
+    const [reply] = nl.request({ action, type: RTM.GETROUTE, payload: writer.finish() });
+    return reply && rtmsg.decode(reply.payload);
   },
 
   addMessage(route: NewRoute): Request {
