@@ -1,13 +1,9 @@
-import { cp, mkdtemp, symlink } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { delimiter, dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { type LabHost, openLab } from '../../src/lab/lab.ts';
-import { run } from '../../src/lab/run.ts';
 import type { Bench } from '../bench.ts';
 import { holding } from '../bounds.ts';
 import { createNetwork, openCaller } from '../caller.ts';
+import { buildPackage } from '../package.ts';
 import { median, round } from '../report.ts';
 
 const starts = 9;
@@ -16,32 +12,28 @@ const containers = 20;
 const settled = 60_000;
 const network = 'bench';
 const bounds = { start_ms: 400, idle_mb: 120, remote1000_mb: 150, per_container_mb: 3 } as const;
-const root = fileURLToPath(new URL('../../', import.meta.url));
 
 /**
  * The built package, four daemons on an etcd of one member: one that does nothing, one with 1000 endpoints, one that has a
  * single endpoint on the network of those, and one with containers. Memory is the VmRSS of the daemon and the shims.
  */
 export const footprint: Bench = async ({ scope, say }) => {
-  say('building the package');
-  await run(['npm', 'run', '-s', '--prefix', root, 'build:run']);
-  const skein = await unpack();
+  const built = await buildPackage(say);
   const lab = await openLab({ name: 'bench-footprint', hosts: 4, underlay: 4, mtu: 1500, tied: true, daemons: false });
   scope.defer(() => lab.close());
-  const launch = (host: LabHost) => host.exec(['env', ...skein, 'launch', '--detach']);
   const [idle, many, few, busy] = [lab.host('h1'), lab.host('h2'), lab.host('h3'), lab.host('h4')];
 
   say(`${starts} starts`);
   const took: number[] = [];
   for (let i = 0; i <= starts; i++) {
     const start = performance.now();
-    await launch(idle);
+    await built.launch(idle);
     // The first one makes the files that the later ones find, as after an installation.
     if (i > 0) took.push(performance.now() - start);
     if (i < starts) await idle.daemon.kill('SIGTERM');
   }
 
-  await Promise.all([many, few, busy].map(launch));
+  await Promise.all([many, few, busy].map((host) => built.launch(host)));
   await createNetwork(many, network);
   const near = await openCaller(few, { namespaces: 1, network, connections: 1, exit: false });
   scope.defer(() => near.close());
@@ -51,7 +43,7 @@ export const footprint: Bench = async ({ scope, say }) => {
   scope.defer(() => far.close());
   for (let n = 0; n < remotes; n += 20) await Promise.all(Array.from({ length: 20 }, (_, i) => far.attach(n + i)));
   for (let n = 0; n < containers; n++) {
-    await busy.exec(['env', ...skein, 'run', '-d', '--name', `c${n}`, '--network', network, '--', 'sleep', 'infinity']);
+    await busy.exec(built.command('run', '-d', '--name', `c${n}`, '--network', network, '--', 'sleep', 'infinity'));
   }
   say(`${settled / 1000} s of nothing`);
   await sleep(settled);
@@ -77,15 +69,6 @@ export const footprint: Bench = async ({ scope, say }) => {
     figures,
   };
 };
-
-/** A folder with what the package has. @returns environment and program, for `env` */
-async function unpack(): Promise<readonly string[]> {
-  const folder = await mkdtemp(join(tmpdir(), 'package-'));
-  await cp(join(root, 'skein'), join(folder, 'skein'));
-  for (const part of ['dist', 'build', 'node_modules', 'package.json'])
-    await symlink(join(root, part), join(folder, part));
-  return [`PATH=${[dirname(process.execPath), process.env['PATH']].join(delimiter)}`, join(folder, 'skein')];
-}
 
 /** VmRSS of our processes on a host, in MB of 2^20 bytes. */
 async function memoryOf(host: LabHost): Promise<number> {

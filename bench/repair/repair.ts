@@ -3,6 +3,7 @@ import { type LabHost, openLab } from '../../src/lab/lab.ts';
 import type { Bench } from '../bench.ts';
 import { holding } from '../bounds.ts';
 import { createNetwork, namespaceOf, openCaller } from '../caller.ts';
+import { buildPackage } from '../package.ts';
 import { median, round } from '../report.ts';
 
 const endpoints = 1000;
@@ -13,13 +14,15 @@ const rest = 9_000;
 const bounds = { adopt_ms: 2000, lost: 0, flush_ms: 3000 } as const;
 
 /**
- * A host with 1000 endpoints. Its daemon is killed and started again while one of them pings another host at 1 ms; then
+ * The built package on a host with 1000 endpoints. Its daemon is killed and started again while one of them pings another host at 1 ms; then
  * the rules of the host and of the network's namespace are flushed.
  */
 export const repair: Bench = async ({ scope, say }) => {
-  const lab = await openLab({ name: 'bench-repair', hosts: 2, underlay: 4, mtu: 1500, tied: true });
+  const built = await buildPackage(say);
+  const lab = await openLab({ name: 'bench-repair', hosts: 2, underlay: 4, mtu: 1500, tied: true, daemons: false });
   scope.defer(() => lab.close());
   const [full, other] = [lab.host('h1'), lab.host('h2')];
+  await Promise.all([full, other].map((host) => built.launch(host)));
   await createNetwork(full, network);
   const there = await openCaller(other, { namespaces: 1, network, connections: 1, exit: false });
   scope.defer(() => there.close());
@@ -37,7 +40,7 @@ export const repair: Bench = async ({ scope, say }) => {
     const pinging = full.attempt(['ip', 'netns', 'exec', namespaceOf(0), ...train]);
     await full.daemon.kill('SIGKILL');
     const start = performance.now();
-    await full.daemon.start();
+    await built.launch(full);
     adopted.push(performance.now() - start);
     const { stdout } = await pinging;
     const counted = /(\d+) packets transmitted, (\d+) received/.exec(stdout);
