@@ -1,16 +1,12 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
-import { closeSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import fc from 'fast-check';
 import { DecodeError } from '../../lib/errors.ts';
 import { isKernelError } from '../kernel-error.ts';
-import { type Namespaces, openNamespaces } from '../namespace.ts';
+import { openTestNamespace, sys, type TestNamespace } from '../namespace.testing.ts';
 import { NLM_F, nlmsg } from '../netlink/message.ts';
 import { type Netlink, openNetlink, type Request } from '../netlink/socket.ts';
-import { openSyscalls } from '../syscall.ts';
 import { assemble } from './assembler.ts';
 import { batch } from './batch.ts';
 import { type Expression, NFT_CMP, VERDICT } from './expression.ts';
@@ -130,29 +126,20 @@ test('a rule with words that are not known, or in no sensible order, is left to 
 });
 
 describe('rules without libnftables', { skip: process.getuid?.() !== 0 && 'needs root' }, () => {
-  const sys = openSyscalls();
-  const directory = mkdtempSync(join(tmpdir(), 'skein-'));
-  const path = join(directory, 'rules');
-  let namespaces: Namespaces;
-  let fd: number;
+  let namespace: TestNamespace;
   let nl: Netlink;
 
   before(() => {
-    namespaces = openNamespaces(sys);
-    fd = namespaces.make(path);
-    nl = namespaces.inside(fd, () => openNetlink(sys, { family: NETLINK_NETFILTER }));
+    namespace = openTestNamespace();
+    nl = namespace.inside(() => openNetlink(sys, { family: NETLINK_NETFILTER }));
     nft('add table netdev skein; add chain netdev skein send');
   });
   after(() => {
     nl.close();
-    closeSync(fd);
-    namespaces.unpin(path);
-    namespaces.close();
-    rmSync(directory, { recursive: true });
+    namespace.close();
   });
 
-  const nft = (...args: readonly string[]) =>
-    execFileSync('nsenter', [`--net=${path}`, 'nft', ...args], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
+  const nft = (...args: readonly string[]) => namespace.run('nft', ...args);
   const send = (...requests: readonly Request[]) => nl.transaction(batch.begin, requests, batch.end);
   const rules = captured.filter(({ command }) => !command.startsWith('delete'));
   const hook = { hook: NF_NETDEV.INGRESS, device: 'lo', priority: 0, policy: VERDICT.DROP };

@@ -1,36 +1,22 @@
 import assert from 'node:assert/strict';
-import { closeSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { DecodeError } from '../../lib/errors.ts';
 import { isKernelError } from '../kernel-error.ts';
-import { type Namespaces, openNamespaces } from '../namespace.ts';
+import { openTestNamespace, sys, type TestNamespace } from '../namespace.testing.ts';
 import { openNotifications } from '../netlink/socket.ts';
-import { openSyscalls } from '../syscall.ts';
 import { openNftables } from './nftables.ts';
 import { decodeRuleChange, NETLINK_NETFILTER, NFNLGRP_NFTABLES } from './notification.ts';
 
 describe('packet rules', { skip: process.getuid?.() !== 0 && 'needs root' }, () => {
-  const sys = openSyscalls();
-  const directory = mkdtempSync(join(tmpdir(), 'skein-'));
-  const path = join(directory, 'rules');
-  let namespaces: Namespaces;
-  let fd: number;
+  let namespace: TestNamespace;
 
   before(() => {
-    namespaces = openNamespaces(sys);
-    fd = namespaces.make(path);
+    namespace = openTestNamespace();
   });
-  after(() => {
-    closeSync(fd);
-    namespaces.unpin(path);
-    namespaces.close();
-    rmSync(directory, { recursive: true });
-  });
+  after(() => namespace.close());
 
   test('all commands are done or none, and the error says what nft says', () => {
-    const nft = namespaces.inside(fd, () => openNftables(sys));
+    const nft = namespace.inside(() => openNftables(sys));
     nft.run('make a table', ['add table ip t', 'add chain ip t c', 'add rule ip t c drop comment "mine"']);
     assert.deepEqual(nft.list('table ip t')?.chains, [{ family: 'ip', table: 't', name: 'c', comments: ['mine'] }]);
     assert.throws(
@@ -47,7 +33,7 @@ describe('packet rules', { skip: process.getuid?.() !== 0 && 'needs root' }, () 
   });
 
   test('a context stays in the namespace that it was opened in', () => {
-    const nft = namespaces.inside(fd, () => openNftables(sys));
+    const nft = namespace.inside(() => openNftables(sys));
     nft.run('make a table', ['add table ip here']);
     const home = openNftables(sys);
     assert.equal(home.list('table ip here'), undefined);
@@ -57,8 +43,7 @@ describe('packet rules', { skip: process.getuid?.() !== 0 && 'needs root' }, () 
   });
 
   test('who listens hears which table lost something', () => {
-    const [nft, told] = namespaces.inside(
-      fd,
+    const [nft, told] = namespace.inside(
       () => [openNftables(sys), openNotifications(sys, [NFNLGRP_NFTABLES], { family: NETLINK_NETFILTER })] as const,
     );
     const removals = () => {

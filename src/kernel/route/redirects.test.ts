@@ -1,38 +1,24 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
-import { closeSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { type Namespaces, openNamespaces } from '../namespace.ts';
+import { openTestNamespace, sys, type TestNamespace } from '../namespace.testing.ts';
 import { type Netlink, openNetlink } from '../netlink/socket.ts';
-import { openSyscalls } from '../syscall.ts';
 import { links } from './links.ts';
 import { redirects } from './redirects.ts';
 
 describe('redirects', { skip: process.getuid?.() !== 0 && 'needs root' }, () => {
-  const sys = openSyscalls();
-  const directory = mkdtempSync(join(tmpdir(), 'skein-'));
-  const path = join(directory, 'redirects');
-  let namespaces: Namespaces;
-  let fd: number;
+  let namespace: TestNamespace;
   let nl: Netlink;
-  const sh = (command: string) =>
-    execFileSync('nsenter', [`--net=${path}`, 'sh', '-euc', command], { encoding: 'utf8' });
+  const sh = (script: string) => namespace.sh(script);
   const indexOf = (name: string) => links.get(nl, name)?.index ?? 0;
 
   before(() => {
-    namespaces = openNamespaces(sys);
-    fd = namespaces.make(path);
-    nl = namespaces.inside(fd, () => openNetlink(sys));
+    namespace = openTestNamespace();
+    nl = namespace.inside(() => openNetlink(sys));
     sh('ip link add a0 type veth peer name a1; ip link add b0 type veth peer name b1');
   });
   after(() => {
     nl.close();
-    closeSync(fd);
-    namespaces.unpin(path);
-    namespaces.close();
-    rmSync(directory, { recursive: true });
+    namespace.close();
   });
 
   test('are listed as they were made, and tc sees the same as of its own', () => {
