@@ -6,6 +6,7 @@ import { Bell } from '../../../lib/backoff.ts';
 import { messageOf } from '../../../lib/errors.ts';
 import { StoreError, type StoreStatus } from '../store.ts';
 import type { Credentials } from './credentials.ts';
+import { EtcdError } from './etcd-error.ts';
 import { lines } from './lines.ts';
 import { Login } from './login.ts';
 import { parseFailure } from './messages.ts';
@@ -30,18 +31,6 @@ export interface CallOptions {
   readonly repeatable?: boolean;
 }
 
-/** An error that etcd itself told, with its gRPC code. */
-export class EtcdError extends StoreError {
-  readonly code: number;
-
-  constructor(message: string, options: ErrorOptions & { retry: boolean; code: number }) {
-    super(message, options);
-    this.code = options.code;
-  }
-}
-
-export const notFound = 5;
-export const compacted = 11;
 /** Deadline, resources, unavailable: the same call may go through later. */
 const passing = new Set([4, 8, 14]);
 /** Errors after which the member has surely not seen the call. */

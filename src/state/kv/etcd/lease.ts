@@ -1,6 +1,7 @@
 import { delay, pause } from '../../../lib/backoff.ts';
 import { type Session, StoreError } from '../store.ts';
-import { EtcdError, type Gateway, notFound } from './gateway.ts';
+import { EtcdError, notFound } from './etcd-error.ts';
+import type { Gateway } from './gateway.ts';
 import { parseGrant, parseKeepAlive } from './messages.ts';
 
 /**

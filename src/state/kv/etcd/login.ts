@@ -1,5 +1,5 @@
 import type { Credentials } from './credentials.ts';
-import type { EtcdError } from './gateway.ts';
+import type { EtcdError } from './etcd-error.ts';
 import { parseToken } from './messages.ts';
 
 type Headers = Readonly<Record<string, string>>;

@@ -1,6 +1,7 @@
 import { delay, pause } from '../../../lib/backoff.ts';
 import type { Item, WatchEvent } from '../store.ts';
-import { compacted, EtcdError, type Gateway } from './gateway.ts';
+import { compacted, EtcdError } from './etcd-error.ts';
+import type { Gateway } from './gateway.ts';
 import { encode, parseRange, parseWatch, rangeOf } from './messages.ts';
 
 /**
