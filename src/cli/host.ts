@@ -1,14 +1,7 @@
 import type { Command } from 'commander';
-import { isOneOf, matches, parseFilters, printListing, requireOneOf } from './listing.ts';
+import { isOneOf, type ListOptions, matches, parseFilters, printListing, requireOneOf } from './listing.ts';
 import { clientOf, collect } from './session.ts';
 import { formatDuration } from './table.ts';
-
-interface Options {
-  readonly quiet?: boolean;
-  readonly format?: string;
-  readonly trunc: boolean;
-  readonly filter: readonly string[];
-}
 
 const headers = {
   ...{ ID: 'HOST ID', Name: 'NAME', Address: 'ADDRESS', DataAddress: 'DATA ADDRESS', State: 'STATE' },
@@ -28,7 +21,7 @@ export function addHost(program: Command): void {
     .action(list);
 }
 
-async function list({ trunc, filter, ...options }: Options, command: Command): Promise<void> {
+async function list({ trunc, filter, ...options }: ListOptions, command: Command): Promise<void> {
   const filters = parseFilters(filter, ['id', 'name', 'address', 'state']);
   requireOneOf('state', filters.state, ['alive', 'lost']);
   const hosts = (await clientOf(command).call('listHosts', {})).filter(

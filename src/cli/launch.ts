@@ -16,7 +16,7 @@ const daemon = daemonProgram('main');
  * The daemon waits most of its time and should cost little memory meanwhile: a young generation of at most 4 MB for each thread's
  * heap, and one thread for V8's own work. Memory that was freed goes back to the kernel; see mallopt(3).
  */
-const lean: NodeSettings = {
+export const lean: NodeSettings = {
   flags: ['--max-semi-space-size=4', '--v8-pool-size=1'],
   env: { MALLOC_ARENA_MAX: '1', MALLOC_TRIM_THRESHOLD_: '131072' },
 };

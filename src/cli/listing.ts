@@ -19,6 +19,12 @@ export interface ListingOptions {
   readonly format?: string;
 }
 
+/** What every list takes. */
+export interface ListOptions extends ListingOptions {
+  readonly trunc: boolean;
+  readonly filter: readonly string[];
+}
+
 /** @throws Refusal 'invalid' for a template that is none */
 export async function printListing<Row extends object>(
   { rows, headers, columns, id }: Listing<Row>,

@@ -3,6 +3,7 @@ import type { Client, ContainerView } from '../adapters/api/client.ts';
 import {
   hasLabels,
   isOneOf,
+  type ListOptions,
   labelFields,
   labelHeaders,
   matches,
@@ -13,12 +14,8 @@ import {
 import { clientOf, collect, refuseNotYet } from './session.ts';
 import { formatDuration, printable } from './table.ts';
 
-interface Options {
+interface Options extends ListOptions {
   readonly all?: boolean;
-  readonly quiet?: boolean;
-  readonly format?: string;
-  readonly trunc: boolean;
-  readonly filter: readonly string[];
   readonly last?: number;
   readonly latest?: boolean;
 }

@@ -7,6 +7,11 @@ const libfaketime = ['x86_64', 'aarch64']
   .map((arch) => `/usr/lib/${arch}-linux-gnu/faketime/libfaketime.so.1`)
   .find((path) => existsSync(path));
 
+/** A container on the network. */
+function tryToRun(host: LabHost, name: string): ReturnType<LabHost['attempt']> {
+  return host.attempt(['skein', 'run', '-d', '--name', name, '--network', 'demo', '--', 'sleep', '99']);
+}
+
 testInLab('hosts that have a hard life', { daemons: false }, (step) => {
   step('a full disk refuses what is new, leaves nothing of it, and is over when there is room', async (lab, t) => {
     const [h1, h2] = [lab.host('h1'), lab.host('h2')];
@@ -20,18 +25,7 @@ testInLab('hosts that have a hard life', { daemons: false }, (step) => {
     await until('they reach each other', () => pings(h1, 'test1', '10.0.0.3'));
     const before = await namespaces(h1);
     await h1.attempt(['dd', 'if=/dev/zero', 'of=/var/lib/skein/fill', 'bs=4k']);
-    const refused = await h1.attempt([
-      'skein',
-      'run',
-      '-d',
-      '--name',
-      'test3',
-      '--network',
-      'demo',
-      '--',
-      'sleep',
-      '9',
-    ]);
+    const refused = await tryToRun(h1, 'test3');
     assert.equal(refused.code, 125);
     assert.match(refused.stderr, /^skein: .*(disk is full|no space left|ENOSPC).*\n$/i);
     assert.ok(await pings(h2, 'test2', '10.0.0.2'));
@@ -39,18 +33,7 @@ testInLab('hosts that have a hard life', { daemons: false }, (step) => {
     assert.deepEqual(await namespaces(h1), before);
     await h1.exec(['rm', '/var/lib/skein/fill']);
     await until('there is room again', async () => {
-      const tried = await h1.attempt([
-        'skein',
-        'run',
-        '-d',
-        '--name',
-        'test3',
-        '--network',
-        'demo',
-        '--',
-        'sleep',
-        '99',
-      ]);
+      const tried = await tryToRun(h1, 'test3');
       return tried.code === 0;
     });
     assert.ok(await pings(h1, 'test3', '10.0.0.3'));
@@ -62,18 +45,7 @@ testInLab('hosts that have a hard life', { daemons: false }, (step) => {
     const [h1, h2] = [lab.host('h1'), lab.host('h2')];
     if ((await h1.attempt(['mountpoint', '-q', '/var/lib/skein'])).code !== 0) return t.skip('needs a disk of its own');
     await h1.exec(['sh', '-euc', 'sync -f /var/lib/skein; mount -o remount,abort /var/lib/skein']);
-    const refused = await h1.attempt([
-      'skein',
-      'run',
-      '-d',
-      '--name',
-      'test4',
-      '--network',
-      'demo',
-      '--',
-      'sleep',
-      '9',
-    ]);
+    const refused = await tryToRun(h1, 'test4');
     assert.equal(refused.code, 125);
     assert.match(refused.stderr, /^skein: .*(I\/O error|EROFS|EIO|readonly|read-only).*\n$/i);
     assert.equal(await skein(h1, 'ps', '-a', '--format', '{{.Names}}'), 'test1');

@@ -3,6 +3,7 @@ import type { Client, NetworkView } from '../../adapters/api/client.ts';
 import {
   hasLabels,
   isOneOf,
+  type ListOptions,
   labelFields,
   labelHeaders,
   matches,
@@ -11,13 +12,6 @@ import {
   requireOneOf,
 } from '../listing.ts';
 import { clientOf, collect } from '../session.ts';
-
-interface Options {
-  readonly quiet?: boolean;
-  readonly format?: string;
-  readonly trunc: boolean;
-  readonly filter: readonly string[];
-}
 
 const headers = {
   ...{ ID: 'NETWORK ID', Name: 'NAME', Driver: 'DRIVER', Scope: 'SCOPE', CreatedAt: 'CREATED AT', IPv6: 'IPV6' },
@@ -38,7 +32,7 @@ export function addLs(network: Command): void {
     )
     .option('--format <template>', 'json, table, or a template such as {{.Name}}')
     .option('--no-trunc', 'whole ids');
-  command.action(async (options: Options) => {
+  command.action(async (options: ListOptions) => {
     const client = clientOf(command);
     const networks = await select(client, options.filter);
     const rows = networks
