@@ -59,7 +59,8 @@ test('the package holds what runs, no source and no test code', async () => {
     [],
   );
   for (const file of [
-    'dist/daemon/main.js',
+    ...['main', 'doctor-main', 'reset-main'].map((name) => `dist/daemon/${name}.js`),
+    ...['dataplane', 'state/kv/local'].map((folder) => `dist/${folder}/worker.js`),
     'man/skein-network-create.1',
     'docs/walkthroughs/000.md',
     'build/skein-shim',
