@@ -5,7 +5,7 @@ import { object, type Sysctl } from './objects.ts';
 import type { Places } from './places.ts';
 
 /** Before it takes longer to look among so many than to begin anew. */
-const NAMESPACES_OF_A_PROCFS = 64;
+const NAMESPACES_OF_A_PROCFS = 128;
 
 /** Reads settings of one namespace after the other. To be closed. */
 export class SysctlReader {
@@ -57,12 +57,7 @@ type Read = (lists: Lists, namespace: string) => number | undefined;
 function ofLink(path: string): Read | undefined {
   const [, name = '', setting] = /^net\/ipv6\/conf\/([^/]+)\/(\w+)$/.exec(path) ?? [];
   if (name === 'all' || name === 'default') return undefined;
-  switch (setting) {
-    case 'accept_ra':
-      return (lists, namespace) => lists.link(namespace, name)?.ipv6?.acceptRa;
-    case 'disable_ipv6':
-      return (lists, namespace) => lists.link(namespace, name)?.ipv6?.disableIpv6;
-    default:
-      return undefined;
-  }
+  if (setting === 'accept_ra') return (lists, namespace) => lists.link(namespace, name)?.ipv6?.acceptRa;
+  if (setting === 'disable_ipv6') return (lists, namespace) => lists.link(namespace, name)?.ipv6?.disableIpv6;
+  return undefined;
 }

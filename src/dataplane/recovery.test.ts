@@ -318,7 +318,7 @@ describe('the data plane', { skip: !isRoot && 'needs root' }, () => {
     for (const name of ['accept_ra', 'disable_ipv6']) {
       assert.ok(
         steps.some((step) => step.startsWith(`change ${id} sysctl net/ipv6/conf/eth0/${name} `)),
-        `${steps}`,
+        steps.join('; '),
       );
     }
     await a.set(full);

@@ -19,20 +19,22 @@ const { received }: { received: readonly string[] } = JSON.parse(
 );
 const messages = received.flatMap((hex) => nlmsg.decode(Buffer.from(hex, 'hex')));
 const payloads = (wanted: number) => messages.filter(({ type }) => type === wanted).map(({ payload }) => payload);
+const decoded = <T>(wanted: number, codec: { decode(payload: Uint8Array): T }) =>
+  payloads(wanted).map((payload) => codec.decode(payload));
 const table = 'skein';
 
 test('what the kernel tells of a table is read', () => {
-  assert.deepEqual(payloads(NFT_MSG.NEWTABLE).map(nftTable.decode), [{ family: NFPROTO.NETDEV, name: table }]);
-  assert.deepEqual(payloads(NFT_MSG.NEWSET).map(nftSet.decode), [
+  assert.deepEqual(decoded(NFT_MSG.NEWTABLE, nftTable), [{ family: NFPROTO.NETDEV, name: table }]);
+  assert.deepEqual(decoded(NFT_MSG.NEWSET, nftSet), [
     { table, name: 'macs', anonymous: false },
     { table, name: '__set0', anonymous: true },
   ]);
   const hook = { hook: NF_NETDEV.INGRESS, device: 'lo', priority: 0, policy: VERDICT.DROP };
-  assert.deepEqual(payloads(NFT_MSG.NEWCHAIN).map(nftChain.decode), [
+  assert.deepEqual(decoded(NFT_MSG.NEWCHAIN, nftChain), [
     { table, name: 'send' },
     { table, name: 'veth0', hook },
   ]);
-  const rules = payloads(NFT_MSG.NEWRULE).map(nftRulePlace.decode);
+  const rules = decoded(NFT_MSG.NEWRULE, nftRulePlace);
   assert.deepEqual(rules, [
     { table, chain: 'send' },
     ...Array.from({ length: 7 }, () => ({ table, chain: 'veth0', comment: '0123456789abcdef' })),
@@ -43,16 +45,16 @@ const decoders = [nftTable, nftSet, nftChain, nftRulePlace] as const;
 
 test('what is cut off or garbage is read as something shorter or is a DecodeError', () => {
   const tryAll = (payload: Uint8Array) => {
-    for (const { decode } of decoders) {
+    for (const codec of decoders) {
       try {
-        decode(payload);
+        codec.decode(payload);
       } catch (error) {
         assert.ok(error instanceof DecodeError);
       }
     }
   };
   for (const { payload } of messages) for (let end = 0; end < payload.length; end++) tryAll(payload.subarray(0, end));
-  for (const { decode } of decoders) assert.throws(() => decode(new Uint8Array(3)), DecodeError);
+  for (const codec of decoders) assert.throws(() => codec.decode(new Uint8Array(3)), DecodeError);
   const [rule = assert.fail('no rule')] = payloads(NFT_MSG.NEWRULE);
   // In the middle of its table's name.
   assert.throws(() => nftRulePlace.decode(rule.subarray(0, 11)), DecodeError);
