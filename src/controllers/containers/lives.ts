@@ -1,4 +1,4 @@
-import { readdir, rm } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { firstAbort } from '../../lib/abort.ts';
 import { pause } from '../../lib/backoff.ts';
 import { messageOf, ParseError } from '../../lib/errors.ts';
@@ -7,34 +7,15 @@ import { type Container, parseContainer } from '../../model/container.ts';
 import type { Journal } from '../../state/journal.ts';
 import type { Endpoints } from '../endpoints/endpoints.ts';
 import { CommandFailed } from './containers.ts';
+import { type Ended, exitedAs, formerEnd, isFormer, notStarted, restartingAs } from './ending.ts';
 import type { Executions } from './executions.ts';
-import type { ExitRecord } from './exit-record.ts';
 import { placesIn } from './former.ts';
+import type { Held } from './held.ts';
+import { Remains } from './remains.ts';
 import { beginsWithDaemon, pauseAfter } from './restart.ts';
 import type { ShimPlace } from './shim.ts';
 import { runningAs, type StartNeeds, sandboxOf, startAgain } from './start.ts';
 import { type End, Supervisor } from './supervisor.ts';
-
-/** A container as this host has it, from a start by hand to the end of its last life. */
-export interface Held {
-  container: Container;
-  /** Of its present or last life, if that was seen. */
-  supervisor?: Supervisor;
-  /** Resolves with its exit code when it has ended for good, is journalled so and has left its networks. */
-  readonly finished: Promise<number>;
-  /** Aborts when no life follows: nothing more is written. */
-  readonly ended: AbortSignal;
-  /** Aborts when `finished` resolves. */
-  readonly over: AbortSignal;
-  /** Aborted, its present life is its last: a pause ends at once, what is just being started is killed. */
-  readonly halt: AbortController;
-  /** It is started again by hand after this end, which is no reason to remove itself. */
-  returns: boolean;
-  /** Has removed itself: its name is free, it is in no list, its output lingers. */
-  gone: boolean;
-  /** By a clock that does not jump. */
-  goneSince?: number;
-}
 
 interface LivesNeeds extends StartNeeds {
   readonly endpoints: Pick<Endpoints, 'openSandbox' | 'closeSandbox' | 'sandboxes'>;
@@ -51,9 +32,6 @@ const linger = { removed: 60_000, execution: 5 * 60_000 } as const;
 /** How long the daemon's start waits for a supervisor; whatever takes longer goes on beside it. */
 const adoptionTime = 1000;
 const sigkill = 9;
-/** Of a life that did not come about, for a reason that is not the command's; as Docker's. */
-const notStarted = 128;
-
 /** A command that runs, or the pause before one. */
 type Begin = { readonly supervisor: Supervisor } | { readonly pause: number };
 
@@ -67,14 +45,14 @@ interface Life {
 export class Lives {
   readonly #needs: LivesNeeds;
   readonly #held = new Map<string, Held>();
-  /** Ids of which something could not be taken back yet. */
-  readonly #leftovers = new Set<string>();
+  readonly #remains: Remains;
   /** What is being started or finished. */
   readonly #working = new Set<Promise<unknown>>();
   readonly #closed = new AbortController();
 
   constructor(needs: LivesNeeds) {
     this.#needs = needs;
+    this.#remains = new Remains(needs);
   }
 
   get(id: string): Held | undefined {
@@ -120,7 +98,7 @@ export class Lives {
       this.hold(next.container, next);
     } catch (error) {
       held.container = before;
-      await this.#leave(before);
+      await this.#remains.leave(before);
       throw error;
     }
   }
@@ -171,7 +149,7 @@ export class Lives {
     }
     if (state.status === 'exited' && beginsWithDaemon(container)) {
       const again: Container = { ...container, stopped: false, state: { ...state, status: 'restarting' } };
-      await this.#note(again);
+      await this.#remains.note(again);
       this.hold(again, { pause: 0 });
       return;
     }
@@ -204,7 +182,7 @@ export class Lives {
       await firstAbort([held.over, AbortSignal.timeout(adoptionTime)]);
     } else if (state.status !== 'running' && supervisor.command !== undefined) {
       held.container = runningAs(held.container, supervisor.command);
-      await this.#note(held.container);
+      await this.#remains.note(held.container);
     }
   }
 
@@ -224,7 +202,7 @@ export class Lives {
       const wait = isVain || halt.signal.aborted ? undefined : pauseAfter(container, { ...end, ran, paused });
       if (wait === undefined) return end;
       held.container = { ...restartingAs(this.#endedAs(container, end)), restarts: container.restarts + 1 };
-      await this.#work(this.#note(held.container));
+      await this.#work(this.#remains.note(held.container));
       paused = wait;
       life = await this.#next(held, wait);
     }
@@ -268,7 +246,7 @@ export class Lives {
       await this.discard(id);
       return;
     }
-    await this.#leave(held.container);
+    await this.#remains.leave(held.container);
     if (!held.returns) this.#part(held);
   }
 
@@ -287,38 +265,12 @@ export class Lives {
     return exitedAs({ ...container, places: now }, { ...end, started });
   }
 
-  async #leave(container: Container): Promise<void> {
-    try {
-      await this.#needs.journal.commit([{ kind: 'container', id: container.id, put: container }]);
-      await this.#closeSandboxes(container.id);
-    } catch (error) {
-      this.#needs.log.warn('ended container not taken back yet', { container: container.id, error: messageOf(error) });
-    }
-  }
-
-  async #closeSandboxes(id: string): Promise<void> {
-    const { endpoints } = this.#needs;
-    for (const sandbox of endpoints.sandboxes()) {
-      if (sandbox.container?.id === id) await endpoints.closeSandbox(sandbox.id);
-    }
-  }
-
-  /** Never rejects: what is not journalled now is so with the next change. */
-  async #note(container: Container): Promise<void> {
-    const { id } = container;
-    try {
-      await this.#needs.journal.commit([{ kind: 'container', id, put: container }]);
-    } catch (error) {
-      this.#needs.log.warn('container not journalled yet', { container: id, error: messageOf(error) });
-    }
-  }
-
   /** Its present life is its last: journalled, so that no later daemon starts it either. Never rejects. */
   async halt(held: Held): Promise<void> {
     held.halt.abort();
     if (held.container.restart.name === 'no' || held.container.stopped) return;
     held.container = { ...held.container, stopped: true };
-    await this.#note(held.container);
+    await this.#remains.note(held.container);
   }
 
   /** From here on it is removed with its end, also by a later daemon. @throws JournalError */
@@ -331,29 +283,20 @@ export class Lives {
 
   /** Takes back everything of a container that does not run: journal, sandbox, files. Never rejects. */
   async discard(id: string): Promise<void> {
-    const { executions, journal, log, placeOf } = this.#needs;
     this.#held.delete(id);
-    executions.forget(id);
-    try {
-      await journal.commit([{ kind: 'container', id, remove: true }]);
-      await this.#closeSandboxes(id);
-      await rm(placeOf(id).directory, { recursive: true, force: true });
-      this.#leftovers.delete(id);
-    } catch (error) {
-      this.#leftovers.add(id);
-      log.warn('container not taken back yet', { container: id, error: messageOf(error) });
-    }
+    this.#needs.executions.forget(id);
+    await this.#remains.discard(id);
   }
 
   /** Tries again what could not be taken back, and forgets what has lingered. */
   async sweep(): Promise<void> {
     const { endpoints, executions } = this.#needs;
-    for (const id of this.#leftovers) await this.discard(id);
+    for (const id of this.#remains.left) await this.discard(id);
     const open = new Set(endpoints.sandboxes().flatMap(({ container }) => container?.id ?? []));
     for (const { container, gone, goneSince = 0 } of this.#held.values()) {
       if (container.state.status !== 'exited') continue;
       if (gone && performance.now() - goneSince > linger.removed) await this.discard(container.id);
-      else if (open.has(container.id)) await this.#leave(container);
+      else if (open.has(container.id)) await this.#remains.leave(container);
     }
     await executions.expire(linger.execution);
   }
@@ -366,31 +309,6 @@ export class Lives {
       this.#working.delete(task);
     }
   }
-}
-
-type Ended = Container & { readonly state: { readonly status: 'exited' } };
-
-function exitedAs(container: Container, { exitCode, started, finished }: ExitRecord): Ended {
-  const [begin, end] = [new Date(started).toISOString(), new Date(finished).toISOString()];
-  return { ...container, state: { status: 'exited', exitCode, started: begin, finished: end } };
-}
-
-function restartingAs({ state, ...container }: Ended): Container {
-  return { ...container, state: { ...state, status: 'restarting' } };
-}
-
-/** Of one that waited for its next life: that of the life before. */
-function formerEnd({ state }: Container): End {
-  const at = (time: string | undefined) => (time === undefined ? Date.now() : Date.parse(time));
-  if (state.status !== 'restarting')
-    return { exitCode: notStarted, started: at(undefined), finished: at(undefined), lost: 0, recorded: true };
-  const { exitCode, started, finished } = state;
-  return { exitCode, started: at(started), finished: at(finished), lost: 0, recorded: true };
-}
-
-/** Whether this end is the one that the journal has already, or none: the daemon died before the next life could begin. */
-function isFormer({ state }: Container, { recorded, finished }: End): boolean {
-  return state.status === 'restarting' && (!recorded || finished === Date.parse(state.finished));
 }
 
 async function never(): Promise<never> {
