@@ -333,9 +333,9 @@ export class Reconciler {
   }
 }
 
-/** All but what the kernel alone knows: the number of a namespace, a redirect's handle. */
+/** All but a redirect, whose handle the kernel alone knows. A namespace of ours is so not taken for one that was adopted. */
 function isShared({ kind }: KernelObject): boolean {
-  return kind !== 'netns' && kind !== 'redirect';
+  return kind !== 'redirect';
 }
 
 function undone(done: readonly Step[]): KernelError {

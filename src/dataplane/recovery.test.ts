@@ -234,7 +234,7 @@ describe('the data plane', { skip: !isRoot && 'needs root' }, () => {
     test(`hears of it and puts it right unasked: ${what}`, async () => {
       const whole = a.state();
       a.sh(damages[what] ?? '');
-      await until(() => a.state() === whole, 'repair');
+      await until(() => a.state() === whole, 'repair', 15_000);
     });
   }
 
@@ -257,18 +257,17 @@ describe('the data plane', { skip: !isRoot && 'needs root' }, () => {
     });
   }
 
-  test('puts right seldom what is taken away again and again, and in the end', async () => {
+  test('puts right seldom what is taken away again and again, and in the end', async (t) => {
     const whole = a.state();
-    const began = Date.now();
-    for (let i = 0; i < 5; i++) {
+    const times: number[] = [];
+    for (let i = 0; i < 6; i++) {
       a.sh(damages['a peer'] ?? '');
-      await until(() => a.state() === whole, 'repair', 10_000);
+      const began = Date.now();
+      await until(() => a.state() === whole, 'repair', 20_000);
+      times.push(Date.now() - began);
     }
-    const quick = Date.now() - began;
-    a.sh(damages['a peer'] ?? '');
-    await new Promise((resolve) => setTimeout(resolve, 1_500));
-    assert.notEqual(a.state(), whole, `five times took ${quick} ms`);
-    await until(() => a.state() === whole, 'repair', 10_000);
+    t.diagnostic(`put right after ${times.join(', ')} ms`);
+    assert.ok((times.at(-1) ?? 0) > 1_500);
   });
 
   test("leaves what is in the host's own VXLAN devices, which are others'", async () => {
@@ -355,7 +354,7 @@ describe('the data plane', { skip: !isRoot && 'needs root' }, () => {
       await a.dataplane.change({ remove: more.map(keyOf) });
       assert.deepEqual(await repaired, { steps: [] });
     }
-    assert.equal(a.state(), whole);
+    await until(() => a.state() === whole, 'deletion of the links that were cut off');
     assert.deepEqual(await a.dataplane.repair(), { steps: [] });
   });
 

@@ -30,13 +30,17 @@ true
 `;
 
 const ofHost = `
-mkdir -p /run/copied; rm -f /run/copied/*
+mkdir -p /run/copied; rm -f /run/copied/*; : >/run/seen
 cat >/run/namespace.sh <<'EOF'
 ${ofNamespace}
 EOF
 sh /run/namespace.sh host
-for path in /run/skein/netns/* /run/netns/*; do
-  if [ -e "$path" ] && [ ! -L "$path" ]; then nsenter --net="$path" sh /run/namespace.sh "$path"; fi
+for path in /run/netns/* /run/skein/netns/*; do
+  if [ ! -e "$path" ] || [ -L "$path" ]; then continue; fi
+  inode=$(stat -Lc %i "$path")
+  if first=$(grep "^$inode " /run/seen); then echo "@ $path is"; echo "\${first#* }"; continue; fi
+  echo "$inode $path" >>/run/seen
+  nsenter --net="$path" sh /run/namespace.sh "$path"
 done
 echo '@ mounts'; cut -d' ' -f4- /proc/self/mountinfo | grep 'skein\\|nsfs'
 echo '@ processes'; ps -eo args --no-headers | grep 'skein-shim\\|^sleep [0-9]*$' | grep -v 'grep\\|86400'

@@ -7,11 +7,10 @@ import { createHash } from 'node:crypto';
 export function normal(dump: readonly string[]): readonly string[] {
   const networks = new Set(dump.flatMap((line) => /^store\t\/skein\/networks\/(\w+)/.exec(line)?.[1] ?? []));
   const lines = joinChains(dump)
-    .filter((line) => !passing.some((pattern) => pattern.test(line)))
     // What was last heard of the endpoints of a network that is there may be of any time: it is for when the store is away.
     .filter((line) => !networks.has(/^journal\tendpoint (\w+)/.exec(line)?.[1] ?? ''))
-    .map(ordered)
-    .map((line) => alike.reduce((text, [pattern, by]) => text.replaceAll(pattern, by), line));
+    .map(cleaned)
+    .filter((line) => line !== undefined);
   return renamed(lines);
 }
 
@@ -56,6 +55,26 @@ const alike: readonly (readonly [pattern: RegExp, by: string])[] = [
   [/ shared:\d+/g, ' shared'],
 ];
 
+/** Most lines of a dump were in the one before. */
+function remembering<T>(of: (line: string) => T): (line: string) => T {
+  const known = new Map<string, { readonly value: T }>();
+  return (line) => {
+    const before = known.get(line) ?? { value: of(line) };
+    if (known.size > 50_000) known.clear();
+    known.set(line, before);
+    return before.value;
+  };
+}
+
+const cleaned = remembering((line) => {
+  if (passing.some((pattern) => pattern.test(line))) return undefined;
+  return alike.reduce((text, [pattern, by]) => text.replaceAll(pattern, by), ordered(line));
+});
+
+const namesIn = remembering((line): ReadonlySet<string> => {
+  return new Set(Array.from(line.matchAll(drawn), ([name]) => keyOf(name)));
+});
+
 /** A record's fields have no order. */
 function ordered(line: string): string {
   const [, before, json] = /^((?:journal|store)\t[^{]*)(\{.*)$/.exec(line) ?? [];
@@ -96,8 +115,7 @@ const masked = '#';
 function renamed(lines: readonly string[]): readonly string[] {
   const said = new Map<string, string[]>();
   for (const line of lines) {
-    const names = new Set(Array.from(line.matchAll(drawn), ([name]) => keyOf(name)));
-    for (const name of names) {
+    for (const name of namesIn(line)) {
       const about = line.replaceAll(drawn, (other) => (keyOf(other) === name ? '@' : masked));
       said.set(name, [...(said.get(name) ?? []), about]);
     }
@@ -107,7 +125,8 @@ function renamed(lines: readonly string[]): readonly string[] {
     const text = about.toSorted().join('\n');
     digests.set(name, createHash('sha256').update(text).digest('base64url').slice(0, 8));
   }
-  return lines.map((line) => line.replaceAll(drawn, (name) => `${masked}${digests.get(keyOf(name)) ?? ''}`));
+  const digestOf = (name: string) => `${masked}${digests.get(keyOf(name)) ?? ''}`;
+  return lines.map((line) => (namesIn(line).size === 0 ? line : line.replaceAll(drawn, digestOf)));
 }
 
 /** The guard's set has VNIs in hexadecimal. */

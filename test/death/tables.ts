@@ -1,3 +1,4 @@
+import type { JournalChange } from '../../src/state/journal.ts';
 import type { Answer, Request } from '../../src/state/kv/local/protocol.ts';
 import { Tables as Real } from '../../src/state/kv/local/tables.ts';
 import { counted } from './doom.ts';
@@ -19,6 +20,11 @@ export class Tables extends Real {
 }
 
 function changesIn(request: Request): readonly string[] {
-  if (request.kind === 'journal') return request.changes.map(({ kind, id }) => `${kind}/${id}`);
-  return request.kind === 'commit' ? ['keys'] : [];
+  if (request.kind !== 'journal') return request.kind === 'commit' ? ['keys'] : [];
+  return request.changes.filter((change) => !isHeard(change)).map(({ kind, id }) => `${kind}/${id}`);
+}
+
+/** What was last heard of the store comes with its news, by itself, and alone or together with what else is to be written. */
+function isHeard({ kind, id }: JournalChange): boolean {
+  return kind === 'endpoint' || id.startsWith('seen/');
 }

@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { LabHost } from '../../src/lab/lab.ts';
 import { ask, idle, inside, inspectNetwork, namespaces, pings, serve, skein, testInLab, until } from './testbed.ts';
 
@@ -28,7 +27,6 @@ testInLab('a daemon that is killed and started again', {}, (step) => {
     const train = h1.exec(['skein', 'exec', 'test1', 'ping', '-q', '-i', '0.001', '-c', '6000', '-W', '2', '10.0.0.3']);
     for (const host of [h2, h1, h2]) {
       await host.daemon.kill('SIGKILL');
-      await sleep(100);
       await host.daemon.start();
     }
     assert.match((await train).stdout, /6000 packets transmitted, 6000 received, 0% packet loss/);
@@ -46,9 +44,10 @@ testInLab('a daemon that is killed and started again', {}, (step) => {
 
   step('what runs can be entered and removed, and what ended meanwhile is known to have ended', async (lab) => {
     const h2 = lab.host('h2');
-    await skein(h2, 'run', '-d', '--name', 'ending', '--', 'sh', '-c', 'sleep 0.5; exit 3');
+    await skein(h2, 'run', '-d', '--name', 'ending', '--', 'sh', '-c', 'sleep 1; exit 3');
+    const pid = await skein(h2, 'inspect', '-f', '{{.State.Pid}}', 'ending');
     await h2.daemon.kill('SIGKILL');
-    await sleep(800);
+    await until('it has ended', async () => (await h2.attempt(['kill', '-0', pid])).code !== 0);
     await h2.daemon.start();
     assert.equal(await skein(h2, 'inspect', '-f', '{{.State.ExitCode}}', 'ending'), '3');
     await serve(h2, 'test2');
