@@ -111,6 +111,7 @@ describe('endpoints of two hosts on one etcd', {
     await h1.endpoints.closeSandbox(near.id);
     const { id } = h1.networks.find('stuck');
     assert.equal((await h1.state.claims.holder({ kind: 'endpoints', network: id }, 'near'))?.host, h1.hosts.self.id);
+    h1.kernel.stuck = undefined;
     await eventually(
       async () => (await h1.state.claims.holder({ kind: 'endpoints', network: id }, 'near')) === undefined,
     );

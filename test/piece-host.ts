@@ -23,7 +23,7 @@ class PieceKernel implements Pick<Dataplane, 'set' | 'change' | 'adopt' | 'look'
   readonly bootId: string;
   /** Makes the next change fail that puts a piece of this kind. */
   failure: { readonly of: Piece['kind']; readonly error: Error } | undefined;
-  /** Makes the next change fail that removes a port. */
+  /** Makes changes fail that remove a port, for as long as it is there. */
   stuck: Error | undefined;
 
   constructor(bootId: string) {
@@ -46,9 +46,7 @@ class PieceKernel implements Pick<Dataplane, 'set' | 'change' | 'adopt' | 'look'
       throw failure.error;
     }
     if (this.stuck !== undefined && remove.some((key) => this.pieces.get(key)?.kind === 'port')) {
-      const { stuck } = this;
-      this.stuck = undefined;
-      throw stuck;
+      throw this.stuck;
     }
     for (const key of remove) this.pieces.delete(key);
     for (const piece of put) this.pieces.set(keyOf(piece), piece);

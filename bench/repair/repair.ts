@@ -14,8 +14,8 @@ const rest = 9_000;
 const bounds = { adopt_ms: 2000, lost: 0, flush_ms: 3000 } as const;
 
 /**
- * The built package on a host with 1000 endpoints. Its daemon is killed and started again while one of them pings another host at 1 ms; then
- * the rules of the host and of the network's namespace are flushed.
+ * The built package on a host with 1000 endpoints. Its daemon is killed and started again while one of them pings another host
+ * at 1 ms; then the rules of the host and of the network's namespace are flushed.
  */
 export const repair: Bench = async ({ scope, say }) => {
   const built = await buildPackage(say);

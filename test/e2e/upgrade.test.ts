@@ -4,8 +4,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after } from 'node:test';
 import type { Lab, LabHost } from '../../src/lab/lab.ts';
+import { featureLevel } from '../../src/model/cluster.ts';
+import { version } from '../../src/model/version.ts';
 import { idle, inside, inspectNetwork, pings, skein, skip, testInLab, until } from './testbed.ts';
 
+const laterVersion = `${version}-later`;
 const root = new URL('../..', import.meta.url).pathname;
 
 /**
@@ -25,8 +28,8 @@ function buildLater(): string {
     assert.ok(before.includes(from), `${path} holds: ${from}`);
     writeFileSync(join(later, path), before.replace(from, to));
   };
-  edit('src/model/version.ts', "version = '0.1.0'", "version = '0.2.0'");
-  edit('src/model/cluster.ts', 'featureLevel = 1', 'featureLevel = 2');
+  edit('src/model/version.ts', `version = '${version}'`, `version = '${laterVersion}'`);
+  edit('src/model/cluster.ts', `featureLevel = ${featureLevel}`, `featureLevel = ${featureLevel + 1}`);
   edit(
     'src/state/kv/records.ts',
     'JSON.stringify(record)',
@@ -54,11 +57,11 @@ testInLab('a rolling upgrade', {}, (step) => {
     await idle(h1, 'test1', '--network', 'demo');
     await idle(h2, 'test2', '--network', 'demo');
     await until('test2 is reached', () => pings(h1, 'test1', '10.0.0.3'));
-    const train = h1.exec(['skein', 'exec', 'test1', 'ping', '-q', '-i', '0.001', '-c', '3000', '-W', '2', '10.0.0.3']);
+    const train = h1.exec(['skein', 'exec', 'test1', 'ping', '-q', '-i', '0.01', '-c', '900', '-W', '2', '10.0.0.3']);
     await restartWith(h2, later);
-    assert.match((await train).stdout, /3000 packets transmitted, 3000 received, 0% packet loss/);
+    assert.match((await train).stdout, /900 packets transmitted, 900 received, 0% packet loss/);
     const listed = await skein(h1, 'host', 'ls', '--format', '{{.Name}} {{.Version}} {{.State}}');
-    assert.deepEqual(listed.split('\n').toSorted(), ['h1 0.1.0 alive', 'h2 0.2.0 alive']);
+    assert.deepEqual(listed.split('\n').toSorted(), [`h1 ${version} alive`, `h2 ${laterVersion} alive`]);
     assert.match(await inside(h2, 'test2', 'ip', 'addr', 'show', 'eth0'), /10\.0\.0\.3\/24/);
   });
 
@@ -76,7 +79,7 @@ testInLab('a rolling upgrade', {}, (step) => {
     await until('h1 lowered the MTU', async () => (await recordOf(lab, id)).mtu === 1350);
     assert.deepEqual((await recordOf(lab, id)).later, { is: [2] });
     const status = await skein(h2, 'status', '--format', '{{.cluster.featureLevel}}');
-    assert.equal(status, '1');
+    assert.equal(status, String(featureLevel));
   });
 
   step('the later release is taken back, and then comes to all hosts', async (lab) => {

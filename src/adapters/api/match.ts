@@ -16,12 +16,11 @@ const patterns = Object.entries(routes).map(
   ([key, { method, path }]): Pattern => ({ key: key as RouteKey, method, segments: `/v1${path}`.split('/') }),
 );
 
-/** The route that a request is for. What is asked with HEAD is what GET would tell. */
+/** The route that a request is for. */
 export function matchRoute(method: string, path: string): Match | undefined {
-  const asked = method === 'HEAD' ? 'GET' : method;
   const parts = path.split('/', mostSegments + 1);
   for (const pattern of patterns) {
-    const params = pattern.method === asked ? paramsOf(pattern, parts) : undefined;
+    const params = pattern.method === method ? paramsOf(pattern, parts) : undefined;
     if (params) return { key: pattern.key, params };
   }
   return undefined;

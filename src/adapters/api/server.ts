@@ -95,6 +95,8 @@ function answerWith(
     const end = url.indexOf('?');
     const path = end < 0 ? url : url.slice(0, end);
     const fail = (error: unknown) => {
+      // Who asked has gone: nobody is told, and nothing is wrong.
+      if (outgoing.destroyed) return;
       const { status, problem } = problemOf(error);
       if (status === 500) log.error('request failed', { method, path, error });
       if (outgoing.headersSent) outgoing.destroy();
@@ -102,9 +104,8 @@ function answerWith(
     };
     const match = matchRoute(method, path);
     if (!match) return fail(new Refusal('not-found', `there is no ${method} ${path}`));
-    if (match.key === 'stopDaemon') outgoing.once('finish', stop);
     const query = end < 0 ? {} : queryOf(url.slice(end + 1));
-    serve(match.key, { incoming, outgoing, params: match.params, query }, handlers).catch(fail);
+    serve(match.key, { incoming, outgoing, params: match.params, query }, { handlers, stop }).catch(fail);
   };
 }
 
@@ -113,7 +114,11 @@ function queryOf(text: string): Readonly<Record<string, string>> {
   return Object.fromEntries([...new URLSearchParams(text)].reverse());
 }
 
-async function serve(key: RouteKey, exchange: Exchange, handlers: Handlers): Promise<void> {
+async function serve(
+  key: RouteKey,
+  exchange: Exchange,
+  { handlers, stop }: { handlers: Handlers; stop: () => void },
+): Promise<void> {
   const { incoming, outgoing } = exchange;
   const signal = signalOf(outgoing);
   if (key === 'readOutput') {
@@ -121,7 +126,11 @@ async function serve(key: RouteKey, exchange: Exchange, handlers: Handlers): Pro
   } else if (key === 'writeInput') {
     await receiveBytes(incoming, handlers[key](await read(key, exchange)));
     sendJson(outgoing, 200, {});
-  } else sendJson(outgoing, 200, await call(key, exchange, { handlers, signal }));
+  } else {
+    const answer = await call(key, exchange, { handlers, signal });
+    if (key === 'stopDaemon') outgoing.once('finish', stop);
+    sendJson(outgoing, 200, answer);
+  }
 }
 
 /** Aborts when the asker goes away before all of the answer was sent. */

@@ -37,15 +37,28 @@ export function openPaths(
     while (!signal.aborted) {
       turn += 1;
       const found = await turns.run(String(turn % most.atOnce), async () => {
-        return signal.aborted ? undefined : await probes.probe(id);
+        return signal.aborted ? undefined : await tryProbe(id, signal);
       });
-      if (found === undefined || signal.aborted) return;
+      if (signal.aborted) return;
+      if (found === undefined) {
+        await pause(rest.ill, signal);
+        continue;
+      }
       if (found.answers) answered = now();
       mtu.setRoute(id, found.route);
       const verdict = judge(found, { self: hosts.self, name, data, port: hosts.cluster.dataPort, device });
       if (found.answers || now() - answered > absence) note(id, name, verdict);
       const well = Math.max(rest.well, (followed.size * 1000) / most.aSecond);
       await pause(verdict === undefined ? well * (0.75 + Math.random() / 2) : rest.ill, signal);
+    }
+  }
+
+  async function tryProbe(id: string, signal: AbortSignal): Promise<Findings | undefined> {
+    try {
+      return await probes.probe(id);
+    } catch (error) {
+      if (!signal.aborted) log.error('a host cannot be probed', { host: id, error });
+      return undefined;
     }
   }
 
@@ -91,7 +104,7 @@ export function openPaths(
         const end = new AbortController();
         followed.set(peer.host, { peer, end });
         follow(host, end.signal).catch((error: unknown) =>
-          log.error('a host cannot be probed', { host: host.id, error }),
+          log.error('a host is probed no more', { host: host.id, error }),
         );
       }
     }

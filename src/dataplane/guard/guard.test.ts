@@ -311,6 +311,25 @@ for (const [family, of] of Object.entries(families)) {
       for (const host of [a, b]) host.sh('ip link del x1');
     });
 
+    test('lets no container send to a peer in a tunnel, whatever its VNI', () => {
+      a.sh(`nft add table inet counted; nft add counter inet counted c
+      nft add chain inet counted p '{ type filter hook prerouting priority -500; }'
+      nft add rule inet counted p udp dport 4789 @th,96,24 999 counter name c`);
+      const header = String.raw`\x08\0\0\0\0\x03\xe7\0`;
+      const send = () => b.in(sandboxOf(h2), `bash -c 'printf "${header}12345678" >/dev/udp/${h1.data}/4789'`);
+      const arrived = () => /packets (\d+)/.exec(a.sh('nft list counter inet counted c'))?.[1];
+      send();
+      fence();
+      assert.equal(arrived(), '0');
+      const rules = b.sh(`nft list table ${of.table}`);
+      b.sh(`nft flush chain ${of.table} guard-forward`);
+      send();
+      fence();
+      assert.equal(arrived(), '1', 'and it is the guard that stops it');
+      b.sh(`nft delete table ${of.table}; echo '${rules}' | nft -f -`);
+      a.sh('nft delete table inet counted');
+    });
+
     test('hears from nobody, containers neither, that packets to a peer are too big', () => {
       tellTooBig(two);
       assert.doesNotMatch(pathTo(two), /mtu/);

@@ -7,8 +7,8 @@ import { PROBE_VNI } from '../probe/place.ts';
 /**
  * VXLAN has no lock of its own: a vxlan device takes packets from any sender, at any of the host's addresses. The guard lets
  * ours in only from the peers that have a container on the network, to the data address and by the interface that leads to
- * the sender, and lets nobody but the kernel itself send such packets to peers. Packets of other VNIs on the same port
- * are left alone.
+ * the sender. None but the kernel itself sends ours to peers, and what is forwarded is not let through to them on that port at
+ * all. Packets of other VNIs that come in, or that processes send, are left alone.
  *
  * It stands before defragmentation (-400): a fragment that shows one of our VNIs is dropped, and so is a first fragment too
  * short to show any, because it could become one of ours when it is put together. Peers, VNIs and who is on which network
@@ -37,7 +37,7 @@ const QUOTED = 'quoted';
 export const STRANGERS = 'strangers';
 
 const TUNNEL_IN = 'tunnel-in';
-/** Of what is not the tunnel's own: processes and containers may speak VXLAN of others to a peer, and none of ours. */
+/** Of what is not the tunnel's own: processes may speak VXLAN of others to a peer, and none of ours. */
 const TUNNEL_OUT = 'tunnel-out';
 const PRIORITY = -450;
 const VNI = '@th,96,24';
@@ -112,12 +112,13 @@ export function underlayObjects({ data, port, device }: Underlay): KernelObject[
       `${fragment} drop`,
     ]),
     // A packet in a tunnel keeps the socket of who sent it. Ours come from other namespaces, where nft sees no owner: the
-    // first match fails at once. A process of the host that speaks on another's VXLAN device is seen as owner.
+    // first match fails at once. A process of the host that speaks on another's VXLAN device is seen as owner; what it sends
+    // is its own and stays tracked.
     chain('guard-out', 'output', [
-      `meta skuid 0-4294967295 ${ours} ${family} daddr @${PEERS} jump ${TUNNEL_OUT}`,
+      `meta skuid 0-4294967295 ${ours} ${family} daddr @${PEERS} goto ${TUNNEL_OUT}`,
       `${ours} ${family} daddr @${PEERS} notrack`,
     ]),
-    chain('guard-forward', 'forward', [`${ours} ${family} daddr @${PEERS} goto ${TUNNEL_OUT}`]),
+    chain('guard-forward', 'forward', [`${ours} ${family} daddr @${PEERS} drop`]),
   ];
 }
 

@@ -46,6 +46,8 @@ const IPPROTO_TCP = 6;
 const TCP_MAXSEG = 2;
 /** No network has ways that are narrower. */
 const leastSegment = 536;
+/** More is refused (MAX_TCP_WINDOW in net/tcp.h). */
+const mostSegment = 32767;
 /** Of IPv6 and TCP. */
 const headers = 40 + 20;
 const SOL_SOCKET = 1;
@@ -128,8 +130,13 @@ export class ProbePlace {
   stream(mtu: number): number {
     return this.#inside(() => {
       const fd = this.#sys.socket(AF_INET6, SOCK.STREAM | SOCK.NONBLOCK | SOCK.CLOEXEC, 0);
-      const segment = Math.max(mtu - headers, leastSegment);
-      this.#sys.setsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, new Writer().u32le(segment).finish());
+      const segment = Math.min(Math.max(mtu - headers, leastSegment), mostSegment);
+      try {
+        this.#sys.setsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, new Writer().u32le(segment).finish());
+      } catch (error) {
+        this.#sys.close(fd);
+        throw error;
+      }
       return fd;
     });
   }
