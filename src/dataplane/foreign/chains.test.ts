@@ -124,9 +124,10 @@ test("beside Docker our rules go into the chain that it keeps for others'", () =
 });
 
 test('our rules stand after what the user has said, and before what would drop all', () => {
-  /** `FIRST-LAST` number of others' rules before ours, of a listing. */
-  const spans = (listing: string) =>
-    guestsIn(parseIptables(listing, 'iptables-nft'), 4789).map(({ least, most }) => `${least}-${most}`);
+  /** `FIRST-LAST` number of others' rules before ours. */
+  const spansIn = (chains: readonly ForeignChain[]) =>
+    guestsIn(chains, 4789).map(({ least, most }) => `${least}-${most}`);
+  const spans = (listing: string) => spansIn(parseIptables(listing, 'iptables-nft'));
   // As Docker's documentation says to do it: iptables -I DOCKER-USER.
   const users = docker.replace(
     '-A DOCKER-USER',
@@ -143,6 +144,10 @@ test('our rules stand after what the user has said, and before what would drop a
     '-N ufw-user-forward\n-N ufw-reject-forward\n-A FORWARD -j ufw-user-forward\n-A FORWARD -j ufw-reject-forward\n';
   const filled = `${ufw}-A ufw-user-forward -o eth0 -j DROP\n-A ufw-reject-forward -j REJECT\n`;
   assert.deepEqual(spans(`-P INPUT ACCEPT\n-P FORWARD ACCEPT\n-P OUTPUT ACCEPT\n${filled}`), ['1-1', '1-1']);
+  const counter = { counter: { packets: 0, bytes: 0 } };
+  const forbidden = [is(to, '169.254.169.254'), { drop: null }];
+  assert.deepEqual(spansIn(nftChain('forward', 'drop', [counter], forbidden)), ['2-2', '2-2']);
+  assert.deepEqual(spansIn(nftChain('forward', 'drop', [counter, { return: null }], forbidden)), ['0-0', '0-0']);
 });
 
 test('tables of iptables are left to iptables', () => {

@@ -73,7 +73,9 @@ function nftRule(rule: Json): ForeignRule {
     jumps: verdicts.filter((verdict) => verdict !== DROP),
     only: Object.assign({}, ...expressions.map(matchOf)),
     chooses: expressions.some(isChoice),
-    leaves: expressions.every((expression) => ['counter', 'accept', 'return'].some((kind) => kind in expression)),
+    leaves:
+      expressions.every((expression) => ['counter', 'accept', 'return'].some((kind) => kind in expression)) &&
+      expressions.some((expression) => 'accept' in expression || 'return' in expression),
     ...(typeof handle === 'number' && { handle }),
     ...(rule['comment'] === COMMENT && { ours: nftText(expressions) }),
   };

@@ -60,13 +60,15 @@ export interface NftSetMessage {
   readonly name: string;
   /** Whether it is part of a rule, and has no name of its own. */
   readonly anonymous: boolean;
+  /** Whether its elements lead to values. */
+  readonly map: boolean;
 }
 
 export const NF_NETDEV = { INGRESS: 0, EGRESS: 1 } as const;
 
 const NFTA_TABLE_NAME = 1;
 const NFTA_SET = { TABLE: 1, NAME: 2, FLAGS: 3 } as const;
-const NFT_SET_ANONYMOUS = 1;
+const NFT_SET = { ANONYMOUS: 1, MAP: 8, OBJECT: 0x40 } as const;
 const NFTA_CHAIN = { TABLE: 1, NAME: 3, HOOK: 4, POLICY: 5, TYPE: 7 } as const;
 const NFTA_HOOK = { HOOKNUM: 1, PRIORITY: 2, DEV: 3 } as const;
 const NFTA_RULE = { TABLE: 1, CHAIN: 2, EXPRESSIONS: 4, USERDATA: 7 } as const;
@@ -142,8 +144,13 @@ export const nftSet = {
   /** @throws DecodeError */
   decode(payload: Uint8Array): NftSetMessage {
     const attributes = decode(payload, 'NFTA_SET');
-    const anonymous = ((attributes.u32be(NFTA_SET.FLAGS) ?? 0) & NFT_SET_ANONYMOUS) !== 0;
-    return { table: attributes.text(NFTA_SET.TABLE) ?? '', name: attributes.text(NFTA_SET.NAME) ?? '', anonymous };
+    const flags = attributes.u32be(NFTA_SET.FLAGS) ?? 0;
+    return {
+      table: attributes.text(NFTA_SET.TABLE) ?? '',
+      name: attributes.text(NFTA_SET.NAME) ?? '',
+      anonymous: (flags & NFT_SET.ANONYMOUS) !== 0,
+      map: (flags & (NFT_SET.MAP | NFT_SET.OBJECT)) !== 0,
+    };
   },
 };
 

@@ -26,8 +26,8 @@ const table = 'skein';
 test('what the kernel tells of a table is read', () => {
   assert.deepEqual(decoded(NFT_MSG.NEWTABLE, nftTable), [{ family: NFPROTO.NETDEV, name: table }]);
   assert.deepEqual(decoded(NFT_MSG.NEWSET, nftSet), [
-    { table, name: 'macs', anonymous: false },
-    { table, name: '__set0', anonymous: true },
+    { table, name: 'macs', anonymous: false, map: false },
+    { table, name: '__set0', anonymous: true, map: false },
   ]);
   const hook = { hook: NF_NETDEV.INGRESS, device: 'lo', priority: 0, policy: VERDICT.DROP };
   assert.deepEqual(decoded(NFT_MSG.NEWCHAIN, nftChain), [
@@ -80,6 +80,9 @@ describe('tables listed without libnftables', { skip: process.getuid?.() !== 0 &
         'add chain netdev other a { type filter hook ingress device "lo" priority 1; }',
         'add rule netdev other a accept comment "of another table"',
         'add set netdev skein macs { type ether_addr; }',
+        'add map netdev skein verdicts { type ether_addr : verdict; }',
+        'add counter netdev skein seen',
+        'add map netdev skein counters { type ether_addr : counter; }',
         'add chain netdev skein send',
         'add rule netdev skein send icmpv6 type { nd-router-advert, nd-redirect } drop',
         'add chain netdev skein lo { type filter hook ingress device "lo" priority -5; policy drop; }',

@@ -32,7 +32,7 @@ export const netdev = {
     for (const { chain, comment = '' } of listed(nl, 'rules', nftRulePlace, { table })) {
       chains.get(chain)?.comments.push(comment);
     }
-    const sets = listed(nl, 'sets', nftSet).filter((set) => isIn(table)(set) && !set.anonymous);
+    const sets = listed(nl, 'sets', nftSet).filter((set) => isIn(table)(set) && !set.anonymous && !set.map);
     const family = options.tables === 'all' ? NFPROTO.UNSPEC : NFPROTO.NETDEV;
     return {
       tables: listed(nl, 'tables', nftTable, { family }).map((each) => ({ ...each, family: nameOf(each.family) })),

@@ -15,6 +15,12 @@ test('a thread that ends before its first word is told to who opens', async () =
   });
 });
 
+test('when a file is refused its thread is gone', async () => {
+  const worker = startDatabaseThread();
+  await assert.rejects(openDatabase('/', worker), /open/);
+  assert.equal(worker.threadId, -1);
+});
+
 test('a thread that fails is told to who asks, and nothing else is thrown', async () => {
   const failing = `
     parentPort.once('message', () => {

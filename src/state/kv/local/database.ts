@@ -37,7 +37,10 @@ export async function openDatabase(path: string, worker: Worker = startDatabaseT
   worker.once('message', first.resolve);
   worker.postMessage(path);
   const opened = await first.promise;
-  if (opened.kind === 'refused') throw new Error(opened.message);
+  if (opened.kind === 'refused') {
+    await exited.promise;
+    throw new Error(opened.message);
+  }
   worker.on('message', (answers: readonly Answered[]) => {
     for (const { id, answer } of answers) {
       const asker = waiting.get(id);
