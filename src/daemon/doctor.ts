@@ -145,7 +145,7 @@ function clock(settings: Settings): readonly Finding[] {
 
 async function guests(port: number): Promise<readonly Finding[]> {
   try {
-    const { there, missing } = await lookAtGuests(port);
+    const { there, missing, misplaced } = await lookAtGuests(port);
     return [
       ...there.map(
         (guest): Finding => ({ state: 'changed', about: "others' rules", finding: `added ${formatGuest(guest)}` }),
@@ -159,6 +159,14 @@ async function guests(port: number): Promise<readonly Finding[]> {
             guest.table === 'firewalld'
               ? `if firewalld lets nobody else write there: firewall-cmd --permanent --add-port=${port}/udp, firewall-cmd --permanent --zone=trusted --add-interface=skein_gwbridge, firewall-cmd --reload`
               : 'the daemon adds it while it runs; see its log for why it could not',
+        }),
+      ),
+      ...misplaced.map(
+        (guest): Finding => ({
+          state: 'wrong',
+          about: "others' rules",
+          finding: `a rule of ours stands in the wrong place of its chain, after what may drop or before what its user has said: ${formatGuest(guest)}`,
+          advice: 'the daemon moves it while it runs; see its log for why it could not',
         }),
       ),
     ];

@@ -3,10 +3,10 @@ import { pause } from '../../lib/backoff.ts';
 import { messageOf } from '../../lib/errors.ts';
 import { Fights } from '../../lib/fights.ts';
 import type { Log } from '../../lib/log.ts';
-import { formatGuest, type Guest, guestsIn, guestsOf, isInPlace, type Present, sameGuest } from './chains.ts';
+import { formatGuest, type Guest, guestsIn, guestsOf, isInPlace, sameGuest } from './chains.ts';
 import { type Foreign, GUESTS_FILE } from './foreign.ts';
 import { unmanage } from './network-manager.ts';
-import { addGuest, hasLegacy, readForeign, removeGuest } from './programs.ts';
+import { hasLegacy, placeGuest, readForeign, removeGuest } from './programs.ts';
 import * as record from './record.ts';
 
 export interface ForeignOptions {
@@ -48,8 +48,9 @@ export async function openForeign({ state, port, log }: ForeignOptions): Promise
   const look = async () => {
     leaveAlone();
     try {
-      const { added, removed } = await settleGuests(file, port);
-      for (const guest of added) tellAdded(guest);
+      const { added, moved, removed } = await settleGuests(file, port);
+      for (const guest of added) tellPlaced(guest, 'a chain of others would drop our packets: a rule was added to it');
+      for (const guest of moved) tellPlaced(guest, 'a rule of ours was moved to its place in a chain of others');
       for (const guest of removed)
         log.info('a rule is not needed any more in a chain of others', { rule: formatGuest(guest) });
       failure = undefined;
@@ -57,14 +58,14 @@ export async function openForeign({ state, port, log }: ForeignOptions): Promise
       fail('chains of others could not be looked at or changed', error);
     }
   };
-  const tellAdded = (guest: Guest) => {
+  const tellPlaced = (guest: Guest, what: string) => {
     const rule = formatGuest(guest);
     const fight = fights.note(rule, performance.now());
     if (fight === 'begun')
       log.error('something keeps removing a rule of ours from a chain of others: it is put back seldom from now on', {
         rule,
       });
-    else if (fight === 'none') log.info('a chain of others would drop our packets: a rule was added to it', { rule });
+    else if (fight === 'none') log.info(what, { rule });
   };
 
   await look();
@@ -94,41 +95,58 @@ export async function openForeign({ state, port, log }: ForeignOptions): Promise
   };
 }
 
+interface Settled {
+  readonly added: readonly Guest[];
+  readonly moved: readonly Guest[];
+  readonly removed: readonly Guest[];
+}
+
 /** Brings our rules in others' chains to what is needed. What is added is on disk before it is there. @throws Error */
-async function settleGuests(
-  file: string,
-  port: number,
-): Promise<{ added: readonly Guest[]; removed: readonly Guest[] }> {
+async function settleGuests(file: string, port: number): Promise<Settled> {
   const chains = await readForeign();
   const there = guestsOf(chains);
   const wanted = guestsIn(chains, port);
-  const isIn = (list: readonly Guest[]) => (guest: Guest) => list.some((each) => sameGuest(each, guest));
-  const right: Present[] = [];
-  // One that stands twice is removed once.
-  for (const guest of there) {
-    if (!isIn(right)(guest) && wanted.some((each) => isInPlace(guest, each))) right.push(guest);
-  }
-  const removed = there.filter((guest) => !right.includes(guest));
-  const added = wanted.filter((guest) => !isIn(right)(guest));
+  const alike = (guest: Guest) => there.filter((each) => sameGuest(each, guest));
+  // One that stands twice stands wrong: iptables removes by words, which both have.
+  const [right, wrong] = partition(wanted, (guest) => {
+    const [only, ...more] = alike(guest);
+    return only !== undefined && more.length === 0 && isInPlace(only, guest);
+  });
+  const [moved, added] = partition(wrong, (guest) => alike(guest).length > 0);
+  const removed = there.filter((guest) => !wanted.some((each) => sameGuest(each, guest)));
   const before = record.guestsIn(file);
-  if (added.length > 0) record.writeGuests(file, [...before.filter((guest) => !isIn(wanted)(guest)), ...wanted]);
+  if (added.length > 0)
+    record.writeGuests(file, [...before.filter((guest) => !wanted.some((each) => sameGuest(each, guest))), ...wanted]);
   for (const guest of removed) await removeGuest(guest);
-  const placed: Present[] = [...right];
-  for (const guest of added) {
-    await addGuest(guest, placed);
-    placed.push({ ...guest, after: guest.most });
+  let placed = there.filter((guest) => !removed.includes(guest));
+  for (const guest of wrong) {
+    const others = placed.filter((each) => !sameGuest(each, guest));
+    await placeGuest(guest, alike(guest), others);
+    placed = [...others, { ...guest, after: guest.most }];
   }
-  const now = [...right, ...added];
+  const now = [...right, ...wrong];
   if (JSON.stringify(before.map(formatGuest)) !== JSON.stringify(now.map(formatGuest))) record.writeGuests(file, now);
-  return { added, removed };
+  return { added, moved, removed };
 }
 
-/** Rules of ours in others' chains, and those that ought to be there and are not. @throws Error */
-export async function lookAtGuests(port: number): Promise<{ there: readonly Guest[]; missing: readonly Guest[] }> {
+function partition<T>(list: readonly T[], isFirst: (item: T) => boolean): [first: readonly T[], second: readonly T[]] {
+  return [list.filter(isFirst), list.filter((item) => !isFirst(item))];
+}
+
+/** Rules of ours in others' chains, and of those that ought to be there what is missing or stands in a wrong place. */
+interface Guests {
+  readonly there: readonly Guest[];
+  readonly missing: readonly Guest[];
+  readonly misplaced: readonly Guest[];
+}
+
+/** @throws Error */
+export async function lookAtGuests(port: number): Promise<Guests> {
   const chains = await readForeign();
   const there = guestsOf(chains);
-  const missing = guestsIn(chains, port).filter((guest) => !there.some((each) => sameGuest(each, guest)));
-  return { there, missing };
+  const wanted = guestsIn(chains, port).filter((guest) => !there.some((each) => isInPlace(each, guest)));
+  const [misplaced, missing] = partition(wanted, (guest) => there.some((each) => sameGuest(each, guest)));
+  return { there, missing, misplaced };
 }
 
 /** Takes every rule of ours out of others' chains, known by its comment, on record or not. @returns how many. @throws Error */

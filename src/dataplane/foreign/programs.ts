@@ -13,8 +13,11 @@ const environment = {
 };
 const options = { env: environment, timeout: 10_000, maxBuffer: 64 << 20, encoding: 'utf8' } as const;
 
-async function run(program: string, args: readonly string[]): Promise<string> {
-  return (await execute(program, args, options)).stdout;
+async function run(program: string, args: readonly string[], input = ''): Promise<string> {
+  const running = execute(program, args, options);
+  // One that ends early does not read it: what it says then is told.
+  running.child.stdin?.on('error', () => undefined).end(input);
+  return (await running).stdout;
 }
 
 /** What is of others in this network namespace. @throws Error */
@@ -64,18 +67,23 @@ function isListed(file: 'ip_tables_names' | 'ip6_tables_names', table = 'filter'
   }
 }
 
-/** As late in its chain as it may stand; `placed` are those of ours that are there. @throws Error */
-export async function addGuest(guest: Wanted, placed: readonly Present[]): Promise<void> {
+/**
+ * As late in its chain as it may stand, in the place of those of the same words that stand elsewhere: all at once, so that no
+ * packet passes between. `others` are the rest of ours that are there. @throws Error
+ */
+export async function placeGuest(guest: Wanted, former: readonly Present[], others: readonly Present[]): Promise<void> {
   const { program, family, table, chain, rule, before, most } = guest;
   if (program === 'nft') {
     const [how, position] = before?.handle === undefined ? ['add', ''] : ['insert', ` position ${before.handle}`];
-    await run('nft', [`${how} rule ${family} ${table} ${chain}${position} ${rule} comment "${COMMENT}"`]);
+    const adding = `${how} rule ${family} ${table} ${chain}${position} ${rule} comment "${COMMENT}"`;
+    await run('nft', [[adding, ...former.flatMap(deletion)].join('; ')]);
     return;
   }
   // iptables counts ours, too.
-  const ours = placed.filter((each) => isBeside(each, guest) && each.after <= most).length;
-  const at = before === undefined ? ['-A', chain] : ['-I', chain, String(most + ours + 1)];
-  await run(program, ['-w', '5', ...at, ...rule.split(' ')]);
+  const ours = others.filter((each) => isBeside(each, guest) && each.after <= most).length;
+  const at = before === undefined ? `-A ${chain}` : `-I ${chain} ${most + ours + 1}`;
+  const lines = [`*${table}`, ...former.map(() => `-D ${chain} ${rule}`), `${at} ${rule}`, 'COMMIT', ''];
+  await run(`${program}-restore`, ['-w', '5', '--noflush'], lines.join('\n'));
 }
 
 function isBeside(a: Guest, b: Guest): boolean {
@@ -83,8 +91,13 @@ function isBeside(a: Guest, b: Guest): boolean {
 }
 
 /** @throws Error */
-export async function removeGuest(guest: Guest & { readonly handle?: number }): Promise<void> {
-  const { program, family, table, chain, rule, handle } = guest;
-  if (program !== 'nft') await run(program, ['-w', '5', '-D', chain, ...rule.split(' ')]);
-  else if (handle !== undefined) await run('nft', [`delete rule ${family} ${table} ${chain} handle ${handle}`]);
+export async function removeGuest(guest: Present): Promise<void> {
+  const { program, chain, rule } = guest;
+  if (program === 'nft') await run('nft', deletion(guest));
+  else await run(program, ['-w', '5', '-D', chain, ...rule.split(' ')]);
+}
+
+/** In nft's words; none for what the kernel gave no handle. */
+function deletion({ family, table, chain, handle }: Present): readonly string[] {
+  return handle === undefined ? [] : [`delete rule ${family} ${table} ${chain} handle ${handle}`];
 }
