@@ -7,7 +7,7 @@ import { parseIdentity } from '../controllers/hosts/identity.ts';
 import { forwardingNeeds } from '../dataplane/foreign/forwarding.ts';
 import { manageAgain, UNMANAGED_FILE } from '../dataplane/foreign/network-manager.ts';
 import { takeBackGuests } from '../dataplane/foreign/open.ts';
-import { HostSettings, SETTINGS_FILE } from '../dataplane/host-settings.ts';
+import { changedSettings, FORWARDING, HostSettings, SETTINGS_FILE } from '../dataplane/host-settings.ts';
 import { openDataplane } from '../dataplane/open.ts';
 import { bootId, closePinDirectory } from '../kernel/namespace.ts';
 import { openSyscalls } from '../kernel/syscall.ts';
@@ -226,13 +226,31 @@ async function recall(path: string): Promise<Known> {
   }
 }
 
-/** Settings that others need by now as we have set them. @returns a sentence for each. @throws Error */
+/** Settings that others need by now as we have set them, or may need. @returns a sentence for each. @throws Error */
 async function leaveToOthers(stateDir: string): Promise<readonly string[]> {
-  const needs = await forwardingNeeds();
+  let needs: ReadonlyMap<string, string>;
+  try {
+    needs = await forwardingNeeds();
+  } catch (error) {
+    return leaveInDoubt(stateDir, messageOf(error));
+  }
   const settings = new HostSettings(join(stateDir, SETTINGS_FILE));
   return [...needs]
     .filter(([path]) => settings.leave(path))
     .map(([path, who]) => `left ${path.replaceAll('/', '.')} as it is: others need it (${who})`);
+}
+
+/** To take forwarding from who lives by it is worse than to leave it on. */
+function leaveInDoubt(stateDir: string, reason: string): readonly string[] {
+  const former = changedSettings(stateDir);
+  const settings = new HostSettings(join(stateDir, SETTINGS_FILE));
+  const forwarding: readonly string[] = Object.values(FORWARDING);
+  return former
+    .filter(({ path }) => forwarding.includes(path) && settings.leave(path))
+    .map(({ path, was }) => {
+      const name = path.replaceAll('/', '.');
+      return `left ${name} as it is: whether others need it could not be seen (${reason}); if nobody does: sysctl -w ${name}=${was}`;
+    });
 }
 
 async function clearKernel({ runDir, stateDir }: Settings): Promise<string | undefined> {

@@ -78,6 +78,23 @@ testInLab('a host that is reset', { daemons: false }, (step) => {
     assert.equal(await traces(h1), before);
   });
 
+  step('leaves forwarding on when it cannot see whether others need it', async (lab) => {
+    const h1 = lab.host('h1');
+    await h1.daemon.start();
+    await idle(h1, 'forwarding', '--network', 'demo');
+    const hidden =
+      'mkdir -p /run/no-nft; ln -sf /bin/false /run/no-nft/nft; PATH=/run/no-nft:$PATH skein reset --force';
+    const { stdout } = await h1.attempt(['sh', '-c', hidden]);
+    assert.match(
+      stdout,
+      /^left net\.ipv4\.ip_forward as it is: .* could not be seen .*: sysctl -w net\.ipv4\.ip_forward=0$/m,
+    );
+    const sysctls = ['net.ipv4.ip_forward', 'net.ipv6.conf.all.forwarding'];
+    const { stdout: shown } = await h1.exec(['sysctl', '-n', ...sysctls]);
+    assert.equal(shown, '1\n1\n');
+    await h1.exec(['sysctl', '-qw', ...sysctls.map((name) => `${name}=0`)]);
+  });
+
   step('remembers what it owes a store that is away, and gives it back the next time', async (lab) => {
     const h1 = lab.host('h1');
     await h1.daemon.start();

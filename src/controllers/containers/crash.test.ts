@@ -34,12 +34,12 @@ describe('a daemon killed during a start', { skip: missing ?? false }, () => {
     shim = await builtShim();
   });
 
-  async function dieAndReturn(moment: string, program: string, outcome: Outcome): Promise<void> {
+  async function dieAndReturn(moment: string, program: string, outcome: Outcome, then = 'run'): Promise<void> {
     const directory = await makeWorld();
     const marker = `4${Math.floor(Math.random() * 1e8)}`;
     const wrapper = join(directory, 'shim');
     await writeFile(wrapper, `#!/bin/sh\nSHIM=${shim}\n${program}\n`, { mode: 0o755 });
-    const child = spawn(process.execPath, [daemon, directory, wrapper, `sleep ${marker}; :`, moment], {
+    const child = spawn(process.execPath, [daemon, directory, wrapper, `sleep ${marker}; :`, moment, then], {
       stdio: ['ignore', 'inherit', 'inherit'],
     });
     const [, signal] = await once(child, 'exit');
@@ -52,7 +52,7 @@ describe('a daemon killed during a start', { skip: missing ?? false }, () => {
     if (found === undefined) {
       assert.deepEqual(await tracesIn(directory, world), nothing);
     } else {
-      assert.equal(containers.find('doomed').state.status, 'running');
+      await until('it runs', () => containers.find('doomed').state.status === 'running');
       await until('its command runs', async () => (await processesWith(marker)) > 0);
       await containers.remove('doomed', { force: true });
     }
@@ -67,6 +67,11 @@ describe('a daemon killed during a start', { skip: missing ?? false }, () => {
 
   for (const [moment, outcome] of atCommits) {
     test(`${moment}: ${outcome} is found`, () => dieAndReturn(moment, 'exec "$SHIM" "$@"', outcome));
+  }
+  // After the two of the start: the end of the first life, and the start of the second, by hand.
+  for (const moment of ['after commit 3', 'before commit 4', 'after commit 4']) {
+    test(`one that removes itself is restarted, ${moment}: it runs again`, () =>
+      dieAndReturn(moment, 'exec "$SHIM" "$@"', 'running', 'restart'));
   }
   for (const [moment, program, outcome] of aroundShim) {
     test(`${moment}: ${outcome} is found`, () => dieAndReturn('never', program, outcome));

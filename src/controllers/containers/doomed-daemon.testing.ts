@@ -1,7 +1,10 @@
 import { openWorld, shell } from './world.testing.ts';
 
-/** A process that runs a container and is killed at a commit: `doomed-daemon.testing.ts DIRECTORY SHIM SCRIPT MOMENT`. */
-const [directory = '', shim = '', script = '', moment = ''] = process.argv.slice(2);
+/**
+ * A process that runs a container, or runs it and restarts it by hand, and is killed at a commit:
+ * `doomed-daemon.testing.ts DIRECTORY SHIM SCRIPT MOMENT [restart]`.
+ */
+const [directory = '', shim = '', script = '', moment = '', then] = process.argv.slice(2);
 let commits = 0;
 
 async function dieIf(now: string): Promise<void> {
@@ -17,4 +20,5 @@ const { containers } = await openWorld(directory, shim, (commit) => async (chang
   await commit(changes);
   await dieIf(`after commit ${mine}`);
 });
-await containers.run(shell(script, { name: 'doomed' }));
+const { id } = await containers.run(shell(script, { name: 'doomed', remove: then === 'restart' }));
+if (then === 'restart') await containers.restart(id, { seconds: 0 });

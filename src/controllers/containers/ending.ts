@@ -18,6 +18,11 @@ export function restartingAs({ state, ...container }: Ended): Container {
   return { ...container, state: { ...state, status: 'restarting' } };
 }
 
+/** Of one that is started again by hand. */
+export function comingBack(ended: Ended): Container {
+  return { ...restartingAs(ended), restarts: 0, stopped: false };
+}
+
 /** Of one that waited for its next life: that of the life before. */
 export function formerEnd({ state }: Container): End {
   const at = (time: string | undefined) => (time === undefined ? Date.now() : Date.parse(time));

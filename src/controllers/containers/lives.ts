@@ -7,7 +7,7 @@ import { type Container, parseContainer } from '../../model/container.ts';
 import type { Journal } from '../../state/journal.ts';
 import type { Endpoints } from '../endpoints/endpoints.ts';
 import { CommandFailed } from './containers.ts';
-import { type Ended, exitedAs, formerEnd, isFormer, notStarted, restartingAs } from './ending.ts';
+import { comingBack, type Ended, exitedAs, formerEnd, isFormer, notStarted, restartingAs } from './ending.ts';
 import type { Executions } from './executions.ts';
 import { placesIn } from './former.ts';
 import type { Held } from './held.ts';
@@ -77,8 +77,7 @@ export class Lives {
     this.#held.set(container.id, held);
     void this.#live(held, begin).then(async (end) => {
       ended.abort();
-      await this.#work(this.#finish(held, end));
-      over.abort();
+      await this.#work(this.#finish(held, end, over));
       finished.resolve(end.exitCode);
     });
     return held;
@@ -90,7 +89,7 @@ export class Lives {
     const { container: before } = held;
     const { id, state } = before;
     if (state.status !== 'exited') return;
-    const container: Container = { ...before, restarts: 0, stopped: false, state: { ...state, status: 'restarting' } };
+    const container = comingBack({ ...before, state });
     await journal.commit([{ kind: 'container', id, put: container }]);
     held.container = container;
     try {
@@ -103,11 +102,13 @@ export class Lives {
     }
   }
 
-  /** It does not come back after all. */
-  abandon(held: Held): void {
+  /** It does not come back after all. Never rejects. */
+  async abandon(held: Held): Promise<void> {
     held.returns = false;
     const isLast = this.#held.get(held.container.id) === held && held.over.aborted;
-    if (isLast) this.#part(held);
+    if (!isLast) return;
+    this.#part(held);
+    await this.#work(this.#remains.note(held.container));
   }
 
   /** Takes up what earlier lives of the daemon left. */
@@ -237,17 +238,25 @@ export class Lives {
     }
   }
 
-  /** Never rejects: what cannot be done now is tried again by the sweep, or by the next life of the daemon. */
-  async #finish(held: Held, end: End): Promise<void> {
+  /** Never rejects: what cannot be done now is tried again by the sweep, or by the next life of the daemon. Then it is over. */
+  async #finish(held: Held, end: End, over: AbortController): Promise<void> {
     const { id, removing, state } = held.container;
     const isVain = !end.recorded && state.status === 'created';
-    if (!isVain) held.container = this.#endedAs(held.container, end);
-    if (isVain || removing) {
+    const ended = isVain ? undefined : this.#endedAs(held.container, end);
+    if (ended !== undefined) held.container = ended;
+    if (ended === undefined || removing) {
       await this.discard(id);
+      over.abort();
       return;
     }
-    await this.#remains.leave(held.container);
-    if (!held.returns) this.#part(held);
+    let returns: boolean;
+    do {
+      // Journalled as coming back, it does so by the next daemon if this one dies before it can.
+      ({ returns } = held);
+      await this.#remains.leave(returns ? comingBack(ended) : ended);
+    } while (returns !== held.returns);
+    if (!returns) this.#part(held);
+    over.abort();
   }
 
   #part(held: Held): void {

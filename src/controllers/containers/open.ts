@@ -189,7 +189,7 @@ class ProcessContainers implements OpenedContainers {
       await this.stop(id, options);
       await this.start(id);
     } catch (error) {
-      this.#lives.abandon(held);
+      await this.#lives.abandon(held);
       throw error;
     }
   }

@@ -35,7 +35,7 @@ export interface JoinNeeds {
   readonly exits: Exits;
   readonly holdings: Holdings;
   readonly leave: Leaving;
-  readonly sizes: Pick<Sizes, 'changed'>;
+  readonly sizes: Pick<Sizes, 'changed' | 'isUnfit'>;
   readonly log: Log;
 }
 
@@ -114,9 +114,10 @@ export async function join(
       ...joined.map(({ network, place }) => publish(place.endpoint, network, needs)),
     ]);
     await settle(reserved.map(({ network }) => overlays.membership(memberOf(network)).install()));
-    // Another host may have lowered it meanwhile: what follows such a change did not see these.
+    // Another host may have lowered it meanwhile: what follows such a change did not see these. And what did not fit once
+    // may have come to fit while nothing here was on it.
     for (const { id, mtu } of reserved.map(({ network }) => network)) {
-      if (networks.find(id).mtu !== mtu) sizes.changed(id);
+      if (networks.find(id).mtu !== mtu || sizes.isUnfit(id)) sizes.changed(id);
     }
   } catch (error) {
     await making.catch(() => undefined);

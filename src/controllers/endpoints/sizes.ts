@@ -39,6 +39,11 @@ export class Sizes {
     this.#running.add(running);
   }
 
+  /** Whether the path of this host did not carry it when that was last looked at. */
+  isUnfit(network: string): boolean {
+    return this.#unfit.has(network);
+  }
+
   /** Networks here that the path of this host does not carry. */
   problems(): readonly PathProblem[] {
     const here = new Set(this.#needs.sandboxes.networks());
