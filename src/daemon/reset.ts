@@ -232,7 +232,7 @@ async function leaveToOthers(stateDir: string): Promise<readonly string[]> {
   try {
     needs = await forwardingNeeds();
   } catch (error) {
-    return leaveInDoubt(stateDir, messageOf(error));
+    return leaveInDoubt(stateDir, messageOf(error).trim().replaceAll(/\s+/g, ' '));
   }
   const settings = new HostSettings(join(stateDir, SETTINGS_FILE));
   return [...needs]

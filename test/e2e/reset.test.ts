@@ -92,7 +92,10 @@ testInLab('a host that is reset', { daemons: false }, (step) => {
     const sysctls = ['net.ipv4.ip_forward', 'net.ipv6.conf.all.forwarding'];
     const { stdout: shown } = await h1.exec(['sysctl', '-n', ...sysctls]);
     assert.equal(shown, '1\n1\n');
-    await h1.exec(['sysctl', '-qw', ...sysctls.map((name) => `${name}=0`)]);
+    const undo = `sysctl -qw ${sysctls.map((name) => `${name}=0`).join(' ')}
+      for f in /proc/sys/net/ipv6/conf/*/accept_ra; do test $(cat $f) != 2 || echo 1 >$f; done`;
+    await h1.exec(['sh', '-euc', undo]);
+    assert.equal(await traces(h1), before);
   });
 
   step('remembers what it owes a store that is away, and gives it back the next time', async (lab) => {
