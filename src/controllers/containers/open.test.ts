@@ -213,6 +213,9 @@ describe('containers', { skip: missing ?? false }, () => {
     await rm(program);
     await assert.rejects(containers.restart(vain.id, { seconds: 0 }), CommandFailed);
     assert.deepEqual(containers.list(), []);
+    // No later daemon starts it either.
+    await restart();
+    assert.deepEqual(containers.list(), []);
   });
 
   test('output is followed to the last byte, cut to the last lines, and taken up at an offset', async () => {
