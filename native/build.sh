@@ -1,14 +1,14 @@
 #!/bin/sh
-# Builds skein-shim: native/build.sh OUTPUT [COMPILER FLAGS...]
+# Builds one of the programs here: native/build.sh shim|holder OUTPUT [COMPILER FLAGS...]
 # Static where the C library can be linked so: smaller in memory, and independent of the host's libraries.
 set -eu
-[ $# -ge 1 ] || { echo "usage: native/build.sh OUTPUT [COMPILER FLAGS...]" >&2; exit 2; }
-here=$(dirname "$0")
-output=$1
-shift
+[ $# -ge 2 ] || { echo "usage: native/build.sh shim|holder OUTPUT [COMPILER FLAGS...]" >&2; exit 2; }
+sources=$(dirname "$0")/$1
+output=$2
+shift 2
 mkdir -p "$(dirname "$output")"
 build() {
-  ${CC:-cc} -std=gnu11 -O2 -D_GNU_SOURCE -Wall -Wextra -Werror -fstack-protector-strong "$@" -o "$output.new" "$here"/*.c
+  ${CC:-cc} -std=gnu11 -O2 -D_GNU_SOURCE -Wall -Wextra -Werror -fstack-protector-strong "$@" -o "$output.new" "$sources"/*.c
 }
 if [ $# -gt 0 ]; then
   build "$@"

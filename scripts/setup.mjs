@@ -40,7 +40,7 @@ const debianPackages = [
 
 function main() {
   if (process.platform !== 'linux') fail(`skein needs Linux, this is ${process.platform}`);
-  const steps = [packages, debian, etcd, shim];
+  const steps = [packages, debian, etcd, shim, holder];
   if (steps.every((step) => step(false))) return;
   const unlock = lock();
   try {
@@ -135,15 +135,26 @@ function etcd(act) {
   return true;
 }
 
-/** The supervisor of containers, a small C program. */
+/** The supervisor of containers. */
 function shim(act) {
-  const output = at('build/skein-shim');
-  const sources = readdirSync(at('native')).map((name) => at(`native/${name}`));
+  return native('shim', act);
+}
+
+/** What keeps the sockets that outlive a daemon. */
+function holder(act) {
+  return native('holder', act);
+}
+
+/** One of our small C programs. */
+function native(program, act) {
+  const output = at(`build/skein-${program}`);
+  const folder = at(`native/${program}`);
+  const sources = [at('native/build.sh'), ...readdirSync(folder).map((name) => join(folder, name))];
   const built = existsSync(output) ? statSync(output).mtimeMs : 0;
   if (sources.every((source) => statSync(source).mtimeMs <= built)) return true;
   if (!act) return false;
-  say('building build/skein-shim');
-  quietly('sh', [at('native/build.sh'), output], { what: 'native/build.sh' });
+  say(`building build/skein-${program}`);
+  quietly('sh', [at('native/build.sh'), program, output], { what: 'native/build.sh' });
   return true;
 }
 

@@ -19,6 +19,13 @@ export interface Syscalls {
   send(fd: number, bytes: Uint8Array, flags: number): number;
   /** @returns bytes written to `into` (with MSG_TRUNC: the length of the datagram), undefined when there is nothing (EAGAIN). */
   recvfrom(fd: number, into: Uint8Array, flags: number, from: Uint8Array): number | undefined;
+  /** Sends one message, with a descriptor if one is given (SCM_RIGHTS): whoever receives it has one of its own then. */
+  sendmsg(fd: number, bytes: Uint8Array, descriptor?: number): number;
+  /**
+   * Receives one message, waiting for it as long as the socket says (SO_RCVTIMEO). A descriptor in it is closed on exec.
+   * @returns bytes written to `into`: 0 when the other end is closed; undefined when none came in time (EAGAIN)
+   */
+  recvmsg(fd: number, into: Uint8Array): { readonly length: number; readonly descriptor?: number } | undefined;
   /** @returns a bit set of what happened for each descriptor (POLLIN, POLLERR, POLLHUP, POLLNVAL); all zero after the time. */
   poll(fds: readonly number[], timeoutMs: number): readonly number[];
   /** Of those that take a struct ifreq: `device` is its name, `data` what it points to, for the kernel to read and to write. */
@@ -61,6 +68,14 @@ export const NFT_CTX_OUTPUT_JSON = 1 << 4;
 const IFNAMSIZ = 16;
 const IFREQ_REST = 16;
 
+/** linux/socket.h: one descriptor as control message. | cmsg_len:64 | cmsg_level:32 | cmsg_type:32 | fd:32 | 0:32 | */
+const CMSG_SIZE = 24;
+const CMSG_LENGTH = 20;
+const SOL_SOCKET = 1;
+const SCM_RIGHTS = 1;
+const MSG_NOSIGNAL = 0x4000;
+const MSG_CMSG_CLOEXEC = 0x40000000;
+
 /** The same numbers on every architecture (all calls since Linux 5.0). */
 const SYS = { pidfd_send_signal: 424, fsopen: 430, fsconfig: 431, fsmount: 432, pidfd_open: 434 } as const;
 
@@ -75,6 +90,23 @@ export function openSyscalls(): Syscalls {
   const setsockopt = libc.func('int setsockopt(int, int, int, const void *, uint32_t)');
   const send = libc.func('long send(int, const void *, size_t, int)');
   const recvfrom = libc.func('long recvfrom(int, void *, size_t, int, void *, void *)');
+  const iovec = koffi.struct({ iov_base: 'void *', iov_len: 'size_t' });
+  const msghdr = koffi.struct({
+    msg_name: 'void *',
+    msg_namelen: 'uint32_t',
+    msg_iov: koffi.pointer(iovec),
+    msg_iovlen: 'size_t',
+    msg_control: 'void *',
+    msg_controllen: 'size_t',
+    msg_flags: 'int',
+  });
+  const sendmsg = libc.func('sendmsg', 'long', ['int', koffi.pointer(msghdr), 'int']);
+  const recvmsg = libc.func('recvmsg', 'long', ['int', koffi.inout(koffi.pointer(msghdr)), 'int']);
+  const message = (bytes: Uint8Array, control: Uint8Array | null) => ({
+    ...{ msg_name: null, msg_namelen: 0, msg_flags: 0 },
+    ...{ msg_iov: { iov_base: bytes, iov_len: bytes.length }, msg_iovlen: 1 },
+    ...{ msg_control: control, msg_controllen: control?.length ?? 0 },
+  });
   const poll = libc.func('int poll(void *, unsigned long, int)');
   const ifreq = koffi.struct({
     ifr_name: koffi.array('char', IFNAMSIZ, 'String'),
@@ -111,6 +143,18 @@ export function openSyscalls(): Syscalls {
       callUnlessAgain('receive from a socket', () =>
         recvfrom(fd, into, into.length, flags, from, Uint32Array.of(from.length)),
       ),
+    sendmsg(fd, bytes, descriptor) {
+      const control = descriptor === undefined ? null : encodeRights(descriptor);
+      return call('send a message', () => sendmsg(fd, message(bytes, control), MSG_NOSIGNAL));
+    },
+    recvmsg(fd, into) {
+      const control = Buffer.alloc(CMSG_SIZE);
+      // With the padding there would be room for two.
+      const header = message(into, control.subarray(0, CMSG_LENGTH));
+      const length = callUnlessAgain('receive a message', () => recvmsg(fd, header, MSG_CMSG_CLOEXEC));
+      if (length === undefined) return undefined;
+      return header.msg_controllen < CMSG_LENGTH ? { length } : { length, descriptor: decodeRights(control) };
+    },
     poll(fds, timeoutMs) {
       const pollfds = encodePollfds(fds);
       call('poll', () => poll(pollfds, fds.length, timeoutMs));
@@ -174,6 +218,19 @@ function encodePollfds(fds: readonly number[]): Buffer {
     pollfds.writeUInt16LE(POLLIN, POLLFD_SIZE * i + 4);
   });
   return pollfds;
+}
+
+function encodeRights(descriptor: number): Buffer {
+  const control = Buffer.alloc(CMSG_SIZE);
+  control.writeBigUInt64LE(BigInt(CMSG_LENGTH), 0);
+  control.writeInt32LE(SOL_SOCKET, 8);
+  control.writeInt32LE(SCM_RIGHTS, 12);
+  control.writeInt32LE(descriptor, 16);
+  return control;
+}
+
+function decodeRights(control: Buffer): number {
+  return control.readInt32LE(16);
 }
 
 /** Loads the library when the first context is asked for: who has no rules to set needs no nftables. */

@@ -7,7 +7,7 @@ import { type Frame, frame } from '../../model/frame.ts';
 import { controlAnswer, controlRequest, longestInput } from './control.ts';
 import { parseExitRecord } from './exit-record.ts';
 
-// As native/record.c writes it.
+// As native/shim/record.c writes it.
 const goldenFrame = Buffer.from('010000000000000318e9c5a2f0e1d2c3686921', 'hex');
 
 test('a frame is what the supervisor writes', () => {
@@ -98,7 +98,7 @@ test('an answer that is not whole is waited for, garbage is refused', () => {
   for (let i = 0; i < 500; i += 1) throwsOnlyDecodeError(() => controlAnswer.decode(randomBytes(40)));
 });
 
-// As native/record.c writes it, padding and all.
+// As native/shim/record.c writes it, padding and all.
 const goldenExit = `${'{"exitCode":3,"started":1795199383173,"finished":1795199383225,"lost":0}'.padEnd(255)}\n`;
 
 test('an exit record is what the supervisor writes, and nothing else', () => {

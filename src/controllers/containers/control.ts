@@ -1,7 +1,7 @@
 import { DecodeError } from '../../lib/errors.ts';
 
 /**
- * What is said over a supervisor's control socket, both ways (`native/shim.h` is the other end):
+ * What is said over a supervisor's control socket, both ways (`native/shim/shim.h` is the other end):
  *
  *     | kind:8 | 0:24 | length:32 | payload |
  *

@@ -5,7 +5,8 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { builtShim, missing, processesWith, until } from './harness.testing.ts';
+import { builtProgram } from '../../kernel/programs.testing.ts';
+import { missing, processesWith, until } from './harness.testing.ts';
 import { endWorld, makeWorld, openWorld, tracesIn } from './world.testing.ts';
 
 const daemon = fileURLToPath(new URL('./doomed-daemon.testing.ts', import.meta.url));
@@ -31,7 +32,7 @@ const aroundShim: readonly [string, string, Outcome][] = [
 describe('a daemon killed during a start', { skip: missing ?? false }, () => {
   let shim: string;
   before(async () => {
-    shim = await builtShim();
+    shim = await builtProgram('shim');
   });
 
   async function dieAndReturn(moment: string, program: string, outcome: Outcome, then = 'run'): Promise<void> {

@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
-import { cp, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { Readable } from 'node:stream';
@@ -21,29 +21,9 @@ import { type Supervisor, startSupervisor } from './supervisor.ts';
 /** What the tests of containers stand on: real namespaces, real supervisors, a directory that goes afterwards. */
 
 const run = promisify(execFile);
-const native = new URL('../../../native/', import.meta.url).pathname;
-const built = new URL('../../../build/skein-shim', import.meta.url).pathname;
 
 /** Why the tests cannot run here, if they cannot. */
 export const missing = process.getuid?.() === 0 ? undefined : 'needs root';
-
-/** The program as `npm test` has built it, or built now when its sources are newer. */
-export async function builtShim(): Promise<string> {
-  const sources = await Promise.all(
-    (await readdir(native)).map(async (name) => (await stat(join(native, name))).mtimeMs),
-  );
-  const age = await stat(built).catch(() => undefined);
-  if (age === undefined || age.mtimeMs < Math.max(...sources)) await run(join(native, 'build.sh'), [built]);
-  return built;
-}
-
-/** The same with the compiler's own checks: whatever they find kills it. */
-export async function sanitizedShim(directory: string): Promise<string> {
-  const program = join(directory, 'skein-shim');
-  const flags = ['-g', '-fsanitize=address,undefined', '-fno-sanitize-recover=all'];
-  await run(join(native, 'build.sh'), [program, ...flags]);
-  return program;
-}
 
 export interface Rig {
   readonly directory: string;

@@ -5,13 +5,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
+import { builtProgram } from '../../kernel/programs.testing.ts';
 import { Refusal, type RefusalKind } from '../../lib/errors.ts';
 import { silent } from '../../lib/log.ts';
 import { Scope } from '../../lib/scope.ts';
 import type { Container } from '../../model/container.ts';
 import { CommandFailed, type Containers, type RunSpec } from './containers.ts';
 import {
-  builtShim,
   MemoryEndpoints,
   memoryJournal,
   missing,
@@ -79,7 +79,7 @@ describe('containers', { skip: missing ?? false }, () => {
   const directories = () => readdir(join(directory, 'state'));
 
   before(async () => {
-    shim = await builtShim();
+    shim = await builtProgram('shim');
   });
   beforeEach(async () => {
     late = 0;

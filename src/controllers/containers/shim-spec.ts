@@ -1,7 +1,7 @@
 import { Refusal } from '../../lib/errors.ts';
 import type { TerminalSize } from './containers.ts';
 
-/** What a supervisor is told to run; it reads it from the file `spec` (`native/spec.c`). */
+/** What a supervisor is told to run; it reads it from the file `spec` (`native/shim/spec.c`). */
 export type ShimSpec = CommandSpec & (ContainerSpec | ExecutionSpec);
 
 interface CommandSpec {

@@ -9,17 +9,16 @@ import { createInterface } from 'node:readline';
 import type { Writable } from 'node:stream';
 import { after, before, describe, test } from 'node:test';
 import { promisify } from 'node:util';
+import { builtProgram, sanitizedProgram } from '../../kernel/programs.testing.ts';
 import { Refusal } from '../../lib/errors.ts';
 import { CommandFailed } from './containers.ts';
 import {
-  builtShim,
   makeRootfs,
   missing,
   openRig,
   outputOf,
   processesWith,
   type Rig,
-  sanitizedShim,
   supervisorOf,
   until,
   writeEtc,
@@ -642,5 +641,5 @@ async function supervisorPid(rig: Rig, name: string): Promise<number> {
   return supervisorOf(Number(pid));
 }
 
-shimSuite('as it is shipped', builtShim);
-shimSuite('with sanitizers', sanitizedShim);
+shimSuite('as it is shipped', () => builtProgram('shim'));
+shimSuite('with sanitizers', (directory) => sanitizedProgram('shim', directory));

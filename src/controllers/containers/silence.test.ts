@@ -3,10 +3,11 @@ import { existsSync } from 'node:fs';
 import { createConnection } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, before, beforeEach, describe, test } from 'node:test';
+import { builtProgram } from '../../kernel/programs.testing.ts';
 import { Refusal } from '../../lib/errors.ts';
 import type { Container } from '../../model/container.ts';
 import type { RunSpec } from './containers.ts';
-import { builtShim, missing, supervisorOf, textsOf, until } from './harness.testing.ts';
+import { missing, supervisorOf, textsOf, until } from './harness.testing.ts';
 import { endWorld, makeWorld, openWorld, shell, type World } from './world.testing.ts';
 
 const never = new AbortController().signal;
@@ -19,7 +20,7 @@ describe('a supervisor that lives and does not answer', { skip: missing ?? false
   let stopped: number[];
 
   before(async () => {
-    shim = await builtShim();
+    shim = await builtProgram('shim');
   });
   beforeEach(async () => {
     stopped = [];

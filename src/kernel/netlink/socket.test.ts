@@ -76,6 +76,8 @@ function functionKernel(answer: (messages: readonly NlMsg[]) => readonly (Datagr
     fsmount: refuse,
     pidfd_open: refuse,
     pidfd_send_signal: refuse,
+    sendmsg: refuse,
+    recvmsg: refuse,
     ioctl: refuse,
     openNft: refuse,
   };
