@@ -1,0 +1,69 @@
+import { formatAddress, parseAddress } from '../../lib/prefix.ts';
+import type { Asker } from './dns.ts';
+import type { Names, Zone } from './names.ts';
+
+/** What an asker sees, and whom it may ask besides. */
+export interface View {
+  readonly id: string;
+  readonly zones: readonly Zone[];
+  readonly resolvers: 'host' | readonly string[];
+}
+
+interface Place {
+  readonly byAddress: Map<string, View>;
+  others: View | undefined;
+}
+
+/** Who asks, by the network of the socket and the address that a question comes from. */
+export class Askers {
+  readonly #names: Names;
+  readonly #views = new Map<string, { readonly asker: Asker; readonly view: View }>();
+  readonly #places = new Map<string, Place>();
+
+  constructor(names: Names) {
+    this.#names = names;
+  }
+
+  /** `address` as sockets give it. */
+  find(network: string, address: string): View | undefined {
+    const place = this.#places.get(network);
+    return place?.byAddress.get(address) ?? place?.others;
+  }
+
+  put(asker: Asker): void {
+    const places = asker.places.map(({ network, address }) => ({ network, address: address && canonical(address) }));
+    const zones = asker.networks.map((network) => this.#names.see(network));
+    this.remove(asker.id);
+    const view: View = { id: asker.id, zones, resolvers: asker.resolvers };
+    this.#views.set(asker.id, { asker: { ...asker, places: places.map(withoutUndefined) }, view });
+    for (const { network, address } of places) {
+      const place = this.#places.get(network) ?? { byAddress: new Map(), others: undefined };
+      this.#places.set(network, place);
+      if (address === undefined) place.others = view;
+      else place.byAddress.set(address, view);
+    }
+  }
+
+  remove(id: string): void {
+    const known = this.#views.get(id);
+    if (known === undefined) return;
+    this.#views.delete(id);
+    for (const zone of known.view.zones) this.#names.release(zone);
+    for (const { network, address } of known.asker.places) {
+      const place = this.#places.get(network);
+      if (place === undefined) continue;
+      // Another may have the address by now.
+      if (address === undefined && place.others === known.view) place.others = undefined;
+      if (address !== undefined && place.byAddress.get(address) === known.view) place.byAddress.delete(address);
+      if (place.byAddress.size === 0 && place.others === undefined) this.#places.delete(network);
+    }
+  }
+}
+
+function canonical(address: string): string {
+  return formatAddress(parseAddress(address));
+}
+
+function withoutUndefined({ network, address }: { network: string; address: string | undefined }) {
+  return address === undefined ? { network } : { network, address };
+}

@@ -1,0 +1,94 @@
+/**
+ * Names for containers. The server answers whoever asks by one of the sockets that it was given; who that is, and which
+ * networks it sees, follows from the socket's network and the address that the question came from, which the rules at each
+ * port guarantee. What it knows it is told; it never asks the store.
+ */
+export interface NameServer {
+  /** Afterwards every question is answered from it. Puts replace what has their key; removing what is not there is no error. */
+  change(change: NameChange): Promise<void>;
+  status(): Promise<NameServerStatus>;
+  /** May be called twice. */
+  close(): Promise<void>;
+}
+
+export interface NameChange {
+  /** What is new or different, each whole. */
+  readonly put?: readonly NameItem[];
+  readonly remove?: readonly NameKey[];
+}
+
+export type NameItem = NamedNetwork | NamesOfNetwork | NamedEndpoint | Asker | NameSocket;
+export type NameKey = { readonly [Kind in NameItem['kind']]: { readonly kind: Kind; readonly id: string } }[NameItem['kind']];
+
+/** What a network is called, which of its names are asked for as `NAME.NETWORK`. */
+export interface NamedNetwork {
+  readonly kind: 'network';
+  readonly id: string;
+  readonly name: string;
+  /** Addresses in them are this cluster's: nobody else is asked whose they are. */
+  readonly subnets: readonly string[];
+}
+
+/** All endpoints of a network: those that it had besides are gone. */
+export interface NamesOfNetwork {
+  readonly kind: 'names';
+  /** The network's. */
+  readonly id: string;
+  readonly endpoints: readonly NamedEndpoint[];
+}
+
+/** Names on one network: those of an endpoint, or a record made by hand. */
+export interface NamedEndpoint {
+  readonly kind: 'endpoint';
+  readonly id: string;
+  readonly network: string;
+  /** What its address is called, then its other names. What no message can have is passed over. */
+  readonly names: readonly string[];
+  /** Without prefix length. */
+  readonly addresses: readonly string[];
+  readonly ports?: readonly NamedPort[];
+  /** Its host does not renew its session: nobody is sent there, but the names stay this cluster's. */
+  readonly lost?: boolean;
+}
+
+/** Answers SRV questions for `_NAME._PROTOCOL.…`. */
+export interface NamedPort {
+  readonly name: string;
+  readonly protocol: 'tcp' | 'udp' | 'sctp';
+  readonly port: number;
+}
+
+/** Who may ask, and what it sees. */
+export interface Asker {
+  readonly kind: 'asker';
+  readonly id: string;
+  /** Of which network's sockets its questions come, and from which address; without one: everybody else there. */
+  readonly places: readonly { readonly network: string; readonly address?: string }[];
+  /** The networks that it sees: of several that have a name the first one answers. */
+  readonly networks: readonly string[];
+  /** Who is asked for other names: the host's resolvers, these, or (an empty list) nobody. */
+  readonly resolvers: 'host' | readonly string[];
+}
+
+/** A bound socket, listening if it is TCP's. It belongs to the server from now on, and is closed when it is removed. */
+export interface NameSocket {
+  readonly kind: 'socket';
+  readonly id: string;
+  readonly network: string;
+  readonly transport: 'udp' | 'tcp';
+  readonly family: 4 | 6;
+  readonly fd: number;
+}
+
+export interface NameServerStatus {
+  readonly endpoints: number;
+  /** Questions since the start. */
+  readonly questions: number;
+  /** Of these, those that others were asked for. */
+  readonly forwarded: number;
+  /** Answered SERVFAIL: nobody else gave an answer in time, or too much was asked at once. */
+  readonly failed: number;
+  readonly refused: number;
+  /** The host's resolvers, as they are asked, and whether the last question to each was left unanswered. */
+  readonly resolvers: readonly { readonly address: string; readonly silent: boolean }[];
+}

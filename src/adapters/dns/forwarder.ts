@@ -1,0 +1,278 @@
+import type { Log } from '../../lib/log.ts';
+import { AnswerCache } from './cache.ts';
+import { exchange, type Question } from './exchange.ts';
+import type { Foreign } from './foreign.ts';
+import type { Resolver } from './host-resolvers.ts';
+import { FLAG, headerSize, type Query, RCODE, u16 } from './message.ts';
+
+/**
+ * Asks others for names that are not ours. A server that has not answered within a second is not waited for, but a late
+ * answer still counts; equal questions share one; whoever asks too much at once is refused, and nobody else.
+ */
+
+export interface Asked {
+  readonly request: Buffer;
+  readonly query: Query;
+  /** Whoever is meant by "too much". */
+  readonly asker: string;
+  /** In the order in which they are asked. */
+  readonly resolvers: readonly Resolver[];
+}
+
+export type Forwarded =
+  | { readonly kind: 'answer'; readonly answer: Foreign; readonly age: number }
+  /** By all that were asked, or because nobody answered. */
+  | { readonly kind: 'failed'; readonly rcode: number };
+
+export interface ForwarderOptions {
+  readonly log: Log;
+  /** Until the next server is asked too, in milliseconds. */
+  readonly patience?: number;
+  /** Until the asker is told that there is no answer: before it gives up itself (5 s in glibc and musl). */
+  readonly deadline?: number;
+  /** Milliseconds that only grow. */
+  readonly now?: () => number;
+}
+
+export const most = {
+  /** Questions under way, each with a socket or a few. */
+  flights: 512,
+  /** Of one asker that wait. */
+  perAsker: 64,
+  /** Of all. */
+  waiting: 4096,
+  /** Servers asked for one question, each twice. */
+  servers: 3,
+  cacheBytes: 4 * 1024 * 1024,
+  remembered: 64,
+} as const;
+
+/** A server that was silent is asked after the others for so long. */
+const grudge = 10_000;
+/** A failure is not tried again for so long (RFC 9520 §3.2). */
+const failureKept = 1000;
+const mostFailures = 4096;
+
+/** Of one that goes and comes not every time is told. */
+const toldEvery = 60_000;
+
+interface Server {
+  silentSince: number | undefined;
+  /** When it was last said that it is silent. */
+  told: number | undefined;
+  /** It knows no EDNS. */
+  plain: boolean;
+}
+
+const noAnswer: Forwarded = { kind: 'failed', rcode: RCODE.SERVFAIL };
+
+export class Forwarder {
+  readonly #log: Log;
+  readonly #patience: number;
+  readonly #deadline: number;
+  readonly #now: () => number;
+  readonly #cache = new AnswerCache(most.cacheBytes);
+  readonly #failures = new Map<string, { readonly until: number; readonly outcome: Forwarded }>();
+  readonly #flights = new Map<string, Promise<Forwarded>>();
+  readonly #waiting = new Map<string, number>();
+  readonly #servers = new Map<string, Server>();
+  readonly #closed = new AbortController();
+  #allWaiting = 0;
+
+  constructor({ log, patience = 1000, deadline = 4500, now = () => performance.now() }: ForwarderOptions) {
+    this.#log = log;
+    this.#patience = patience;
+    this.#deadline = deadline;
+    this.#now = now;
+  }
+
+  /** Never fails. */
+  async ask({ request, query, asker, resolvers }: Asked): Promise<Forwarded> {
+    const question = questionOf(request, query);
+    const key = keyOf(question, query, resolvers);
+    const now = this.#now();
+    const cached = this.#cache.get(key, now);
+    if (cached !== undefined) return { kind: 'answer', ...cached };
+    const failure = this.#failures.get(key);
+    if (failure !== undefined && now < failure.until) return failure.outcome;
+    const waiting = this.#waiting.get(asker) ?? 0;
+    if (waiting >= most.perAsker || this.#allWaiting >= most.waiting) return noAnswer;
+    const flight = this.#flights.get(key) ?? this.#begin(key, question, resolvers);
+    if (flight === undefined) return noAnswer;
+    this.#waiting.set(asker, waiting + 1);
+    this.#allWaiting++;
+    try {
+      return await flight;
+    } finally {
+      const left = (this.#waiting.get(asker) ?? 1) - 1;
+      if (left === 0) this.#waiting.delete(asker);
+      else this.#waiting.set(asker, left);
+      this.#allWaiting--;
+    }
+  }
+
+  isSilent({ address, port }: Resolver): boolean {
+    return this.#servers.get(`${address} ${port}`)?.silentSince !== undefined;
+  }
+
+  /** What is under way is answered as failed. */
+  close(): void {
+    this.#closed.abort();
+  }
+
+  #begin(key: string, question: Question, resolvers: readonly Resolver[]): Promise<Forwarded> | undefined {
+    if (this.#flights.size >= most.flights || this.#closed.signal.aborted) return undefined;
+    const flight = this.#fly(question, resolvers).then((outcome) => {
+      this.#flights.delete(key);
+      if (outcome.kind === 'answer') this.#cache.put(key, outcome.answer, this.#now());
+      else this.#remember(key, outcome);
+      return outcome;
+    });
+    this.#flights.set(key, flight);
+    return flight;
+  }
+
+  #remember(key: string, outcome: Forwarded): void {
+    this.#failures.delete(key);
+    this.#failures.set(key, { until: this.#now() + failureKept, outcome });
+    for (const [oldest, { until }] of this.#failures) {
+      if (until > this.#now() && this.#failures.size <= mostFailures) break;
+      this.#failures.delete(oldest);
+    }
+  }
+
+  /** Asks one server after the other until one says something that can be told. */
+  #fly(question: Question, resolvers: readonly Resolver[]): Promise<Forwarded> {
+    const turns = this.#ordered(resolvers);
+    const tries = [...turns, ...turns];
+    const { promise, resolve } = Promise.withResolvers<Forwarded>();
+    const ending = new AbortController();
+    const refused = new Set<Resolver>();
+    /** Those that have said nothing yet, with when they were asked. */
+    const asked = new Map<Resolver, number>();
+    let fallback: Forwarded = noAnswer;
+    let open = 0;
+    let timer: NodeJS.Timeout | undefined;
+
+    const end = (outcome: Forwarded) => {
+      const now = this.#now();
+      for (const [server, since] of asked) if (now - since >= this.#patience) this.#silent(server);
+      resolve(outcome);
+      ending.abort();
+    };
+    const next = (): void => {
+      clearTimeout(timer);
+      if (ending.signal.aborted) return;
+      const server = tries.shift();
+      if (server === undefined) {
+        if (open === 0) end(fallback);
+        return;
+      }
+      if (refused.has(server)) return next();
+      open++;
+      if (!asked.has(server)) asked.set(server, this.#now());
+      timer = setTimeout(next, this.#patience);
+      this.#exchange(server, question, ending.signal).then(
+        (answer) => {
+          open--;
+          if (ending.signal.aborted) return;
+          asked.delete(server);
+          this.#heard(server);
+          if (isAnswer(answer)) return end({ kind: 'answer', answer, age: 0 });
+          refused.add(server);
+          fallback = { kind: 'failed', rcode: answer.rcode };
+          next();
+        },
+        () => {
+          open--;
+          if (ending.signal.aborted) return;
+          this.#silent(server);
+          next();
+        },
+      );
+    };
+    const deadline = setTimeout(() => end(fallback), this.#deadline);
+    const stop = () => end(noAnswer);
+    this.#closed.signal.addEventListener('abort', stop);
+    next();
+    return promise.finally(() => {
+      clearTimeout(timer);
+      clearTimeout(deadline);
+      this.#closed.signal.removeEventListener('abort', stop);
+    });
+  }
+
+  #exchange(resolver: Resolver, question: Question, signal: AbortSignal): Promise<Foreign> {
+    const server = this.#server(resolver);
+    const onPlain = () => {
+      server.plain = true;
+    };
+    return exchange(resolver, question, { edns: !server.plain, onPlain, signal });
+  }
+
+  /** Those that were silent last. */
+  #ordered(resolvers: readonly Resolver[]): readonly Resolver[] {
+    const now = this.#now();
+    const isGood = (resolver: Resolver) => now - (this.#server(resolver).silentSince ?? -Infinity) > grudge;
+    return [...resolvers.filter(isGood), ...resolvers.filter((one) => !isGood(one))].slice(0, most.servers);
+  }
+
+  #server({ address, port }: Resolver): Server {
+    const key = `${address} ${port}`;
+    let server = this.#servers.get(key);
+    if (server === undefined) {
+      if (this.#servers.size >= most.remembered) this.#servers.clear();
+      server = { silentSince: undefined, told: undefined, plain: false };
+      this.#servers.set(key, server);
+    }
+    return server;
+  }
+
+  #silent(resolver: Resolver): void {
+    const server = this.#server(resolver);
+    const now = this.#now();
+    server.silentSince = now;
+    if (server.told !== undefined && now - server.told < toldEvery) return;
+    server.told = now;
+    this.#log.warn('a resolver does not answer', { resolver: resolver.address });
+  }
+
+  #heard(resolver: Resolver): void {
+    this.#server(resolver).silentSince = undefined;
+  }
+}
+
+/** What another server might not say too. */
+function isAnswer({ rcode, questions }: Foreign): boolean {
+  return questions === 1 && rcode !== RCODE.SERVFAIL && rcode !== RCODE.REFUSED;
+}
+
+/** Options between two neighbours, not for who is asked next: COOKIE (RFC 7873), TCP KEEPALIVE (RFC 7828), PADDING (RFC 7830). */
+const hopByHop: readonly number[] = [10, 11, 12];
+
+function questionOf(request: Buffer, { questionEnd, edns }: Query): Question {
+  const options = edns === undefined ? [] : optionsOf(edns.options).filter((one) => !hopByHop.includes(u16(one, 0)));
+  return {
+    flags: u16(request, 2),
+    question: request.subarray(headerSize, questionEnd),
+    dnssec: edns?.dnssec ?? false,
+    options: Buffer.concat(options),
+  };
+}
+
+function optionsOf(bytes: Buffer): readonly Buffer[] {
+  const options: Buffer[] = [];
+  for (let at = 0; at < bytes.length; ) {
+    const end = at + 4 + u16(bytes, at + 2);
+    options.push(bytes.subarray(at, end));
+    at = end;
+  }
+  return options;
+}
+
+/** Equal for questions that have one answer. */
+function keyOf({ flags, dnssec, options }: Question, query: Query, resolvers: readonly Resolver[]): string {
+  const bits = (flags & (FLAG.RD | FLAG.AD | FLAG.CD)) | (dnssec ? 1 : 0);
+  const whom = resolvers.map(({ address, port }) => `${address} ${port}`).join();
+  return `${whom} ${bits} ${query.type} ${query.class} ${options.toString('latin1')} ${query.name}`;
+}

@@ -1,0 +1,99 @@
+import { Worker } from 'node:worker_threads';
+import { messageOf, ParseError } from '../../lib/errors.ts';
+import { type Log, silent } from '../../lib/log.ts';
+import type { NameServer, NameServerStatus } from './dns.ts';
+import type { Request, WorkerData, WorkerMessage } from './protocol.ts';
+import { toWireName } from './wire-name.ts';
+
+/** Where every container finds the server: link-local, so that no network can contain them. */
+export const serverAddresses = { 4: '169.254.53.53', 6: 'fd53::53' } as const;
+
+export interface NameServerOptions {
+  /** Names end in them, and what does and is not known is nowhere. The first is `skein.local` unless it is set. */
+  readonly domains?: readonly string[];
+  /** Other addresses at which it answers. */
+  readonly own?: readonly string[];
+  readonly log?: Log;
+  /** Called when the thread ends by itself: nobody is answered any more. */
+  readonly onEnd?: (reason: Error) => void;
+}
+
+/** Answers as long as it is open, in a thread of its own. @throws ParseError for a domain that is none */
+export async function openNameServer(options: NameServerOptions = {}): Promise<NameServer> {
+  const { domains = ['skein.local'], own = [], log = silent } = options;
+  const workerData: WorkerData = { domains: domains.map(domain), own: [...Object.values(serverAddresses), ...own] };
+  // The compiled file stands beside the compiled worker.
+  const script = import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js';
+  const worker = new Worker(new URL(script, import.meta.url), { workerData });
+  const pending = new Map<number, PromiseWithResolvers<NameServerStatus | undefined>>();
+  const ready = Promise.withResolvers<void>();
+  const ended = Promise.withResolvers<void>();
+  let failure: Error | undefined;
+  let closed: Promise<void> | undefined;
+  let id = 0;
+
+  worker.on('message', (message: WorkerMessage) => {
+    switch (message.kind) {
+      case 'ready':
+        return ready.resolve();
+      case 'log':
+        return log[message.level](message.message, message.fields);
+      case 'done':
+        pending.get(message.id)?.resolve(message.status);
+        return void pending.delete(message.id);
+      case 'failed':
+        pending.get(message.id)?.reject(new Error(message.message));
+        return void pending.delete(message.id);
+    }
+  });
+  const fail = (error: Error) => {
+    failure ??= error;
+    ready.reject(failure);
+    for (const waiting of pending.values()) waiting.reject(failure);
+    pending.clear();
+  };
+  worker.on('error', (error) => {
+    const reason = new Error(`the thread that answers for names ended: ${messageOf(error)}`, { cause: error });
+    log.error('name server thread ended', { error: messageOf(error) });
+    fail(reason);
+    options.onEnd?.(reason);
+  });
+  worker.on('exit', () => {
+    fail(new Error('the name server is closed'));
+    ended.resolve();
+  });
+  await ready.promise;
+
+  function call(request: DistributiveOmit<Request, 'id'>): Promise<NameServerStatus | undefined> {
+    if (failure) return Promise.reject(failure);
+    if (closed && request.kind !== 'close') return Promise.reject(new Error('the name server is being closed'));
+    const waiting = Promise.withResolvers<NameServerStatus | undefined>();
+    id++;
+    pending.set(id, waiting);
+    worker.postMessage({ id, ...request } satisfies Request);
+    return waiting.promise;
+  }
+
+  return {
+    async change(change) {
+      await call({ kind: 'change', change });
+    },
+    async status() {
+      const status = await call({ kind: 'status' });
+      if (status === undefined) throw new Error('the name server gave no status');
+      return status;
+    },
+    close() {
+      closed ??= call({ kind: 'close' }).then(() => ended.promise);
+      return closed;
+    },
+  };
+}
+
+type DistributiveOmit<T, K extends PropertyKey> = T extends unknown ? Omit<T, K> : never;
+
+function domain(text: string): string {
+  const name = toWireName(text);
+  if (name === undefined) throw new ParseError(`${JSON.stringify(text)} is not a domain such as skein.local`);
+  return name;
+}

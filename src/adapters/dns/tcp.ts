@@ -1,0 +1,114 @@
+import { createServer, type Server, type Socket } from 'node:net';
+import type { Log } from '../../lib/log.ts';
+import type { Answering, Origin } from './answering.ts';
+import type { NameSocket } from './dns.ts';
+
+/** RFC 1035 §4.2.2: each message behind its length. RFC 7766: several on a connection, answered as they are ready. */
+const framing = 2;
+
+export const most = {
+  /** Connections at once, of all and of one source. */
+  connections: 512,
+  perSource: 16,
+  /** Questions of a connection that wait for their answers: then no more are read. */
+  pending: 32,
+  /** Bytes that a client has not fetched: likewise. */
+  unfetched: 256 * 1024,
+} as const;
+
+/** Milliseconds in which nothing happens on a connection. */
+const idle = 10_000;
+/** No question needs as much. */
+const longestQuestion = 4096;
+
+/** Answers what comes to a listening TCP socket, until it is closed with its connections. */
+export function openTcp(socket: NameSocket, answering: Answering, { log, limits = most, idleMs = idle }: TcpOptions): Promise<Server> {
+  const { network, fd } = socket;
+  const server = createServer({ allowHalfOpen: true });
+  const sources = new Map<string, number>();
+  server.maxConnections = limits.connections;
+  server.on('connection', (connection) => {
+    const address = connection.remoteAddress;
+    const count = address === undefined ? 0 : (sources.get(address) ?? 0);
+    if (address === undefined || count >= limits.perSource) {
+      connection.destroy();
+      return;
+    }
+    sources.set(address, count + 1);
+    connection.on('close', () => {
+      const left = (sources.get(address) ?? 1) - 1;
+      if (left === 0) sources.delete(address);
+      else sources.set(address, left);
+    });
+    serve(connection, answering, { origin: { network, address, transport: 'tcp' }, limits, idleMs });
+  });
+  const { promise, resolve, reject } = Promise.withResolvers<Server>();
+  server.once('error', reject);
+  server.listen({ fd }, () => {
+    server.off('error', reject);
+    server.on('error', (error) => log.warn('a socket for names failed', { network, error }));
+    resolve(server);
+  });
+  return promise;
+}
+
+export interface TcpOptions {
+  readonly log: Log;
+  readonly limits?: { readonly [Key in keyof typeof most]: number };
+  readonly idleMs?: number;
+}
+
+interface Serving {
+  readonly origin: Origin;
+  readonly limits: { readonly [Key in keyof typeof most]: number };
+  readonly idleMs: number;
+}
+
+function serve(connection: Socket, answering: Answering, { origin, limits, idleMs }: Serving): void {
+  let received = Buffer.alloc(0);
+  let pending = 0;
+  let ended = false;
+
+  const isBusy = () => pending >= limits.pending || connection.writableLength >= limits.unfetched;
+  const read = () => {
+    while (!isBusy() && !connection.destroyed && received.length >= framing) {
+      const end = framing + received.readUInt16BE(0);
+      if (end > framing + longestQuestion) return void connection.destroy();
+      if (received.length < end) break;
+      const request = received.subarray(framing, end);
+      received = received.subarray(end);
+      take(request);
+    }
+    if (connection.destroyed) return;
+    if (isBusy()) connection.pause();
+    else if (ended && pending === 0) connection.end();
+    else connection.resume();
+  };
+  const take = (request: Buffer) => {
+    let atOnce = true;
+    pending++;
+    const taken = answering.take(request, origin, (bytes, length) => {
+      pending--;
+      if (connection.destroyed) return;
+      const framed = Buffer.allocUnsafe(framing + length);
+      framed.writeUInt16BE(length);
+      bytes.copy(framed, framing, 0, length);
+      connection.write(framed);
+      if (!atOnce) read();
+    });
+    atOnce = false;
+    // Over TCP nothing is passed over in silence: who sends such things has nothing to ask.
+    if (!taken) connection.destroy();
+  };
+  connection.on('data', (chunk) => {
+    received = received.length === 0 ? chunk : Buffer.concat([received, chunk]);
+    read();
+  });
+  connection.on('end', () => {
+    ended = true;
+    read();
+  });
+  connection.on('drain', read);
+  connection.setTimeout(idleMs, () => connection.destroy());
+  connection.on('error', () => connection.destroy());
+}

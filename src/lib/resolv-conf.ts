@@ -1,0 +1,33 @@
+import { isIP } from 'node:net';
+
+/** What resolv.conf(5) says. */
+export interface ResolvConf {
+  /** Addresses, in order; IPv6 with a zone as it is written there. */
+  readonly nameservers: readonly string[];
+  readonly search: readonly string[];
+  readonly options: readonly string[];
+}
+
+/** More than resolvers look at; the file is not ours. */
+const most = { servers: 16, words: 64, bytes: 64 * 1024 } as const;
+
+/** As glibc reads it: the last `search` or `domain` counts, `options` add up, what it does not know is passed over. */
+export function parseResolvConf(text: string): ResolvConf {
+  const nameservers: string[] = [];
+  const options: string[] = [];
+  let search: readonly string[] = [];
+  for (const line of text.slice(0, most.bytes).split('\n')) {
+    const [key, ...words] = line.replace(/[#;].*/, '').trim().split(/\s+/);
+    const [first] = words;
+    if (first === undefined) continue;
+    if (key === 'nameserver' && isIP(first) !== 0) nameservers.push(first);
+    if (key === 'search') search = words;
+    if (key === 'domain') search = [first];
+    if (key === 'options') options.push(...words);
+  }
+  return {
+    nameservers: [...new Set(nameservers)].slice(0, most.servers),
+    search: search.slice(0, most.words),
+    options: options.slice(0, most.words),
+  };
+}
