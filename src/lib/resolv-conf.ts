@@ -17,7 +17,10 @@ export function parseResolvConf(text: string): ResolvConf {
   const options: string[] = [];
   let search: readonly string[] = [];
   for (const line of text.slice(0, most.bytes).split('\n')) {
-    const [key, ...words] = line.replace(/[#;].*/, '').trim().split(/\s+/);
+    const [key, ...words] = line
+      .replace(/[#;].*/, '')
+      .trim()
+      .split(/\s+/);
     const [first] = words;
     if (first === undefined) continue;
     if (key === 'nameserver' && isIP(first) !== 0) nameservers.push(first);

@@ -1,6 +1,5 @@
 import type { Log } from '../../lib/log.ts';
 import { Askers, type View } from './askers.ts';
-import type { NameItem, NameKey } from './dns.ts';
 import { Forwarder } from './forwarder.ts';
 import type { HostResolvers, Resolver } from './host-resolvers.ts';
 import { decodeQuery, type Query, RCODE, udpLimit } from './message.ts';
@@ -36,7 +35,7 @@ export class Answering {
   readonly counts = { questions: 0, forwarded: 0, failed: 0, refused: 0 };
   /** For what is answered at once; sockets renew it when the kernel kept its bytes. */
   readonly reply = new Reply();
-  readonly #askers = new Askers(this.names);
+  readonly askers = new Askers(this.names);
   readonly #domains: readonly WireName[];
   readonly #hostResolvers: HostResolvers;
 
@@ -45,32 +44,6 @@ export class Answering {
     this.#domains = domains.toSorted((a, b) => b.length - a.length);
     this.#hostResolvers = hostResolvers;
     this.forwarder = forwarder ?? new Forwarder({ log });
-  }
-
-  put(item: Exclude<NameItem, { readonly kind: 'socket' }>): void {
-    switch (item.kind) {
-      case 'network':
-        return this.names.putNetwork(item);
-      case 'names':
-        return this.names.set(item);
-      case 'endpoint':
-        return this.names.put(item);
-      case 'asker':
-        return this.#askers.put(item);
-    }
-  }
-
-  remove({ kind, id }: Exclude<NameKey, { readonly kind: 'socket' }>): void {
-    switch (kind) {
-      case 'network':
-        return this.names.removeNetwork(id);
-      case 'names':
-        return this.names.set({ id, endpoints: [] });
-      case 'endpoint':
-        return this.names.remove(id);
-      case 'asker':
-        return this.#askers.remove(id);
-    }
   }
 
   /**
@@ -89,7 +62,7 @@ export class Answering {
       return true;
     };
     if (query.kind === 'fault') return finish(query.rcode);
-    const view = this.#askers.find(network, address);
+    const view = this.askers.find(network, address);
     if (view === undefined) {
       this.counts.refused++;
       return finish(RCODE.REFUSED);

@@ -18,7 +18,9 @@ export interface NameChange {
 }
 
 export type NameItem = NamedNetwork | NamesOfNetwork | NamedEndpoint | Asker | NameSocket;
-export type NameKey = { readonly [Kind in NameItem['kind']]: { readonly kind: Kind; readonly id: string } }[NameItem['kind']];
+export type NameKey = {
+  readonly [Kind in NameItem['kind']]: { readonly kind: Kind; readonly id: string };
+}[NameItem['kind']];
 
 /** What a network is called, which of its names are asked for as `NAME.NETWORK`. */
 export interface NamedNetwork {

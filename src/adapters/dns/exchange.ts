@@ -53,17 +53,21 @@ function overUdp(server: Resolver, question: Question, { edns, signal }: Way): P
   const socket = createSocket({ type: isV6(server) ? 'udp6' : 'udp4', lookup: literal });
   const stop = () => reject(signal.reason);
   let strays = 0;
+  let open = true;
   socket.on('error', reject);
   socket.on('message', (bytes) => {
     const answer = match(bytes, id, question);
     if (answer !== undefined) resolve(answer);
     else if (++strays >= mostStrays) reject(new Error(`${server.address} sends what was not asked for`));
   });
-  socket.connect(server.port, server.address, () => socket.send(encodeQuestion(id, question, edns)));
+  socket.connect(server.port, server.address, () => {
+    if (open) socket.send(encodeQuestion(id, question, edns));
+  });
   signal.addEventListener('abort', stop);
   if (signal.aborted) stop();
   return promise.finally(() => {
     signal.removeEventListener('abort', stop);
+    open = false;
     socket.close();
   });
 }

@@ -1,5 +1,17 @@
 import { DecodeError } from '../../lib/errors.ts';
-import { areOptions, byteAt, DNSSEC_OK, FLAG, headerSize, RCODE, recordHead, skipName, TYPE, u16, u32 } from './message.ts';
+import {
+  areOptions,
+  byteAt,
+  DNSSEC_OK,
+  FLAG,
+  headerSize,
+  RCODE,
+  recordHead,
+  skipName,
+  TYPE,
+  u16,
+  u32,
+} from './message.ts';
 
 /** An answer of another server. Its records are passed on as they are: nothing of their RDATA is read but a SOA's last number. */
 export interface Foreign {

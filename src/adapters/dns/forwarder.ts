@@ -163,12 +163,12 @@ export class Forwarder {
     const next = (): void => {
       clearTimeout(timer);
       if (ending.signal.aborted) return;
-      const server = tries.shift();
+      let server = tries.shift();
+      while (server !== undefined && refused.has(server)) server = tries.shift();
       if (server === undefined) {
         if (open === 0) end(fallback);
         return;
       }
-      if (refused.has(server)) return next();
       open++;
       if (!asked.has(server)) asked.set(server, this.#now());
       timer = setTimeout(next, this.#patience);

@@ -1,5 +1,6 @@
+import { isIPv4 } from 'node:net';
 import { contains, type Prefix, parseAddress, parsePrefix } from '../../lib/prefix.ts';
-import type { NamedEndpoint, NamedNetwork, NamesOfNetwork } from './dns.ts';
+import type { NamedEndpoint, NamedNetwork } from './dns.ts';
 import { suffixStart, toWireName, type WireName } from './wire-name.ts';
 
 /**
@@ -88,7 +89,7 @@ export class Names {
     const holder: Holder = {
       id: endpoint.id,
       zone,
-      names: [...new Set(names)],
+      names: exact([...new Set(names)]),
       v4: exact(addresses.filter((address) => address.length === 4)),
       v6: exact(addresses.filter((address) => address.length === 16)),
       ports: exact((endpoint.ports ?? none).flatMap(heldPort)),
@@ -110,14 +111,12 @@ export class Names {
     this.#drop(zone);
   }
 
-  /** Afterwards the network has exactly these endpoints. */
-  set({ id, endpoints }: Omit<NamesOfNetwork, 'kind'>): void {
-    const kept = new Set(endpoints.map((endpoint) => endpoint.id));
-    const zone = this.#zones.get(id);
+  /** Afterwards the network has no endpoints but these, if it has them. */
+  keep(network: string, ids: ReadonlySet<string>): void {
+    const zone = this.#zones.get(network);
     const maps = zone === undefined ? none : [zone.byName, zone.byAddress];
     const before = new Set(maps.flatMap((map) => [...map.values()].flat()));
-    for (const holder of before) if (!kept.has(holder.id)) this.remove(holder.id);
-    for (const endpoint of endpoints) this.put(endpoint);
+    for (const holder of before) if (!ids.has(holder.id)) this.remove(holder.id);
   }
 
   /** For who sees the network, whether it is known or not. To be given back to `release`. */
@@ -181,8 +180,8 @@ export function findAddress(zones: readonly Zone[], address: PackedAddress): Hol
 
 /** @throws ParseError */
 export function packAddress(text: string): PackedAddress {
-  const { family, value } = parseAddress(text);
-  return Buffer.from(value.toString(16).padStart(family === 4 ? 8 : 32, '0'), 'hex').toString('latin1');
+  if (isIPv4(text)) return String.fromCharCode(...text.split('.').map(Number));
+  return Buffer.from(parseAddress(text).value.toString(16).padStart(32, '0'), 'hex').toString('latin1');
 }
 
 function unpackAddress(address: PackedAddress): ReturnType<typeof parseAddress> {
@@ -195,9 +194,9 @@ function heldPort({ name, protocol, port }: { name: string; protocol: string; po
   return service === undefined ? [] : [{ service, port }];
 }
 
-/** Ten thousand endpoints have as many empty lists. */
+/** Without the room to grow that a list made by filtering has: there are many, and they stay as they are. */
 function exact<T>(list: readonly T[]): readonly T[] {
-  return list.length === 0 ? none : list;
+  return list.length === 0 ? none : list.slice();
 }
 
 function enter(map: Map<string, OpenHolders>, key: string, holder: Holder): void {

@@ -84,7 +84,10 @@ export async function openNameServer(options: NameServerOptions = {}): Promise<N
       return status;
     },
     close() {
-      closed ??= call({ kind: 'close' }).then(() => ended.promise);
+      closed ??= call({ kind: 'close' }).then(
+        () => ended.promise,
+        () => ended.promise,
+      );
       return closed;
     },
   };

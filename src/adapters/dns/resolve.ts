@@ -40,7 +40,13 @@ type Place =
   | { readonly kind: 'address'; readonly holders: Holders | 'nobody' }
   /** `apex` is where our zone begins in the name. */
   | { readonly kind: 'name'; readonly holders: Holders; readonly apex: number; readonly domain: WireName }
-  | { readonly kind: 'service'; readonly holders: Holders; readonly apex: number; readonly domain: WireName; readonly service: WireName }
+  | {
+      readonly kind: 'service';
+      readonly holders: Holders;
+      readonly apex: number;
+      readonly domain: WireName;
+      readonly service: WireName;
+    }
   /** Nobody has it, but there are names below it, so that it must not be denied (RFC 8020). */
   | { readonly kind: 'parent'; readonly apex: number }
   | { readonly kind: 'nothing'; readonly apex: number };

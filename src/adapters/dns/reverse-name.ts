@@ -27,7 +27,7 @@ function packV4(labels: string): PackedAddress | undefined {
 }
 
 function packV6(labels: string): PackedAddress | undefined {
-  if (!/^(\x01[0-9a-f]){32}$/.test(labels)) return undefined;
-  const hex = [...labels.replaceAll('\x01', '')].reverse().join('');
-  return Buffer.from(hex, 'hex').toString('latin1');
+  const [before, ...nibbles] = labels.split('\x01');
+  if (before !== '' || nibbles.length !== 32 || nibbles.some((nibble) => !/^[0-9a-f]$/.test(nibble))) return undefined;
+  return Buffer.from(nibbles.reverse().join(''), 'hex').toString('latin1');
 }

@@ -1,11 +1,15 @@
+import { setImmediate } from 'node:timers/promises';
 import type { Log } from '../../lib/log.ts';
 import { Serial } from '../../lib/serial.ts';
 import { Answering } from './answering.ts';
-import type { NameChange, NameServerStatus, NameSocket } from './dns.ts';
+import type { NameChange, NameItem, NameKey, NameServerStatus, NameSocket } from './dns.ts';
 import { openHostResolvers } from './host-resolvers.ts';
 import { openTcp } from './tcp.ts';
 import { openUdp } from './udp.ts';
 import type { WireName } from './wire-name.ts';
+
+/** Endpoints that are entered without a look at the sockets: some hundred microseconds. */
+const atOnce = 64;
 
 export interface ServerOptions {
   readonly domains: readonly WireName[];
@@ -19,7 +23,7 @@ export class Server {
   readonly #answering: Answering;
   readonly #hostResolvers: ReturnType<typeof openHostResolvers>;
   readonly #log: Log;
-  /** How to close them; each is opened and closed in turn. */
+  /** How to close them. */
   readonly #sockets = new Map<string, () => void>();
   readonly #turns = new Serial();
 
@@ -31,18 +35,59 @@ export class Server {
     this.#log = log;
   }
 
-  /** Names and askers at once, sockets when they answer. @throws ParseError, Error what is wrong with a socket */
-  async change({ put = [], remove = [] }: NameChange): Promise<void> {
-    const sockets: Promise<void>[] = [];
-    for (const key of remove) {
-      if (key.kind === 'socket') sockets.push(this.#turns.run(key.id, async () => this.#close(key.id)));
-      else this.#answering.remove(key);
+  /** One after the other; done when questions are answered so. @throws ParseError, Error what is wrong with a socket */
+  change({ put = [], remove = [] }: NameChange): Promise<void> {
+    return this.#turns.run('', async () => {
+      for (const key of remove) this.#remove(key);
+      for (const item of put) await this.#put(item);
+    });
+  }
+
+  async #put(item: NameItem): Promise<void> {
+    const { names, askers } = this.#answering;
+    switch (item.kind) {
+      case 'network':
+        names.putNetwork(item);
+        break;
+      case 'names':
+        names.keep(item.id, new Set(item.endpoints.map(({ id }) => id)));
+        for (const [n, endpoint] of item.endpoints.entries()) {
+          names.put(endpoint);
+          // Questions do not wait until all of a large network is read.
+          if (n % atOnce === atOnce - 1) await setImmediate();
+        }
+        break;
+      case 'endpoint':
+        names.put(item);
+        break;
+      case 'asker':
+        askers.put(item);
+        break;
+      case 'socket':
+        await this.#open(item);
+        break;
     }
-    for (const item of put) {
-      if (item.kind === 'socket') sockets.push(this.#turns.run(item.id, () => this.#open(item)));
-      else this.#answering.put(item);
+  }
+
+  #remove({ kind, id }: NameKey): void {
+    const { names, askers } = this.#answering;
+    switch (kind) {
+      case 'network':
+        names.removeNetwork(id);
+        break;
+      case 'names':
+        names.keep(id, new Set());
+        break;
+      case 'endpoint':
+        names.remove(id);
+        break;
+      case 'asker':
+        askers.remove(id);
+        break;
+      case 'socket':
+        this.#close(id);
+        break;
     }
-    await Promise.all(sockets);
   }
 
   status(): NameServerStatus {
@@ -61,13 +106,10 @@ export class Server {
 
   async #open(socket: NameSocket): Promise<void> {
     this.#close(socket.id);
-    if (socket.transport === 'udp') {
-      const udp = await openUdp(socket, this.#answering, this.#log);
-      this.#sockets.set(socket.id, () => udp.close());
-    } else {
-      const tcp = await openTcp(socket, this.#answering, { log: this.#log });
-      this.#sockets.set(socket.id, () => tcp.close());
-    }
+    const opened = await (socket.transport === 'udp'
+      ? openUdp(socket, this.#answering, this.#log)
+      : openTcp(socket, this.#answering, { log: this.#log }));
+    this.#sockets.set(socket.id, () => opened.close());
   }
 
   #close(id: string): void {

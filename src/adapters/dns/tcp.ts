@@ -1,4 +1,4 @@
-import { createServer, type Server, type Socket } from 'node:net';
+import { createServer, type Socket } from 'node:net';
 import type { Log } from '../../lib/log.ts';
 import type { Answering, Origin } from './answering.ts';
 import type { NameSocket } from './dns.ts';
@@ -22,10 +22,14 @@ const idle = 10_000;
 const longestQuestion = 4096;
 
 /** Answers what comes to a listening TCP socket, until it is closed with its connections. */
-export function openTcp(socket: NameSocket, answering: Answering, { log, limits = most, idleMs = idle }: TcpOptions): Promise<Server> {
-  const { network, fd } = socket;
+export function openTcp(
+  { network, fd }: Pick<NameSocket, 'network' | 'fd'>,
+  answering: Answering,
+  { log, limits = most, idleMs = idle }: TcpOptions,
+): Promise<Closable> {
   const server = createServer({ allowHalfOpen: true });
   const sources = new Map<string, number>();
+  const connections = new Set<Socket>();
   server.maxConnections = limits.connections;
   server.on('connection', (connection) => {
     const address = connection.remoteAddress;
@@ -35,21 +39,32 @@ export function openTcp(socket: NameSocket, answering: Answering, { log, limits 
       return;
     }
     sources.set(address, count + 1);
+    connections.add(connection);
     connection.on('close', () => {
+      connections.delete(connection);
       const left = (sources.get(address) ?? 1) - 1;
       if (left === 0) sources.delete(address);
       else sources.set(address, left);
     });
     serve(connection, answering, { origin: { network, address, transport: 'tcp' }, limits, idleMs });
   });
-  const { promise, resolve, reject } = Promise.withResolvers<Server>();
+  const { promise, resolve, reject } = Promise.withResolvers<Closable>();
   server.once('error', reject);
   server.listen({ fd }, () => {
     server.off('error', reject);
     server.on('error', (error) => log.warn('a socket for names failed', { network, error }));
-    resolve(server);
+    resolve({
+      close() {
+        server.close();
+        for (const connection of connections) connection.destroy();
+      },
+    });
   });
   return promise;
+}
+
+export interface Closable {
+  close(): void;
 }
 
 export interface TcpOptions {

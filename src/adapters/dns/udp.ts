@@ -4,8 +4,11 @@ import type { Answering, Origin } from './answering.ts';
 import type { NameSocket } from './dns.ts';
 
 /** Answers what comes to a bound UDP socket, until it is closed. */
-export function openUdp(socket: NameSocket, answering: Answering, log: Log): Promise<Socket> {
-  const { network, fd, family } = socket;
+export function openUdp(
+  { network, fd, family }: Pick<NameSocket, 'network' | 'fd' | 'family'>,
+  answering: Answering,
+  log: Log,
+): Promise<Socket> {
   const udp = createSocket({
     type: family === 4 ? 'udp4' : 'udp6',
     // Answers go to an address as it came.

@@ -11,9 +11,10 @@ export const longestName = 254;
 
 /** Of `web.demo`, with or without the dot at its end; undefined when no message can have it. */
 export function toWireName(text: string): WireName | undefined {
-  const labels = (text.endsWith('.') ? text.slice(0, -1) : text).split('.');
-  if (labels.some((label) => label === '' || label.length > longestLabel || /[^\x21-\x7e]/.test(label))) return undefined;
-  const name = labels.map((label) => String.fromCharCode(label.length) + label.toLowerCase()).join('');
+  if (!/^[\x21-\x7e]+$/.test(text)) return undefined;
+  const labels = (text.endsWith('.') ? text.slice(0, -1) : text).toLowerCase().split('.');
+  if (labels.some((label) => label === '' || label.length > longestLabel)) return undefined;
+  const name = labels.map((label) => String.fromCharCode(label.length) + label).join('');
   return name.length > longestName ? undefined : name;
 }
 
