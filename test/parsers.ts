@@ -1,5 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { parseBody, parseInput } from '../src/adapters/api/parse.ts';
+import { decodeForeign } from '../src/adapters/dns/foreign.ts';
+import { decodeQuery } from '../src/adapters/dns/message.ts';
 import { parsePlace as parseNamespacePlace } from '../src/cli/attach.ts';
 import { parseEnvironmentFile } from '../src/cli/environment.ts';
 import { parseFilters } from '../src/cli/listing.ts';
@@ -34,6 +36,7 @@ import { RTM } from '../src/kernel/route/rtnetlink.ts';
 import { parseLabDescription } from '../src/lab/description.ts';
 import { parseWalkthrough } from '../src/lab/walkthrough.ts';
 import { parseAddress, parseInterfaceAddress, parsePrefix } from '../src/lib/prefix.ts';
+import { parseResolvConf } from '../src/lib/resolv-conf.ts';
 import { parseNodes } from '../src/lib/template/parse.ts';
 import { parseTemplate } from '../src/lib/template/template.ts';
 import { parseCluster } from '../src/model/cluster.ts';
@@ -168,6 +171,11 @@ const news = messages.filter(({ type }) =>
   [RTM.NEWLINK, RTM.NEWADDR, RTM.NEWROUTE, RTM.NEWNEIGH].some((wanted) => wanted === type),
 );
 
+/** What dig asked dnsmasq and unbound, and what they answered. */
+const names: readonly { readonly asked: string; readonly answered: string }[] = JSON.parse(
+  readFileSync(new URL('../src/adapters/dns/captured.json', import.meta.url), 'utf8'),
+);
+
 export const parsers: Readonly<Record<string, Parser>> = {
   'adapters/api/parse.ts parseBody': {
     kind: 'bytes',
@@ -178,6 +186,16 @@ export const parsers: Readonly<Record<string, Parser>> = {
     kind: 'json',
     samples: [network],
     parse: (json) => parseInput(Network, json, 'the body'),
+  },
+  'adapters/dns/foreign.ts decodeForeign': {
+    kind: 'bytes',
+    samples: names.map(({ answered }) => Buffer.from(answered, 'hex')),
+    parse: (bytes) => decodeForeign(Buffer.from(bytes)),
+  },
+  'adapters/dns/message.ts decodeQuery': {
+    kind: 'bytes',
+    samples: names.map(({ asked }) => Buffer.from(asked, 'hex')),
+    parse: (bytes) => decodeQuery(Buffer.from(bytes)),
   },
   'cli/environment.ts parseEnvironmentFile': {
     kind: 'text',
@@ -199,6 +217,13 @@ export const parsers: Readonly<Record<string, Parser>> = {
     kind: 'text',
     samples: ['name=x', 'label=a=b', 'status=running'],
     parse: (text) => parseFilters([text], ['name', 'label', 'status']),
+  },
+  'lib/resolv-conf.ts parseResolvConf': {
+    kind: 'text',
+    samples: [
+      '# of the house\nnameserver 192.0.2.1\nnameserver fe80::1%eth0\nsearch a.example b.example\noptions ndots:2\n',
+    ],
+    parse: parseResolvConf,
   },
   'lib/template/parse.ts parseNodes': {
     kind: 'text',

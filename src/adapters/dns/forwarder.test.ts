@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { silent } from '../../lib/log.ts';
-import { Forwarder, most } from './forwarder.ts';
+import { Forwarder, type ForwarderOptions, most } from './forwarder.ts';
 import type { Resolver } from './host-resolvers.ts';
 import { type AskOptions, ask, tell } from './message.testing.ts';
 import { decodeQuery, FLAG, headerSize, RCODE, skipName, TYPE, u16 } from './message.ts';
@@ -10,7 +10,9 @@ import { Reply } from './reply.ts';
 import { answerTo, type Behaviour, openUpstream, type Upstream } from './upstream.testing.ts';
 
 const patience = 60;
-const deadline = 600;
+const deadline = 1000;
+/** Longer than any of these tests may take: what needs no waiting does not wait. */
+const endless = 60_000;
 
 interface Setting {
   readonly forwarder: Forwarder;
@@ -22,9 +24,13 @@ interface Setting {
   ) => Promise<ReturnType<typeof tell> | number>;
 }
 
-async function open(t: TestContext, behaviours: readonly Behaviour[], now?: () => number): Promise<Setting> {
+async function open(
+  t: TestContext,
+  behaviours: readonly Behaviour[],
+  options: Partial<Pick<ForwarderOptions, 'now' | 'patience'>> = {},
+): Promise<Setting> {
   const servers = await Promise.all(behaviours.map(openUpstream));
-  const forwarder = new Forwarder({ log: silent, patience, deadline, ...(now === undefined ? {} : { now }) });
+  const forwarder = new Forwarder({ log: silent, patience, deadline, ...options });
   t.after(() => {
     forwarder.close();
     for (const server of servers) server.close();
@@ -72,10 +78,8 @@ for (const [what, rcode] of [
   ['REFUSED', RCODE.REFUSED],
 ] as const) {
   test(`after ${what} the next server is asked at once, and what all say is told`, async (t) => {
-    const { ask: lookUp, servers } = await open(t, [says(rcode), good]);
-    const started = performance.now();
+    const { ask: lookUp, servers } = await open(t, [says(rcode), good], { patience: endless });
     assert.deepEqual(addresses(await lookUp('a.example')), ['60 A 192.0.2.1']);
-    assert.ok(performance.now() - started < patience);
     servers[1]?.behave(says(rcode));
     assert.equal(await lookUp('b.example'), rcode);
     assert.deepEqual(
@@ -94,7 +98,7 @@ test('NXDOMAIN is an answer', async (t) => {
 });
 
 test('a silent server is passed over, and asked last from then on', async (t) => {
-  const { ask: lookUp, servers, forwarder } = await open(t, [mute, good]);
+  const { ask: lookUp, servers, forwarder } = await open(t, [mute, good], { patience: 300 });
   assert.deepEqual(addresses(await lookUp('a.example')), ['60 A 192.0.2.1']);
   assert.deepEqual(addresses(await lookUp('b.example')), ['60 A 192.0.2.1']);
   assert.deepEqual(
@@ -108,11 +112,9 @@ test('a silent server is passed over, and asked last from then on', async (t) =>
 });
 
 test('where nobody listens the next is asked at once', async (t) => {
-  const { ask: lookUp, servers } = await open(t, [good, good]);
+  const { ask: lookUp, servers } = await open(t, [good, good], { patience: endless });
   servers[0]?.close();
-  const started = performance.now();
   assert.deepEqual(addresses(await lookUp('a.example')), ['60 A 192.0.2.1']);
-  assert.ok(performance.now() - started < patience);
 });
 
 test('a late answer still counts', async (t) => {
@@ -126,7 +128,7 @@ test('a late answer still counts', async (t) => {
 
 test('when all are silent the asker is told in time, and nobody is asked again for a second', async (t) => {
   let time = 0;
-  const { ask: lookUp, servers } = await open(t, [mute, mute], () => performance.now() + time);
+  const { ask: lookUp, servers } = await open(t, [mute, mute], { now: () => performance.now() + time });
   const started = performance.now();
   assert.equal(await lookUp('a.example'), RCODE.SERVFAIL);
   assert.ok(performance.now() - started < 3 * deadline);
@@ -202,7 +204,7 @@ test('equal questions share one, whoever asks and in whatever case', async (t) =
 
 test('an answer is kept as long as it says and counted down, a denial as its SOA says', async (t) => {
   let time = 0;
-  const { ask: lookUp, servers } = await open(t, [good], () => performance.now() + time);
+  const { ask: lookUp, servers } = await open(t, [good], { now: () => performance.now() + time });
   const count = () => servers[0]?.asked.length;
   await lookUp('a.example');
   time = 40_000;
@@ -278,7 +280,7 @@ test('who asks too much at once is told so, and nobody else', async (t) => {
   await until(() => (servers[0]?.asked.length ?? 0) >= most.perAsker);
   const started = performance.now();
   assert.equal(await lookUp('more.example', { asker: 'greedy' }), RCODE.SERVFAIL);
-  assert.ok(performance.now() - started < patience);
+  assert.ok(performance.now() - started < deadline / 2);
   servers[0]?.behave(good);
   assert.deepEqual(addresses(await lookUp('other.example', { asker: 'modest' })), ['60 A 192.0.2.1']);
   for (const one of greedy) await one;

@@ -27,23 +27,22 @@ export async function openUpstream(initial: Behaviour): Promise<Upstream> {
   let closed = false;
   const udp = createSocket('udp4');
   const elsewhere = createSocket('udp4');
-  udp.on('message', async (question, { port }) => {
-    asked.push({ question, over: 'udp', port });
-    for (const bytes of await behaviour(question, 'udp', port)) {
-      if (!closed) udp.send(bytes, port, '127.0.0.1', () => {});
-    }
+  const answer = async (question: Buffer, over: 'udp' | 'tcp', port: number, send: (bytes: Buffer) => void) => {
+    asked.push({ question, over, port });
+    for (const bytes of await behaviour(question, over, port)) if (!closed) send(bytes);
+  };
+  udp.on('message', (question, { port }) => {
+    void answer(question, 'udp', port, (bytes) => udp.send(bytes, port, '127.0.0.1', () => {}));
   });
   udp.bind(0, '127.0.0.1');
   await once(udp, 'listening');
   const { port } = udp.address();
   const tcp = createServer((connection) => {
     connection.on('error', () => {});
-    connection.on('data', async (bytes) => {
-      const question = bytes.subarray(2);
-      asked.push({ question, over: 'tcp', port: connection.remotePort ?? 0 });
-      for (const answer of await behaviour(question, 'tcp', connection.remotePort ?? 0)) {
-        connection.write(Buffer.concat([Buffer.from([answer.length >> 8, answer.length & 255]), answer]));
-      }
+    connection.on('data', (bytes) => {
+      void answer(bytes.subarray(2), 'tcp', connection.remotePort ?? 0, (told) => {
+        connection.write(Buffer.concat([Buffer.from([told.length >> 8, told.length & 255]), told]));
+      });
     });
   });
   tcp.listen(port, '127.0.0.1');

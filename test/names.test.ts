@@ -1,0 +1,204 @@
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
+import { connect } from 'node:net';
+import { type TestContext, test } from 'node:test';
+import type { NameItem } from '../src/adapters/dns/dns.ts';
+import { ask, tell } from '../src/adapters/dns/message.testing.ts';
+import { openNameServer } from '../src/adapters/dns/open.ts';
+
+import { openSyscalls } from '../src/kernel/syscall.ts';
+import { bindPair } from './bound-sockets.ts';
+
+const sys = openSyscalls();
+
+const endpoints: readonly NameItem[] = [
+  { kind: 'network', id: 'demo', name: 'demo', subnets: ['10.0.0.0/24'] },
+  { kind: 'endpoint', id: 'web', network: 'demo', names: ['web'], addresses: ['10.0.0.2'] },
+  ...Array.from({ length: 50 }, (_, n) => {
+    const one = { id: `many${n}`, network: 'demo', names: ['many'], addresses: [`10.0.0.${n + 10}`] };
+    return { kind: 'endpoint' as const, ...one };
+  }),
+];
+const asker: NameItem = {
+  ...{ kind: 'asker', id: 'c', networks: ['demo'], resolvers: [] },
+  places: [{ network: 'demo', address: '127.0.0.1' }],
+};
+
+/** A server in its thread, asked over the loopback by sockets that were bound before. */
+async function open(t: TestContext, items: readonly NameItem[] = [...endpoints, asker]) {
+  const server = await openNameServer({ domains: ['skein.local', 'weave.local.'] });
+  t.after(() => server.close());
+  const sockets = bindPair(sys);
+  const place = { network: 'demo', family: 4 } as const;
+  await server.change({
+    put: [
+      ...items,
+      { kind: 'socket', id: 'udp', transport: 'udp', fd: sockets.udp, ...place },
+      { kind: 'socket', id: 'tcp', transport: 'tcp', fd: sockets.tcp, ...place },
+    ],
+  });
+  return { server, port: sockets.port };
+}
+
+async function overUdp(
+  t: TestContext,
+  port: number,
+  question: Buffer,
+  from = '127.0.0.1',
+): Promise<ReturnType<typeof tell>> {
+  const socket = createSocket('udp4');
+  t.after(() => socket.close());
+  socket.bind(0, from);
+  await once(socket, 'listening');
+  socket.send(question, port, '127.0.0.1');
+  const [bytes] = await once(socket, 'message', { signal: AbortSignal.timeout(3000) });
+  return tell(bytes);
+}
+
+test('who is known is answered by an adopted socket, who is not is refused', async (t) => {
+  const { port, server } = await open(t);
+  assert.deepEqual((await overUdp(t, port, ask('web.weave.local'))).records[0], ['web.weave.local 1 A 10.0.0.2']);
+  assert.equal((await overUdp(t, port, ask('web'), '127.0.0.2')).rcode, 5);
+  await server.change({
+    put: [{ kind: 'asker', id: 'all', networks: ['demo'], resolvers: [], places: [{ network: 'demo' }] }],
+  });
+  assert.equal((await overUdp(t, port, ask('web'), '127.0.0.2')).rcode, 0, 'everybody else at this socket');
+  await server.change({
+    remove: [
+      { kind: 'asker', id: 'c' },
+      { kind: 'asker', id: 'all' },
+    ],
+  });
+  assert.equal((await overUdp(t, port, ask('web'))).rcode, 5);
+  const { endpoints: count, questions, refused } = await server.status();
+  assert.deepEqual([count, questions, refused], [51, 4, 2]);
+});
+
+test('a change is answered once it is done, and a snapshot leaves nothing else', async (t) => {
+  const { port, server } = await open(t);
+  const at = (n: number) =>
+    ({ kind: 'endpoint', id: 'web', network: 'demo', names: ['web'], addresses: [`10.0.1.${n}`] }) as const;
+  for (let n = 1; n <= 20; n++) {
+    await server.change({ put: [at(n)] });
+    assert.deepEqual((await overUdp(t, port, ask('web'))).records[0], [`web 1 A 10.0.1.${n}`]);
+  }
+  const thousands = Array.from({ length: 5000 }, (_, n) => ({ ...at(9), id: String(n), names: [`n${n}`] }));
+  await server.change({ put: [{ kind: 'names', id: 'demo', endpoints: thousands }] });
+  assert.equal((await server.status()).endpoints, 5000, 'the others are gone');
+  await server.change({ remove: [{ kind: 'names', id: 'demo' }] });
+  assert.equal((await server.status()).endpoints, 0);
+});
+
+test('over TCP questions may come together, in pieces, and before all answers were read', async (t) => {
+  const { port } = await open(t);
+  const connection = connect(port, '127.0.0.1');
+  t.after(() => connection.destroy());
+  const framed = Array.from({ length: 100 }, (_, id) => frame(ask(id % 2 === 0 ? 'many' : 'web', { id })));
+  const all = Buffer.concat(framed);
+  for (let at = 0; at < all.length; at += 7) connection.write(all.subarray(at, at + 7));
+  connection.end();
+  const answers = await messages(connection);
+  assert.deepEqual(
+    answers.map(({ id }) => id).sort((a, b) => a - b),
+    framed.map((_, id) => id),
+  );
+  for (const { id, records } of answers) assert.equal(records[0].length, id % 2 === 0 ? 50 : 1);
+});
+
+test('over TCP an endless question, an answer and a seventeenth connection are cut off', async (t) => {
+  const { port } = await open(t);
+  const open16 = Array.from({ length: 16 }, () => connect(port, '127.0.0.1'));
+  t.after(() => {
+    for (const one of open16) one.destroy();
+  });
+  await Promise.all(open16.map((one) => once(one, 'connect')));
+  const isCut = async (bytes?: Buffer) => {
+    const connection = connect(port, '127.0.0.1');
+    connection.on('error', () => {});
+    if (bytes !== undefined) connection.write(bytes);
+    connection.resume();
+    await once(connection, 'close', { signal: AbortSignal.timeout(3000) });
+  };
+  await isCut();
+  const [first, second] = open16;
+  if (first === undefined || second === undefined) return assert.fail();
+  first.write(Buffer.from([0xff, 0xff, 1]));
+  second.write(frame(Buffer.alloc(12, 0x80)));
+  await Promise.all([first, second].map((one) => once(one.resume(), 'close', { signal: AbortSignal.timeout(3000) })));
+  const again = connect(port, '127.0.0.1');
+  t.after(() => again.destroy());
+  again.write(frame(ask('web')));
+  const [bytes] = await once(again, 'data', { signal: AbortSignal.timeout(3000) });
+  assert.equal(tell(bytes.subarray(2)).rcode, 0);
+});
+
+test('what others know is asked of them, and of nobody from internal networks', async (t) => {
+  const { port, server } = await open(t);
+  assert.equal((await overUdp(t, port, ask('example.com'))).rcode, 3);
+  // At port 53 of that address nobody listens.
+  await server.change({ put: [{ ...asker, resolvers: ['127.255.255.1'] }] });
+  assert.equal((await overUdp(t, port, ask('example.com'))).rcode, 2);
+  const { forwarded, failed } = await server.status();
+  assert.deepEqual([forwarded, failed], [1, 1]);
+});
+
+test('dig finds names, over UDP, TCP and with a small EDNS size', async (t) => {
+  const { port } = await open(t);
+  const dig = (...question: readonly string[]) =>
+    new Promise<string>((resolve, reject) => {
+      const fixed = ['@127.0.0.1', '-p', String(port), '+tries=1', '+time=3', '+short'];
+      execFile('dig', [...fixed, ...question], (error, output) => (error === null ? resolve(output) : reject(error)));
+    });
+  try {
+    await dig('web');
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return t.skip('dig is not installed');
+    throw error;
+  }
+  assert.equal(await dig('WEB.demo.skein.local'), '10.0.0.2\n');
+  assert.equal(await dig('-x', '10.0.0.2'), 'web.demo.\n');
+  for (const how of ['+notcp', '+noedns', '+bufsize=512', '+tcp']) {
+    const lines = (await dig('many', how)).trimEnd().split('\n');
+    assert.equal(new Set(lines).size, 50, how);
+  }
+});
+
+test('a socket that is taken away is answered no more, and the rest goes on', async (t) => {
+  const { port, server } = await open(t);
+  await server.change({ remove: [{ kind: 'socket', id: 'udp' }] });
+  const connection = connect(port, '127.0.0.1');
+  t.after(() => connection.destroy());
+  connection.write(frame(ask('web')));
+  const [bytes] = await once(connection, 'data', { signal: AbortSignal.timeout(3000) });
+  assert.equal(tell(bytes.subarray(2)).rcode, 0);
+  const closed = once(connection.resume(), 'close', { signal: AbortSignal.timeout(3000) });
+  await server.change({ remove: [{ kind: 'socket', id: 'tcp' }] });
+  await closed;
+});
+
+test('a descriptor that is no socket is an error, and a closed server says that it is', async () => {
+  const server = await openNameServer();
+  const socket = { kind: 'socket', id: 'x', network: 'demo', family: 4, fd: 1_000_000 } as const;
+  await assert.rejects(server.change({ put: [{ ...socket, transport: 'udp' }] }));
+  await assert.rejects(server.change({ put: [{ ...socket, transport: 'tcp' }] }));
+  assert.equal((await server.status()).endpoints, 0);
+  await Promise.all([server.close(), server.close()]);
+  await assert.rejects(server.status(), /closed/);
+  await assert.rejects(openNameServer({ domains: ['a..b'] }), /not a domain/);
+});
+
+function frame(message: Buffer): Buffer {
+  return Buffer.concat([Buffer.from([message.length >> 8, message.length & 255]), message]);
+}
+
+async function messages(connection: AsyncIterable<Buffer>): Promise<readonly ReturnType<typeof tell>[]> {
+  let bytes = Buffer.alloc(0);
+  for await (const chunk of connection) bytes = Buffer.concat([bytes, chunk]);
+  const found: ReturnType<typeof tell>[] = [];
+  for (let at = 0; at < bytes.length; at += 2 + bytes.readUInt16BE(at)) {
+    found.push(tell(bytes.subarray(at + 2, at + 2 + bytes.readUInt16BE(at))));
+  }
+  return found;
+}
