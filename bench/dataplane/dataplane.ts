@@ -1,16 +1,7 @@
 import type { Bench } from '../bench.ts';
+import { compile } from '../compile.ts';
 import { median, type Report, rotated, round } from '../report.ts';
-import {
-  buildLoad,
-  type LoadName,
-  loadCpu,
-  loadNames,
-  loads,
-  measure,
-  type Path,
-  serve,
-  stayOffLoadCpu,
-} from './load.ts';
+import { type LoadName, loadCpu, loadNames, loads, measure, type Path, serve, stayOffLoadCpu } from './load.ts';
 import { openReference } from './reference.ts';
 import { openSkein } from './skein.ts';
 
@@ -33,7 +24,7 @@ type Medians = Readonly<Record<LoadName, Readonly<Record<Variant, number>>>>;
  * All four stand at once on one machine and take turns, each round beginning with another one.
  */
 export const dataplane: Bench = async ({ scope, say }) => {
-  await buildLoad();
+  await compile('load');
   await stayOffLoadCpu();
   const paths: Record<Variant, Path> = {
     raw: await openReference('raw'),

@@ -1,9 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdir, stat } from 'node:fs/promises';
 import { cpus } from 'node:os';
-import { dirname } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { run } from '../../src/lab/run.ts';
+import { programOf } from '../compile.ts';
 
 /** The loads of `bench/native/load.c`: for how long, which of the numbers that it writes, and what that is. */
 export const loads = {
@@ -28,8 +26,7 @@ export interface Path {
 /** The command that runs `command` in an end's network namespace. */
 export type Enter = (command: readonly string[]) => readonly string[];
 
-const source = fileURLToPath(new URL('../native/load.c', import.meta.url));
-const program = fileURLToPath(new URL('../../build/bench-load', import.meta.url));
+const program = programOf('load');
 
 /** The CPU of both ends of every load: the last one. */
 export const loadCpu = cpus().length - 1;
@@ -38,14 +35,6 @@ export const loadCpu = cpus().length - 1;
 export async function stayOffLoadCpu(): Promise<void> {
   if (loadCpu === 0) return;
   await run(['taskset', '--all-tasks', '--cpu-list', '--pid', `0-${loadCpu - 1}`, `${process.pid}`]);
-}
-
-/** Compiles the program when its source is newer. */
-export async function buildLoad(): Promise<void> {
-  const [written, built] = await Promise.all([source, program].map((path) => stat(path).catch(() => undefined)));
-  if (written !== undefined && built !== undefined && built.mtimeMs >= written.mtimeMs) return;
-  await mkdir(dirname(program), { recursive: true });
-  await run(['cc', '-O2', '-o', program, source, '-lpthread']);
 }
 
 /** Serves every load until it is killed. @throws Error when it ends at once */
