@@ -185,9 +185,7 @@ function report(measured: Record<Server, readonly Round[]>, attaches: readonly L
   const qps = (which: Server) => over(which, ({ full }) => full.qps);
   const p99 = (which: Server) => over(which, ({ half }) => half.p99_us / 1000);
   const cpu = (which: Server) => over(which, ({ cpuUs }) => cpuUs);
-  const lost = Object.values(measured)
-    .flat()
-    .reduce((sum, { full, half }) => sum + full.lost + half.lost, 0);
+  const lost = (which: Server) => measured[which].reduce((sum, { full, half }) => sum + full.lost + half.lost, 0);
   const figures = {
     local_qps: { skein: qps('skein'), dnsmasq: qps('dnsmasq') },
     cpu_us: { skein: cpu('skein'), dnsmasq: cpu('dnsmasq') },
@@ -204,7 +202,8 @@ function report(measured: Record<Server, readonly Round[]>, attaches: readonly L
     notes: [
       `Medians of ${rounds} rounds. All of a server is on CPU ${serverCpu}; who asks is on CPU ${loadCpu}.`,
       `While ${attached} endpoints come, one change each, ${halfLoad / 2} questions a second have a p99 of ${figures.p99_attach_ms} ms.`,
-      `A name takes ${nameBytes} bytes: an endpoint with a name, its short id and an IPv4 address. Questions lost: ${lost}.`,
+      `A name takes ${nameBytes} bytes: an endpoint with a name, its short id and an IPv4 address.`,
+      `Questions that nobody answered within a second: ${both.map((which) => `${lost(which)} ${which}`).join(', ')}.`,
       ...Object.entries(least).map(([key, bound]) => {
         const value = figures.local_qps.skein;
         return `${key}: ${value}; at least ${bound}: ${value >= bound ? 'held' : 'MISSED'}`;

@@ -102,7 +102,7 @@ function readName(bytes: Buffer, start: number): { readonly name: string; readon
 }
 
 export interface AskOptions {
-  readonly type?: keyof typeof TYPE;
+  readonly type?: keyof typeof TYPE | number;
   readonly class?: number;
   readonly id?: number;
   readonly flags?: number;
@@ -125,7 +125,8 @@ export function ask(name: string, options: AskOptions = {}): Buffer {
   head.writeUInt16BE(1, 4);
   head.writeUInt16BE(options.size === undefined ? 0 : 1, 10);
   const tail = Buffer.alloc(4);
-  tail.writeUInt16BE(TYPE[options.type ?? 'A'], 0);
+  const { type = 'A' } = options;
+  tail.writeUInt16BE(typeof type === 'number' ? type : TYPE[type], 0);
   tail.writeUInt16BE(options.class ?? CLASS.IN, 2);
   const parts: Buffer[] = [head, Buffer.from(`${named}\0`, 'latin1'), tail];
   if (options.size !== undefined) {
