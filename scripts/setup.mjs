@@ -34,6 +34,9 @@ const debianPackages = [
   { name: 'ethtool', there: () => program('ethtool') },
   { name: 'procps', there: () => program('sysctl') },
   { name: 'busybox', there: () => program('busybox') },
+  { name: 'bind9-dnsutils', there: () => program('dig') },
+  // Without the service of dnsmasq itself.
+  { name: 'dnsmasq-base', there: () => program('dnsmasq') },
   { name: 'gcc', there: () => program('cc') },
   { name: 'libc6-dev', there: () => existsSync('/usr/include/stdlib.h') },
 ];

@@ -68,7 +68,7 @@ export class Answering {
       return finish(RCODE.REFUSED);
     }
     let length = answer(reply, request, query, limit, { zones: view.zones, domains: this.#domains });
-    if (length === undefined && view.resolvers.length === 0) {
+    if (length === undefined && view.resolvers !== 'host' && view.resolvers.length === 0) {
       length = answerNothingOutside(reply, request, query, limit);
     }
     if (length === undefined) void this.#forward(request, query, view, limit, send);
