@@ -29,6 +29,8 @@ export interface NamedNetwork {
   readonly name: string;
   /** Addresses in them are this cluster's: nobody else is asked whose they are. */
   readonly subnets: readonly string[];
+  /** The store is away since then: what was known before goes on being answered. */
+  readonly staleSince?: string;
 }
 
 /** All endpoints of a network: those that it had besides are gone. */
@@ -84,6 +86,8 @@ export interface NameSocket {
 
 export interface NameServerStatus {
   readonly endpoints: number;
+  /** Networks of which the store has told nothing since. */
+  readonly stale: readonly { readonly network: string; readonly since: string }[];
   /** Questions since the start. */
   readonly questions: number;
   /** Of these, those that others were asked for. */

@@ -78,8 +78,11 @@ test('a network that is renamed answers by its new name, and one that goes by no
   assert.deepEqual([found('a.demo'), findAddress([zone], packAddress('10.0.0.9'))], [['1'], 'nobody']);
   names.putNetwork({ id: 'n', name: 'Other', subnets: [] });
   assert.deepEqual([found('a.demo'), found('a.other')], [[], ['1']]);
+  names.putNetwork({ id: 'n', name: 'Other', subnets: [], staleSince: 'noon' });
+  assert.deepEqual([names.stale, found('a.other')], [[{ network: 'n', since: 'noon' }], ['1']]);
   names.removeNetwork('n');
   names.removeNetwork('n');
+  assert.deepEqual(names.stale, []);
   assert.deepEqual([found('a.other'), found('a')], [[], ['1']]);
 });
 

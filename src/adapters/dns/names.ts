@@ -51,6 +51,7 @@ interface OpenZone extends Zone {
   /** What keeps it: the network, its endpoints, askers that see it. */
   uses: number;
   known: boolean;
+  staleSince: string | undefined;
 }
 
 const none: readonly never[] = [];
@@ -63,11 +64,18 @@ export class Names {
     return this.#holders.size;
   }
 
-  putNetwork({ id, name, subnets }: Omit<NamedNetwork, 'kind'>): void {
+  get stale(): readonly { readonly network: string; readonly since: string }[] {
+    return [...this.#zones.values()].flatMap(({ id, staleSince }) =>
+      staleSince === undefined ? [] : [{ network: id, since: staleSince }],
+    );
+  }
+
+  putNetwork({ id, name, subnets, staleSince }: Omit<NamedNetwork, 'kind'>): void {
     const parsed = subnets.map(parsePrefix);
     const zone = this.#use(id);
     zone.name = toWireName(name);
     zone.subnets = parsed;
+    zone.staleSince = staleSince;
     if (zone.known) this.#drop(zone);
     zone.known = true;
   }
@@ -78,6 +86,7 @@ export class Names {
     zone.known = false;
     zone.name = undefined;
     zone.subnets = none;
+    zone.staleSince = undefined;
     this.#drop(zone);
   }
 
@@ -132,7 +141,16 @@ export class Names {
   #use(id: string): OpenZone {
     let zone = this.#zones.get(id);
     if (zone === undefined) {
-      zone = { id, name: undefined, subnets: none, byName: new Map(), byAddress: new Map(), uses: 0, known: false };
+      zone = {
+        id,
+        name: undefined,
+        subnets: none,
+        byName: new Map(),
+        byAddress: new Map(),
+        uses: 0,
+        known: false,
+        staleSince: undefined,
+      };
       this.#zones.set(id, zone);
     }
     zone.uses++;

@@ -150,6 +150,7 @@ function set16(bytes: Buffer, at: number, value: number): void {
   bytes[at + 1] = value;
 }
 
-function text16(value: number): string {
+/** As RDATA has it. */
+export function text16(value: number): string {
   return String.fromCharCode(value >>> 8, value & 0xff);
 }

@@ -1,6 +1,6 @@
 import { CLASS, headerSize, type Query, RCODE, TYPE } from './message.ts';
 import { findAddress, findName, type Holder, type Holders, isList, type Zone } from './names.ts';
-import type { Reply } from './reply.ts';
+import { type Reply, text16 } from './reply.ts';
 import { addressOf } from './reverse-name.ts';
 import { firstLabel, longestName, suffixStart, type WireName } from './wire-name.ts';
 
@@ -199,8 +199,4 @@ function shuffled<T>(list: readonly T[]): readonly T[] {
     items[other] = a;
   }
   return items;
-}
-
-function text16(value: number): string {
-  return String.fromCharCode(value >>> 8, value & 0xff);
 }

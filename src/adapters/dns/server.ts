@@ -96,7 +96,7 @@ export class Server {
       address: resolver.address,
       silent: forwarder.isSilent(resolver),
     }));
-    return { endpoints: names.size, ...counts, resolvers };
+    return { endpoints: names.size, stale: names.stale, ...counts, resolvers };
   }
 
   close(): void {

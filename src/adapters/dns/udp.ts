@@ -23,9 +23,13 @@ export function openUdp(
     });
   });
   const { promise, resolve, reject } = Promise.withResolvers<Socket>();
-  udp.once('error', reject);
+  const fail = (error: Error) => {
+    udp.close();
+    reject(error);
+  };
+  udp.once('error', fail);
   udp.bind({ fd, exclusive: true }, () => {
-    udp.off('error', reject);
+    udp.off('error', fail);
     udp.on('error', (error) => log.warn('a socket for names failed', { network, error }));
     resolve(udp);
   });
