@@ -4,11 +4,14 @@ import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { type TestContext, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { NameItem } from '../src/adapters/dns/dns.ts';
 import { ask, tell } from '../src/adapters/dns/message.testing.ts';
 import { openNameServer } from '../src/adapters/dns/open.ts';
+import { openTcp } from '../src/adapters/dns/tcp.ts';
 
 import { openSyscalls } from '../src/kernel/syscall.ts';
+import { silent } from '../src/lib/log.ts';
 import { bindPair } from './bound-sockets.ts';
 
 const sys = openSyscalls();
@@ -132,6 +135,29 @@ test('over TCP an endless question, an answer and a seventeenth connection are c
   again.write(frame(ask('web')));
   const [bytes] = await once(again, 'data', { signal: AbortSignal.timeout(3000) });
   assert.equal(tell(bytes.subarray(2)).rcode, 0);
+});
+
+test('of one connection so many questions wait at once, and no more are read', async (t) => {
+  const { tcp, udp, port } = bindPair(sys);
+  sys.close(udp);
+  const waiting: (() => void)[] = [];
+  const answering = {
+    take(question: Buffer, _origin: unknown, send: (bytes: Buffer, length: number) => void): boolean {
+      waiting.push(() => send(question, question.length));
+      return true;
+    },
+  };
+  const limits = { connections: 4, perSource: 4, pending: 3, unfetched: 1024 * 1024 };
+  const server = await openTcp({ network: 'demo', fd: tcp }, answering, { log: silent, limits });
+  t.after(() => server.close());
+  const connection = connect(port, '127.0.0.1');
+  t.after(() => connection.destroy());
+  connection.write(Buffer.concat(Array.from({ length: 20 }, (_, id) => frame(ask('web', { id })))));
+  for (let answered = 0; answered < 20; answered++) {
+    for (const end = Date.now() + 3000; waiting.length === 0; await sleep(5)) assert.ok(Date.now() < end);
+    assert.ok(waiting.length <= 3, `${waiting.length} wait`);
+    waiting.shift()?.();
+  }
 });
 
 test('what others know is asked of them, and of nobody from internal networks', async (t) => {

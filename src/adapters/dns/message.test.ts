@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { encodeQuestion } from './exchange.ts';
 import { ask, captured } from './message.testing.ts';
 import { decodeQuery, headerSize, RCODE, skipName, u16, udpLimit } from './message.ts';
-import { formatWireName, toWireName } from './wire-name.ts';
+import { formatWireName, suffixStart, toWireName } from './wire-name.ts';
 
 const asked = captured.map(({ command, asked: hex }) => ({ command, bytes: Buffer.from(hex, 'hex') }));
 
@@ -165,4 +165,10 @@ test('names go to wire and back, and what is none goes nowhere', () => {
     none.filter((text) => toWireName(text) !== undefined),
     [],
   );
+});
+
+test('the end of a name is labels, not bytes', () => {
+  assert.equal(suffixStart('\x03web\x05skein\x05local', '\x05skein\x05local'), 4);
+  assert.equal(suffixStart('\x05skein\x05local', '\x05skein\x05local'), 0);
+  assert.equal(suffixStart('\x07a\x05skein\x05local', '\x05skein\x05local'), undefined);
 });

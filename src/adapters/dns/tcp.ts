@@ -24,7 +24,7 @@ const longestQuestion = 4096;
 /** Answers what comes to a listening TCP socket, until it is closed with its connections. */
 export function openTcp(
   { network, fd }: Pick<NameSocket, 'network' | 'fd'>,
-  answering: Answering,
+  answering: Pick<Answering, 'take'>,
   { log, limits = most, idleMs = idle }: TcpOptions,
 ): Promise<Closable> {
   const server = createServer({ allowHalfOpen: true });
@@ -79,7 +79,7 @@ interface Serving {
   readonly idleMs: number;
 }
 
-function serve(connection: Socket, answering: Answering, { origin, limits, idleMs }: Serving): void {
+function serve(connection: Socket, answering: Pick<Answering, 'take'>, { origin, limits, idleMs }: Serving): void {
   let received = Buffer.alloc(0);
   let pending = 0;
   let ended = false;

@@ -3,6 +3,9 @@ import type { Log } from '../../lib/log.ts';
 import type { Answering, Origin } from './answering.ts';
 import type { NameSocket } from './dns.ts';
 
+/** Answers that wait because nobody takes them; what would be more is lost, as on any way. */
+const mostQueued = 64;
+
 /** Answers what comes to a bound UDP socket, until it is closed. */
 export function openUdp(
   { network, fd, family }: Pick<NameSocket, 'network' | 'fd' | 'family'>,
@@ -15,11 +18,17 @@ export function openUdp(
     lookup: (address, _options, done) => done(null, address, family),
   });
   const { reply } = answering;
+  /** Whether the kernel took the last answer later rather than at once. */
+  let slow = false;
   udp.on('message', (request, { address, port }) => {
     const origin: Origin = { network, address, transport: 'udp' };
     answering.take(request, origin, (bytes, length) => {
-      udp.send(bytes, 0, length, port, address, ignore);
-      if (udp.getSendQueueSize() > 0) reply.renew();
+      if (slow && udp.getSendQueueCount() >= mostQueued) return;
+      // What waits must not be written over.
+      udp.send(slow ? Buffer.from(bytes.subarray(0, length)) : bytes, 0, length, port, address, ignore);
+      const queued = udp.getSendQueueSize() > 0;
+      if (queued && !slow) reply.renew();
+      slow = queued;
     });
   });
   const { promise, resolve, reject } = Promise.withResolvers<Socket>();
