@@ -1,14 +1,17 @@
-import { Worker } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
 import { messageOf, ParseError } from '../../lib/errors.ts';
 import { type Log, silent } from '../../lib/log.ts';
 import type { NameServer, NameServerStatus } from './dns.ts';
-import type { Request, WorkerData, WorkerMessage } from './protocol.ts';
+import type { Request, WorkerMessage } from './protocol.ts';
+import { startNameServerThread } from './thread.ts';
 import { toWireName } from './wire-name.ts';
 
 /** Where every container finds the server: link-local, so that no network can contain them. */
 export const serverAddresses = { 4: '169.254.53.53', 6: 'fd53::53' } as const;
 
 export interface NameServerOptions {
+  /** By default one is started. */
+  readonly thread?: Worker;
   /** Names end in them, and what does and is not known is nowhere. The first is `skein.local` unless it is set. */
   readonly domains?: readonly string[];
   /** Other addresses at which it answers. */
@@ -21,14 +24,9 @@ export interface NameServerOptions {
 /** Answers as long as it is open, in a thread of its own. @throws ParseError for a domain that is none */
 export async function openNameServer(options: NameServerOptions = {}): Promise<NameServer> {
   const { domains = ['skein.local'], own = [], log = silent } = options;
-  const workerData: WorkerData = { domains: domains.map(domain), own: [...Object.values(serverAddresses), ...own] };
-  // The compiled file stands beside the compiled worker.
-  const script = import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js';
-  // What it throws away is short-lived and much: with the usual young generation it holds a fifth more memory.
-  const resourceLimits = { maxYoungGenerationSizeMb: 6 };
-  const worker = new Worker(new URL(script, import.meta.url), { workerData, resourceLimits });
+  const names = domains.map(domain);
+  const worker = options.thread ?? startNameServerThread();
   const pending = new Map<number, PromiseWithResolvers<NameServerStatus | undefined>>();
-  const ready = Promise.withResolvers<void>();
   const ended = Promise.withResolvers<void>();
   let failure: Error | undefined;
   let closed: Promise<void> | undefined;
@@ -36,8 +34,6 @@ export async function openNameServer(options: NameServerOptions = {}): Promise<N
 
   worker.on('message', (message: WorkerMessage) => {
     switch (message.kind) {
-      case 'ready':
-        return ready.resolve();
       case 'log':
         return log[message.level](message.message, message.fields);
       case 'done':
@@ -50,7 +46,6 @@ export async function openNameServer(options: NameServerOptions = {}): Promise<N
   });
   const fail = (error: Error) => {
     failure ??= error;
-    ready.reject(failure);
     for (const waiting of pending.values()) waiting.reject(failure);
     pending.clear();
   };
@@ -64,8 +59,6 @@ export async function openNameServer(options: NameServerOptions = {}): Promise<N
     fail(new Error('the name server is closed'));
     ended.resolve();
   });
-  await ready.promise;
-
   function call(request: DistributiveOmit<Request, 'id'>): Promise<NameServerStatus | undefined> {
     if (failure) return Promise.reject(failure);
     if (closed && request.kind !== 'close') return Promise.reject(new Error('the name server is being closed'));
@@ -76,6 +69,7 @@ export async function openNameServer(options: NameServerOptions = {}): Promise<N
     return waiting.promise;
   }
 
+  await call({ kind: 'open', domains: names, own: [...Object.values(serverAddresses), ...own] });
   return {
     async change(change) {
       await call({ kind: 'change', change });

@@ -2,19 +2,19 @@ import type { Log } from '../../lib/log.ts';
 import type { NameChange, NameServerStatus } from './dns.ts';
 import type { WireName } from './wire-name.ts';
 
-/** What goes between the main thread and the one that answers questions. */
-export interface WorkerData {
-  readonly domains: readonly WireName[];
-  readonly own: readonly string[];
-}
-
+/** What goes between the main thread and the one that answers questions. The first request opens. */
 export type Request =
+  | {
+      readonly id: number;
+      readonly kind: 'open';
+      readonly domains: readonly WireName[];
+      readonly own: readonly string[];
+    }
   | { readonly id: number; readonly kind: 'change'; readonly change: NameChange }
   | { readonly id: number; readonly kind: 'status' }
   | { readonly id: number; readonly kind: 'close' };
 
 export type WorkerMessage =
-  | { readonly kind: 'ready' }
   | { readonly kind: 'done'; readonly id: number; readonly status?: NameServerStatus }
   | { readonly kind: 'failed'; readonly id: number; readonly message: string }
   | {

@@ -1,38 +1,39 @@
-import { parentPort, workerData } from 'node:worker_threads';
+import { parentPort } from 'node:worker_threads';
 import { messageOf } from '../../lib/errors.ts';
 import type { Log } from '../../lib/log.ts';
-import type { Request, WorkerData, WorkerMessage } from './protocol.ts';
+import type { Request, WorkerMessage } from './protocol.ts';
 import { Server } from './server.ts';
 
 /** The thread that answers questions: nothing that the daemon does holds them up, and they hold up nothing. */
-function serve(port: NonNullable<typeof parentPort>, { domains, own }: WorkerData): void {
+function serve(port: NonNullable<typeof parentPort>): void {
   const post = (message: WorkerMessage) => port.postMessage(message);
   const say =
     (level: keyof Log) =>
     (message: string, fields: Readonly<Record<string, unknown>> = {}) =>
       post({ kind: 'log', level, message, fields });
   const log: Log = { debug: say('debug'), info: say('info'), warn: say('warn'), error: say('error') };
-  const server = new Server({ domains, own, log });
+  let server: Server | undefined;
 
-  port.on('message', (request: Request) => {
+  const answer = async (request: Request): Promise<void> => {
     const { id } = request;
     switch (request.kind) {
+      case 'open':
+        server = new Server({ domains: request.domains, own: request.own, log });
+        return post({ kind: 'done', id });
       case 'change':
-        server.change(request.change).then(
-          () => post({ kind: 'done', id }),
-          (error: unknown) => post({ kind: 'failed', id, message: messageOf(error) }),
-        );
-        break;
+        await server?.change(request.change);
+        return post({ kind: 'done', id });
       case 'status':
-        post({ kind: 'done', id, status: server.status() });
-        break;
+        return post(server === undefined ? { kind: 'done', id } : { kind: 'done', id, status: server.status() });
       case 'close':
-        server.close();
+        server?.close();
         post({ kind: 'done', id });
-        port.close();
+        return port.close();
     }
+  };
+  port.on('message', (request: Request) => {
+    answer(request).catch((error: unknown) => post({ kind: 'failed', id: request.id, message: messageOf(error) }));
   });
-  post({ kind: 'ready' });
 }
 
-if (parentPort) serve(parentPort, workerData);
+if (parentPort) serve(parentPort);
