@@ -139,7 +139,7 @@ int main(int argc, char **argv) {
     if (t - looked < patience / 10) continue;
     looked = t;
     for (int i = 0; i < slot_count; i++) {
-      if (!slots[i].busy || t - slots[i].since < patience) continue;
+      if (!slots[i].busy || slots[i].since + patience > t) continue;
       slots[i].busy = 0;
       lost++;
       if (rate == 0) ask(i, t);
