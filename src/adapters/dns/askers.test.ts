@@ -50,7 +50,8 @@ test('a view sees what its networks get and lose later', () => {
   const names = new Names();
   const askers = new Askers(names);
   askers.put(asker('a', [{ network: 'n', address: '10.0.0.2' }], ['n', 'm']));
-  const zones = () => askers.find('n', '10.0.0.2')?.zones.map((zone) => `${zone.name}: ${[...zone.byName.keys()].join()}`);
+  const zones = () =>
+    askers.find('n', '10.0.0.2')?.zones.map((zone) => `${zone.name}: ${[...zone.byName.keys()].join()}`);
   names.put({ id: '1', network: 'm', names: ['x'], addresses: [] });
   names.putNetwork({ id: 'm', name: 'other', subnets: [] });
   assert.deepEqual(zones(), ['undefined: ', '\x05other: \x01x']);
