@@ -1,3 +1,4 @@
+import { messageOf } from '../../lib/errors.ts';
 import type { Log } from '../../lib/log.ts';
 import { Askers, type View } from './askers.ts';
 import { Forwarder } from './forwarder.ts';
@@ -38,11 +39,13 @@ export class Answering {
   readonly askers = new Askers(this.names);
   readonly #domains: readonly WireName[];
   readonly #hostResolvers: HostResolvers;
+  readonly #log: Log;
 
   constructor({ domains, hostResolvers, log, forwarder }: AnsweringOptions) {
     // The longest first, should one be in another.
     this.#domains = domains.toSorted((a, b) => b.length - a.length);
     this.#hostResolvers = hostResolvers;
+    this.#log = log;
     this.forwarder = forwarder ?? new Forwarder({ log });
   }
 
@@ -71,8 +74,12 @@ export class Answering {
     if (length === undefined && view.resolvers !== 'host' && view.resolvers.length === 0) {
       length = answerNothingOutside(reply, request, query, limit);
     }
-    if (length === undefined) void this.#forward(request, query, view, limit, send);
-    else send(reply.bytes, length);
+    if (length !== undefined) send(reply.bytes, length);
+    else {
+      this.#forward(request, query, view, limit, send).catch((error: unknown) => {
+        this.#log.error('a question could not be passed on', { network, error: messageOf(error) });
+      });
+    }
     return true;
   }
 

@@ -55,14 +55,17 @@ function overUdp(server: Resolver, question: Question, { edns, signal }: Way): P
   let strays = 0;
   let open = true;
   socket.on('error', reject);
+  // In steps of our own, so that one that fails is the last: a socket that binds itself keeps what it is told until then.
+  socket.on('listening', () => socket.connect(server.port, server.address));
+  socket.on('connect', () => {
+    if (open) socket.send(encodeQuestion(id, question, edns));
+  });
   socket.on('message', (bytes) => {
     const answer = match(bytes, id, question);
     if (answer !== undefined) resolve(answer);
     else if (++strays >= mostStrays) reject(new Error(`${server.address} sends what was not asked for`));
   });
-  socket.connect(server.port, server.address, () => {
-    if (open) socket.send(encodeQuestion(id, question, edns));
-  });
+  socket.bind({ port: 0, exclusive: true });
   signal.addEventListener('abort', stop);
   if (signal.aborted) stop();
   return promise.finally(() => {

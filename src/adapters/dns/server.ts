@@ -1,3 +1,4 @@
+import { closeSync, fstatSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
 import type { Log } from '../../lib/log.ts';
 import { Serial } from '../../lib/serial.ts';
@@ -23,8 +24,7 @@ export class Server {
   readonly #answering: Answering;
   readonly #hostResolvers: ReturnType<typeof openHostResolvers>;
   readonly #log: Log;
-  /** How to close them. */
-  readonly #sockets = new Map<string, () => void>();
+  readonly #sockets = new Map<string, { readonly fd: number; readonly close: () => void }>();
   readonly #turns = new Serial();
 
   constructor({ domains, own, log }: ServerOptions) {
@@ -99,21 +99,42 @@ export class Server {
     return { endpoints: names.size, stale: names.stale, ...counts, resolvers };
   }
 
-  close(): void {
-    for (const id of [...this.#sockets.keys()]) this.#close(id);
-    this.#answering.forwarder.close();
+  /** After the changes that were asked for before. */
+  close(): Promise<void> {
+    return this.#turns.run('', async () => {
+      for (const id of [...this.#sockets.keys()]) this.#close(id);
+      this.#answering.forwarder.close();
+    });
   }
 
   async #open(socket: NameSocket): Promise<void> {
-    this.#close(socket.id);
-    const opened = await (socket.transport === 'udp'
-      ? openUdp(socket, this.#answering, this.#log)
-      : openTcp(socket, this.#answering, { log: this.#log }));
-    this.#sockets.set(socket.id, () => opened.close());
+    const { id, fd } = socket;
+    // It is told of again: to close the one would close the other.
+    if (this.#sockets.get(id)?.fd === fd) return;
+    this.#close(id);
+    const inode = inodeOf(fd);
+    try {
+      const { close } = await (socket.transport === 'udp'
+        ? openUdp(socket, this.#answering, this.#log)
+        : openTcp(socket, this.#answering, { log: this.#log }));
+      this.#sockets.set(id, { fd, close });
+    } catch (error) {
+      // What was opened in part is closed already.
+      if (inode !== undefined && inodeOf(fd) === inode) closeSync(fd);
+      throw error;
+    }
   }
 
   #close(id: string): void {
-    this.#sockets.get(id)?.();
+    this.#sockets.get(id)?.close();
     this.#sockets.delete(id);
+  }
+}
+
+function inodeOf(fd: number): bigint | undefined {
+  try {
+    return fstatSync(fd, { bigint: true }).ino;
+  } catch {
+    return undefined;
   }
 }

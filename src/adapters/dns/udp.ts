@@ -1,7 +1,8 @@
-import { createSocket, type Socket } from 'node:dgram';
+import { createSocket } from 'node:dgram';
 import type { Log } from '../../lib/log.ts';
 import type { Answering, Origin } from './answering.ts';
 import type { NameSocket } from './dns.ts';
+import type { Closable } from './tcp.ts';
 
 /** Answers that wait because nobody takes them; what would be more is lost, as on any way. */
 const mostQueued = 64;
@@ -9,21 +10,28 @@ const mostQueued = 64;
 /** Answers what comes to a bound UDP socket, until it is closed. */
 export function openUdp(
   { network, fd, family }: Pick<NameSocket, 'network' | 'fd' | 'family'>,
-  answering: Answering,
+  answering: Pick<Answering, 'take' | 'reply'>,
   log: Log,
-): Promise<Socket> {
+): Promise<Closable> {
   const udp = createSocket({
     type: family === 4 ? 'udp4' : 'udp6',
     // Answers go to an address as it came.
     lookup: (address, _options, done) => done(null, address, family),
   });
   const { reply } = answering;
+  let open = true;
   /** Whether the kernel took the last answer later rather than at once. */
   let slow = false;
+  const close = () => {
+    open = false;
+    udp.close();
+  };
   udp.on('message', (request, { address, port }) => {
+    // Whoever can send as it likes can send from there; nothing can be sent to it.
+    if (port === 0) return;
     const origin: Origin = { network, address, transport: 'udp' };
     answering.take(request, origin, (bytes, length) => {
-      if (slow && udp.getSendQueueCount() >= mostQueued) return;
+      if (!open || (slow && udp.getSendQueueCount() >= mostQueued)) return;
       // What waits must not be written over.
       udp.send(slow ? Buffer.from(bytes.subarray(0, length)) : bytes, 0, length, port, address, ignore);
       const queued = udp.getSendQueueSize() > 0;
@@ -31,16 +39,16 @@ export function openUdp(
       slow = queued;
     });
   });
-  const { promise, resolve, reject } = Promise.withResolvers<Socket>();
+  const { promise, resolve, reject } = Promise.withResolvers<Closable>();
   const fail = (error: Error) => {
-    udp.close();
+    close();
     reject(error);
   };
   udp.once('error', fail);
   udp.bind({ fd, exclusive: true }, () => {
     udp.off('error', fail);
     udp.on('error', (error) => log.warn('a socket for names failed', { network, error }));
-    resolve(udp);
+    resolve({ close });
   });
   return promise;
 }

@@ -26,7 +26,7 @@ function serve(port: NonNullable<typeof parentPort>): void {
       case 'status':
         return post(server === undefined ? { kind: 'done', id } : { kind: 'done', id, status: server.status() });
       case 'close':
-        server?.close();
+        await server?.close();
         post({ kind: 'done', id });
         return port.close();
     }
