@@ -26,14 +26,17 @@ const framing = 2;
 export async function exchange(server: Resolver, question: Question, options: ExchangeOptions): Promise<Foreign> {
   const { edns, signal } = options;
   const answer = await overUdp(server, question, options);
+  options.onHeard();
   if (edns && answer.edns === undefined && (answer.rcode === RCODE.FORMERR || answer.rcode === RCODE.NOTIMP)) {
-    // It is from before 1999 (RFC 6891 §7).
-    options.onPlain();
-    return exchange(server, question, { ...options, edns: false });
+    // It is from before 1999 (RFC 6891 §7), or does not like this question's options.
+    const plain = await exchange(server, question, { ...options, edns: false });
+    if (!isTrouble(plain.rcode) && question.options.length === 0) options.onPlain();
+    return plain;
   }
   if ((answer.flags & FLAG.TC) === 0) return answer;
   // A part is better than nothing: not every network lets DNS through over TCP.
-  return overTcp(server, question, { edns, signal }).catch(() => answer);
+  const inTime = AbortSignal.any([signal, AbortSignal.timeout(options.tcpPatience)]);
+  return overTcp(server, question, { edns, signal: inTime }).catch(() => answer);
 }
 
 export interface ExchangeOptions {
@@ -41,6 +44,10 @@ export interface ExchangeOptions {
   readonly edns: boolean;
   /** Called when it shows that it does not. */
   readonly onPlain: () => void;
+  /** Called when it says anything, also what is not the answer yet. */
+  readonly onHeard: () => void;
+  /** Until the part of an answer that came over UDP is taken for all, in milliseconds. */
+  readonly tcpPatience: number;
   readonly signal: AbortSignal;
 }
 
@@ -92,7 +99,8 @@ function overTcp(server: Resolver, question: Question, { edns, signal }: Way): P
   socket.on('data', (chunk) => {
     received = Buffer.concat([received, chunk]);
     if (received.length < framing || received.length < framing + received.readUInt16BE(0)) return;
-    const answer = match(received.subarray(framing, framing + received.readUInt16BE(0)), id, question);
+    // A copy: what is kept would keep the larger piece of memory that it came in.
+    const answer = match(Buffer.from(received.subarray(framing)), id, question);
     if (answer !== undefined && answer.questions === 1) resolve(answer);
     else reject(new Error(`${server.address} answers what was not asked for`));
   });

@@ -25,6 +25,8 @@ export interface Foreign {
   /** All up to the OPT record, which belongs to one hop; what follows it is in the additional section and can be left out. */
   readonly records: readonly ForeignRecord[];
   readonly edns: { readonly dnssec: boolean; readonly options: Buffer } | undefined;
+  /** It says that there is no such name, or nothing of the type at its end (RFC 2308 §2). */
+  readonly negative: boolean;
   /** Seconds that it may be kept for; undefined when nobody said (RFC 2308 §5). */
   readonly ttl: number | undefined;
 }
@@ -52,7 +54,8 @@ export function decodeForeign(bytes: Buffer): Foreign {
   if (counts.reduce((sum, count) => sum + count) > mostRecords) throw new DecodeError('more records than can be');
   const questionEnd = questions === 0 ? headerSize : endOfQuestion(bytes);
   const records: ForeignRecord[] = [];
-  const least = { ttl: Infinity, negative: false };
+  const asked = questions === 0 ? undefined : u16(bytes, questionEnd - 4);
+  const seen = { ttl: Infinity, found: false, soa: false };
   let edns: Foreign['edns'];
   let rcode = flags & 0x0f;
   let at = questionEnd;
@@ -71,18 +74,21 @@ export function decodeForeign(bytes: Buffer): Foreign {
         rcode |= byteAt(bytes, head + 4) << 4;
       } else if (edns === undefined) {
         records.push({ section, ttlAt: head + 4, end });
-        least.ttl = Math.min(least.ttl, ttlAt(bytes, head + 4));
+        seen.ttl = Math.min(seen.ttl, ttlAt(bytes, head + 4));
+        if (section === 0 && (type === asked || asked === TYPE.ANY)) seen.found = true;
         if (section === 1 && type === TYPE.SOA && end >= head + recordHead + 4) {
-          least.negative = true;
-          least.ttl = Math.min(least.ttl, ttlAt(bytes, end - 4));
+          seen.soa = true;
+          seen.ttl = Math.min(seen.ttl, ttlAt(bytes, end - 4));
         }
       }
       at = end;
     }
   }
+  if (at !== bytes.length) throw new DecodeError('an answer with something behind it');
+  const negative = rcode === RCODE.NXDOMAIN || (rcode === RCODE.NOERROR && !seen.found);
   const says = rcode === RCODE.NOERROR || rcode === RCODE.NXDOMAIN;
-  const keeps = says && (flags & FLAG.TC) === 0 && ((counts[0] ?? 0) > 0 || least.negative);
-  return { bytes, flags, rcode, questions, questionEnd, records, edns, ttl: keeps ? least.ttl : undefined };
+  const keeps = says && (flags & FLAG.TC) === 0 && (!negative || seen.soa);
+  return { bytes, flags, rcode, questions, questionEnd, records, edns, negative, ttl: keeps ? seen.ttl : undefined };
 }
 
 function endOfQuestion(bytes: Buffer): number {

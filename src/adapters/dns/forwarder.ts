@@ -16,7 +16,7 @@ export interface Asked {
   /** Whoever is meant by "too much". */
   readonly asker: string;
   /** In the order in which they are asked. */
-  readonly resolvers: readonly Resolver[];
+  readonly resolvers: readonly Resolver[] | Promise<readonly Resolver[]>;
 }
 
 export type Forwarded =
@@ -30,6 +30,8 @@ export interface ForwarderOptions {
   readonly patience?: number;
   /** Until the asker is told that there is no answer: before it gives up itself (5 s in glibc and musl). */
   readonly deadline?: number;
+  /** Until the part of an answer is told, all of which does not come over TCP. */
+  readonly tcpPatience?: number;
   /** Milliseconds that only grow. */
   readonly now?: () => number;
 }
@@ -51,17 +53,30 @@ export const most = {
 const grudge = 10_000;
 /** A failure is not tried again for so long (RFC 9520 §3.2). */
 const failureKept = 1000;
-const mostFailures = 4096;
+/** Each with its key, some hundred bytes and a kilobyte at most. */
+const mostFailures = 1024;
+/** What a server does not know it may have learned by then. */
+const plainFor = 600_000;
 
 /** Of one that goes and comes not every time is told. */
 const toldEvery = 60_000;
 
 interface Server {
+  /** When it said something last. */
+  heardAt: number;
   silentSince: number | undefined;
   /** When it was last said that it is silent. */
   told: number | undefined;
   /** It knows no EDNS. */
-  plain: boolean;
+  plainUntil: number;
+}
+
+/** A question under way. */
+interface Flight {
+  /** Who asked it first. */
+  readonly asker: string;
+  readonly done: Promise<Forwarded>;
+  readonly end: (outcome: Forwarded) => void;
 }
 
 const noAnswer: Forwarded = { kind: 'failed', rcode: RCODE.SERVFAIL };
@@ -70,45 +85,54 @@ export class Forwarder {
   readonly #log: Log;
   readonly #patience: number;
   readonly #deadline: number;
+  readonly #tcpPatience: number;
   readonly #now: () => number;
   readonly #cache = new AnswerCache(most.cacheBytes);
   readonly #failures = new Map<string, { readonly until: number; readonly outcome: Forwarded }>();
-  readonly #flights = new Map<string, Promise<Forwarded>>();
+  /** The oldest first. */
+  readonly #flights = new Map<string, Flight>();
   readonly #waiting = new Map<string, number>();
   readonly #servers = new Map<string, Server>();
   readonly #closed = new AbortController();
   #allWaiting = 0;
 
-  constructor({ log, patience = 1000, deadline = 4500, now = () => performance.now() }: ForwarderOptions) {
+  constructor({ log, patience, deadline, tcpPatience, now }: ForwarderOptions) {
     this.#log = log;
-    this.#patience = patience;
-    this.#deadline = deadline;
-    this.#now = now;
+    this.#patience = patience ?? 1000;
+    this.#deadline = deadline ?? 4500;
+    this.#tcpPatience = tcpPatience ?? 1500;
+    this.#now = now ?? (() => performance.now());
   }
 
   /** Never fails. */
-  async ask({ request, query, asker, resolvers }: Asked): Promise<Forwarded> {
-    const question = questionOf(request, query);
-    const key = keyOf(question, query, resolvers);
-    const now = this.#now();
-    const cached = this.#cache.get(key, now);
-    if (cached !== undefined) return { kind: 'answer', ...cached };
-    const failure = this.#failures.get(key);
-    if (failure !== undefined && now < failure.until) return failure.outcome;
+  async ask(asked: Asked): Promise<Forwarded> {
+    const { asker } = asked;
     const waiting = this.#waiting.get(asker) ?? 0;
     if (waiting >= most.perAsker || this.#allWaiting >= most.waiting) return noAnswer;
-    const flight = this.#flights.get(key) ?? this.#begin(key, question, resolvers);
-    if (flight === undefined) return noAnswer;
     this.#waiting.set(asker, waiting + 1);
     this.#allWaiting++;
     try {
-      return await flight;
+      return await this.#find(asked, await asked.resolvers);
     } finally {
       const left = (this.#waiting.get(asker) ?? 1) - 1;
       if (left === 0) this.#waiting.delete(asker);
       else this.#waiting.set(asker, left);
       this.#allWaiting--;
     }
+  }
+
+  #find({ request, query, asker }: Asked, resolvers: readonly Resolver[]): Forwarded | Promise<Forwarded> {
+    const question = questionOf(request, query);
+    const key = keyOf(question, query, resolvers);
+    const cached = this.#cache.get(key, this.#now());
+    if (cached !== undefined) return { kind: 'answer', ...cached };
+    this.#forgetFailures();
+    const flight = this.#flights.get(key);
+    return (
+      this.#failures.get(key)?.outcome ??
+      flight?.done ??
+      (this.#makeRoom(asker) ? this.#begin(key, asker, question, resolvers) : noAnswer)
+    );
   }
 
   isSilent({ address, port }: Resolver): boolean {
@@ -120,21 +144,49 @@ export class Forwarder {
     this.#closed.abort();
   }
 
-  #begin(key: string, question: Question, resolvers: readonly Resolver[]): Promise<Forwarded> | undefined {
-    if (this.#flights.size >= most.flights || this.#closed.signal.aborted) return undefined;
-    const flight = this.#fly(question, resolvers).then((outcome) => {
-      this.#flights.delete(key);
-      if (outcome.kind === 'answer') this.#cache.put(key, outcome.answer, this.#now());
-      else this.#remember(key, outcome);
-      return outcome;
-    });
+  /** Where there is none, whoever has most questions under way loses the oldest, unless that is who asks. */
+  #makeRoom(asker: string): boolean {
+    if (this.#closed.signal.aborted) return false;
+    if (this.#flights.size < most.flights) return true;
+    const oldest = new Map<string, { readonly key: string; readonly flight: Flight; count: number }>();
+    for (const [key, flight] of this.#flights) {
+      const found = oldest.get(flight.asker);
+      if (found === undefined) oldest.set(flight.asker, { key, flight, count: 1 });
+      else found.count++;
+    }
+    const own = oldest.get(asker)?.count ?? 0;
+    const [first] = [...oldest.values()].sort((a, b) => b.count - a.count);
+    if (first === undefined || first.count <= own + 1) return false;
+    this.#flights.delete(first.key);
+    first.flight.end(noAnswer);
+    return true;
+  }
+
+  #begin(key: string, asker: string, question: Question, resolvers: readonly Resolver[]): Promise<Forwarded> {
+    const { done, end } = this.#fly(question, resolvers);
+    const flight: Flight = {
+      asker,
+      end,
+      done: done.then((outcome) => {
+        // One that had to make room says nothing about the servers.
+        if (this.#flights.get(key) !== flight) return outcome;
+        this.#flights.delete(key);
+        if (outcome.kind === 'answer') this.#cache.put(key, outcome.answer, this.#now());
+        else this.#remember(key, outcome);
+        return outcome;
+      }),
+    };
     this.#flights.set(key, flight);
-    return flight;
+    return flight.done;
   }
 
   #remember(key: string, outcome: Forwarded): void {
     this.#failures.delete(key);
     this.#failures.set(key, { until: this.#now() + failureKept, outcome });
+    this.#forgetFailures();
+  }
+
+  #forgetFailures(): void {
     for (const [oldest, { until }] of this.#failures) {
       if (until > this.#now() && this.#failures.size <= mostFailures) break;
       this.#failures.delete(oldest);
@@ -142,7 +194,7 @@ export class Forwarder {
   }
 
   /** Asks one server after the other until one says something that can be told. */
-  #fly(question: Question, resolvers: readonly Resolver[]): Promise<Forwarded> {
+  #fly(question: Question, resolvers: readonly Resolver[]): Pick<Flight, 'done' | 'end'> {
     const turns = this.#ordered(resolvers);
     const tries = [...turns, ...turns];
     const { promise, resolve } = Promise.withResolvers<Forwarded>();
@@ -156,7 +208,7 @@ export class Forwarder {
 
     const end = (outcome: Forwarded) => {
       const now = this.#now();
-      for (const [server, since] of asked) if (now - since >= this.#patience) this.#silent(server);
+      for (const [server, since] of asked) if (now - since >= this.#patience) this.#silent(server, since);
       resolve(outcome);
       ending.abort();
     };
@@ -170,14 +222,14 @@ export class Forwarder {
         return;
       }
       open++;
-      if (!asked.has(server)) asked.set(server, this.#now());
+      const since = asked.get(server) ?? this.#now();
+      asked.set(server, since);
       timer = setTimeout(next, this.#patience);
       this.#exchange(server, question, ending.signal).then(
         (answer) => {
           open--;
           if (ending.signal.aborted) return;
           asked.delete(server);
-          this.#heard(server);
           if (isAnswer(answer)) return end({ kind: 'answer', answer, age: 0 });
           refused.add(server);
           fallback = { kind: 'failed', rcode: answer.rcode };
@@ -186,7 +238,7 @@ export class Forwarder {
         () => {
           open--;
           if (ending.signal.aborted) return;
-          this.#silent(server);
+          this.#silent(server, since);
           next();
         },
       );
@@ -195,19 +247,28 @@ export class Forwarder {
     const stop = () => end(noAnswer);
     this.#closed.signal.addEventListener('abort', stop);
     next();
-    return promise.finally(() => {
+    const done = promise.finally(() => {
       clearTimeout(timer);
       clearTimeout(deadline);
       this.#closed.signal.removeEventListener('abort', stop);
     });
+    return { done, end };
   }
 
   #exchange(resolver: Resolver, question: Question, signal: AbortSignal): Promise<Foreign> {
     const server = this.#server(resolver);
-    const onPlain = () => {
-      server.plain = true;
-    };
-    return exchange(resolver, question, { edns: !server.plain, onPlain, signal });
+    return exchange(resolver, question, {
+      edns: this.#now() >= server.plainUntil,
+      onPlain: () => {
+        server.plainUntil = this.#now() + plainFor;
+      },
+      onHeard: () => {
+        server.heardAt = this.#now();
+        server.silentSince = undefined;
+      },
+      tcpPatience: this.#tcpPatience,
+      signal,
+    });
   }
 
   /** Those that were silent last. */
@@ -222,23 +283,21 @@ export class Forwarder {
     let server = this.#servers.get(key);
     if (server === undefined) {
       if (this.#servers.size >= most.remembered) this.#servers.clear();
-      server = { silentSince: undefined, told: undefined, plain: false };
+      server = { heardAt: -Infinity, silentSince: undefined, told: undefined, plainUntil: -Infinity };
       this.#servers.set(key, server);
     }
     return server;
   }
 
-  #silent(resolver: Resolver): void {
+  /** Unless it said something else since then: not everything is a server's own to answer. */
+  #silent(resolver: Resolver, since: number): void {
     const server = this.#server(resolver);
+    if (server.heardAt > since) return;
     const now = this.#now();
     server.silentSince = now;
     if (server.told !== undefined && now - server.told < toldEvery) return;
     server.told = now;
     this.#log.warn('a resolver does not answer', { resolver: resolver.address });
-  }
-
-  #heard(resolver: Resolver): void {
-    this.#server(resolver).silentSince = undefined;
   }
 }
 

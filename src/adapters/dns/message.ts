@@ -40,8 +40,12 @@ export const optSize = 1 + recordHead;
 export const smallestLimit = 512;
 /** What passes any path unfragmented: the DNS Flag Day 2020 figure. */
 export const ednsLimit = 1232;
+/** No question needs as much, over whatever it comes. */
+export const longestQuestion = 4096;
 /** More than any client puts behind a question. */
 const mostAdditional = 8;
+/** A padded question's block (RFC 8467) with room for others. */
+const longestOptions = 512;
 
 export interface Edns {
   /** What the client takes over UDP. */
@@ -83,6 +87,7 @@ export function decodeQuery(bytes: Buffer): Query | Fault | undefined {
   const length = bytes.length;
   if (length < headerSize || (byteAt(bytes, 2) & 0x80) !== 0) return undefined;
   if ((byteAt(bytes, 2) & 0x78) !== 0) return notImplemented;
+  if (length > longestQuestion) return malformed;
   // One question (RFC 9619), and neither answers nor authorities.
   if (u16(bytes, 4) !== 1 || u16(bytes, 6) !== 0 || u16(bytes, 8) !== 0) return malformed;
   let at = headerSize;
@@ -133,7 +138,9 @@ function decodeAdditional(
     if (end > bytes.length) return 'malformed';
     if (u16(bytes, head) === TYPE.OPT) {
       const options = bytes.subarray(dataStart, end);
-      if (edns !== undefined || head !== at + 1 || !areOptions(options)) return 'malformed';
+      if (edns !== undefined || head !== at + 1 || options.length > longestOptions || !areOptions(options)) {
+        return 'malformed';
+      }
       version = byteAt(bytes, head + 5);
       edns = { size: u16(bytes, head + 2), dnssec: (u16(bytes, head + 6) & DNSSEC_OK) !== 0, options };
     }

@@ -2,6 +2,7 @@ import { createServer, type Socket } from 'node:net';
 import type { Log } from '../../lib/log.ts';
 import type { Answering, Origin } from './answering.ts';
 import type { NameSocket } from './dns.ts';
+import { longestQuestion } from './message.ts';
 
 /** RFC 1035 §4.2.2: each message behind its length. RFC 7766: several on a connection, answered as they are ready. */
 const framing = 2;
@@ -18,8 +19,6 @@ export const most = {
 
 /** Milliseconds in which nothing happens on a connection. */
 const idle = 10_000;
-/** No question needs as much. */
-const longestQuestion = 4096;
 
 /** Answers what comes to a listening TCP socket, until it is closed with its connections. */
 export function openTcp(
