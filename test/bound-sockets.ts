@@ -28,7 +28,7 @@ export function bindPair(sys: Syscalls, address = '127.0.0.1', port = 0): { udp:
 }
 
 /** struct sockaddr_in */
-function socketAddress(address: string, port: number): Uint8Array {
+export function socketAddress(address: string, port: number): Uint8Array {
   const bytes = Buffer.alloc(16);
   bytes.writeUInt16LE(AF_INET, 0);
   bytes.writeUInt16BE(port, 2);

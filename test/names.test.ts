@@ -8,13 +8,20 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { NameItem } from '../src/adapters/dns/dns.ts';
 import { ask, tell } from '../src/adapters/dns/message.testing.ts';
 import { openNameServer } from '../src/adapters/dns/open.ts';
+import { Reply } from '../src/adapters/dns/reply.ts';
 import { openTcp } from '../src/adapters/dns/tcp.ts';
-
+import { openUdp } from '../src/adapters/dns/udp.ts';
 import { openSyscalls } from '../src/kernel/syscall.ts';
 import { silent } from '../src/lib/log.ts';
-import { bindPair } from './bound-sockets.ts';
+import { bindPair, socketAddress } from './bound-sockets.ts';
+
+const AF_INET = 2;
+const SOCK_RAW = 3;
+const IPPROTO_UDP = 17;
 
 const sys = openSyscalls();
+/** Milliseconds until a test that waits has failed: nothing here takes long but on a machine that does other things. */
+const patience = 60_000;
 
 const endpoints: readonly NameItem[] = [
   { kind: 'network', id: 'demo', name: 'demo', subnets: ['10.0.0.0/24'] },
@@ -56,7 +63,7 @@ async function overUdp(
   socket.bind(0, from);
   await once(socket, 'listening');
   socket.send(question, port, '127.0.0.1');
-  const [bytes] = await once(socket, 'message', { signal: AbortSignal.timeout(3000) });
+  const [bytes] = await once(socket, 'message', { signal: AbortSignal.timeout(patience) });
   return tell(bytes);
 }
 
@@ -122,18 +129,20 @@ test('over TCP an endless question, an answer and a seventeenth connection are c
     connection.on('error', () => {});
     if (bytes !== undefined) connection.write(bytes);
     connection.resume();
-    await once(connection, 'close', { signal: AbortSignal.timeout(3000) });
+    await once(connection, 'close', { signal: AbortSignal.timeout(patience) });
   };
   await isCut();
   const [first, second] = open16;
   if (first === undefined || second === undefined) return assert.fail();
   first.write(Buffer.from([0xff, 0xff, 1]));
   second.write(frame(Buffer.alloc(12, 0x80)));
-  await Promise.all([first, second].map((one) => once(one.resume(), 'close', { signal: AbortSignal.timeout(3000) })));
+  await Promise.all(
+    [first, second].map((one) => once(one.resume(), 'close', { signal: AbortSignal.timeout(patience) })),
+  );
   const again = connect(port, '127.0.0.1');
   t.after(() => again.destroy());
   again.write(frame(ask('web')));
-  const [bytes] = await once(again, 'data', { signal: AbortSignal.timeout(3000) });
+  const [bytes] = await once(again, 'data', { signal: AbortSignal.timeout(patience) });
   assert.equal(tell(bytes.subarray(2)).rcode, 0);
 });
 
@@ -154,27 +163,118 @@ test('of one connection so many questions wait at once, and no more are read', a
   t.after(() => connection.destroy());
   connection.write(Buffer.concat(Array.from({ length: 20 }, (_, id) => frame(ask('web', { id })))));
   for (let answered = 0; answered < 20; answered++) {
-    for (const end = Date.now() + 3000; waiting.length === 0; await sleep(5)) assert.ok(Date.now() < end);
+    for (const end = Date.now() + patience; waiting.length === 0; await sleep(5)) assert.ok(Date.now() < end);
     assert.ok(waiting.length <= 3, `${waiting.length} wait`);
     waiting.shift()?.();
   }
 });
 
+test('over TCP a question that trickles in is cut off', async (t) => {
+  const { tcp, udp, port } = bindPair(sys);
+  sys.close(udp);
+  const server = await openTcp({ network: 'demo', fd: tcp }, { take: () => true }, { log: silent, idleMs: 300 });
+  t.after(() => server.close());
+  const connection = connect(port, '127.0.0.1');
+  t.after(() => connection.destroy());
+  connection.on('error', () => {});
+  connection.resume();
+  const closed = once(connection, 'close', { signal: AbortSignal.timeout(patience) });
+  const bytes = Buffer.concat([Buffer.from([0x0f, 0xff]), Buffer.alloc(4000)]);
+  let sent = 0;
+  const trickle = setInterval(() => connection.write(bytes.subarray(sent, ++sent)), 20);
+  t.after(() => clearInterval(trickle));
+  await closed;
+  assert.ok(sent < bytes.length);
+});
+
 test('what others know is asked of them, and of nobody from internal networks', async (t) => {
   const { port, server } = await open(t);
   assert.equal((await overUdp(t, port, ask('example.com'))).rcode, 3);
-  // At port 53 of that address nobody listens.
-  await server.change({ put: [{ ...asker, resolvers: ['127.255.255.1'] }] });
+  // To this address nobody can connect.
+  await server.change({ put: [{ ...asker, resolvers: ['255.255.255.255'] }] });
   assert.equal((await overUdp(t, port, ask('example.com'))).rcode, 2);
   const { forwarded, failed } = await server.status();
   assert.deepEqual([forwarded, failed], [1, 1]);
 });
 
+test('a question from port 0 is passed over', async (t) => {
+  const { port } = await open(t);
+  let raw: number;
+  try {
+    raw = sys.socket(AF_INET, SOCK_RAW, IPPROTO_UDP);
+  } catch {
+    return t.skip('raw sockets need CAP_NET_RAW');
+  }
+  t.after(() => sys.close(raw));
+  sys.connect(raw, socketAddress('127.0.0.1', 0));
+  const question = ask('web');
+  const head = Buffer.alloc(8);
+  head.writeUInt16BE(port, 2);
+  head.writeUInt16BE(head.length + question.length, 4);
+  sys.send(raw, Buffer.concat([head, question]), 0);
+  assert.equal((await overUdp(t, port, question)).rcode, 0);
+});
+
+test('what is answered when its socket is gone harms nobody', async () => {
+  const { tcp, udp, port } = bindPair(sys);
+  sys.close(tcp);
+  const waiting = Promise.withResolvers<() => void>();
+  const answering = {
+    reply: new Reply(),
+    take(question: Buffer, _origin: unknown, send: (bytes: Buffer, length: number) => void): boolean {
+      waiting.resolve(() => send(question, question.length));
+      return true;
+    },
+  };
+  const server = await openUdp({ network: 'demo', fd: udp, family: 4 }, answering, silent);
+  const client = createSocket('udp4');
+  client.send(ask('web'), port, '127.0.0.1');
+  const answer = await waiting.promise;
+  client.close();
+  server.close();
+  answer();
+});
+
+test('a socket that is put again stays as it is; one that cannot be opened is closed', async (t) => {
+  const { tcp, udp, port } = bindPair(sys);
+  const server = await openNameServer();
+  t.after(() => server.close());
+  const socket = { kind: 'socket', network: 'demo', family: 4 } as const;
+  const good = { ...socket, id: 'good', transport: 'udp', fd: udp } as const;
+  await server.change({ put: [asker, ...endpoints, good, good] });
+  await server.change({ put: [good] });
+  assert.equal((await overUdp(t, port, ask('web'))).rcode, 0);
+  await assert.rejects(server.change({ put: [{ ...socket, id: 'bad', transport: 'udp', fd: tcp }] }));
+  assert.throws(() => sys.getsockname(tcp, Buffer.alloc(16)), /EBADF|ENOTSOCK/);
+});
+
+test('what is changed before the server is closed leaves nothing behind', async () => {
+  const { tcp, udp } = bindPair(sys);
+  const server = await openNameServer();
+  const place = { kind: 'socket', network: 'demo', family: 4 } as const;
+  const change = server.change({
+    put: [
+      { kind: 'names', id: 'demo', endpoints: manyEndpoints(1000) },
+      { ...place, id: 'udp', transport: 'udp', fd: udp },
+      { ...place, id: 'tcp', transport: 'tcp', fd: tcp },
+    ],
+  });
+  await Promise.all([change, server.close()]);
+  for (const fd of [udp, tcp]) assert.throws(() => sys.getsockname(fd, Buffer.alloc(16)), /EBADF|ENOTSOCK/);
+});
+
+function manyEndpoints(count: number) {
+  return Array.from({ length: count }, (_, n) => {
+    const addresses = [`10.0.1.${n & 255}`];
+    return { kind: 'endpoint' as const, id: `n${n}`, network: 'demo', names: [`n${n}`], addresses };
+  });
+}
+
 test('dig finds names, over UDP, TCP and with a small EDNS size', async (t) => {
   const { port } = await open(t);
   const dig = (...question: readonly string[]) =>
     new Promise<string>((resolve, reject) => {
-      const fixed = ['@127.0.0.1', '-p', String(port), '+tries=1', '+time=3', '+short'];
+      const fixed = ['@127.0.0.1', '-p', String(port), '+tries=1', `+time=${patience / 1000}`, '+short'];
       execFile('dig', [...fixed, ...question], (error, output) => (error === null ? resolve(output) : reject(error)));
     });
   try {
@@ -197,9 +297,9 @@ test('a socket that is taken away is answered no more, and the rest goes on', as
   const connection = connect(port, '127.0.0.1');
   t.after(() => connection.destroy());
   connection.write(frame(ask('web')));
-  const [bytes] = await once(connection, 'data', { signal: AbortSignal.timeout(3000) });
+  const [bytes] = await once(connection, 'data', { signal: AbortSignal.timeout(patience) });
   assert.equal(tell(bytes.subarray(2)).rcode, 0);
-  const closed = once(connection.resume(), 'close', { signal: AbortSignal.timeout(3000) });
+  const closed = once(connection.resume(), 'close', { signal: AbortSignal.timeout(patience) });
   await server.change({ remove: [{ kind: 'socket', id: 'tcp' }] });
   await closed;
 });

@@ -4,6 +4,8 @@ import { readFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import type { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { NamedEndpoint } from '../../src/adapters/dns/dns.ts';
 import { Names } from '../../src/adapters/dns/names.ts';
@@ -151,14 +153,22 @@ async function openDnsmasq(scope: Scope): Promise<number> {
   const command = ['dnsmasq', '--keep-in-foreground', '--log-facility=-', ...files, ...listening];
   const enter = ['taskset', '--cpu-list', `${serverCpu}`, 'nsenter', `--net=${serverNamespace}`, '--'];
   const [program = '', ...args] = [...enter, ...command];
-  const child = spawn(program, args, { stdio: 'ignore' });
+  const child = spawn(program, args, { stdio: ['ignore', 'ignore', 'pipe'] });
   scope.defer(() => void child.kill('SIGKILL'));
-  // It reads the names before it answers.
-  await sleep(1000);
-  if (child.exitCode !== null || child.pid === undefined) {
-    throw new Error('dnsmasq ended at once: is it installed (apt-get install dnsmasq-base)?');
-  }
+  const failed = Promise.withResolvers<never>();
+  child.on('error', failed.reject);
+  child.on('exit', () => failed.reject(new Error('dnsmasq ended: is it installed (apt-get install dnsmasq-base)?')));
+  failed.promise.catch(() => {});
+  // It says when it has read the names, and answers from then on.
+  await Promise.race([toldOf(child.stderr, `read ${hosts}`), failed.promise]);
+  child.stderr.resume();
+  if (child.pid === undefined) throw new Error('dnsmasq has no process');
   return child.pid;
+}
+
+async function toldOf(output: Readable, what: string): Promise<void> {
+  for await (const line of createInterface(output)) if (line.includes(what)) return;
+  throw new Error(`dnsmasq ended without saying ${JSON.stringify(what)}`);
 }
 
 /** Each as the daemon is told of one endpoint after the other. */

@@ -6,19 +6,21 @@ test('servers, search list and options are read as glibc does', () => {
   const text = `
 # made by hand
 nameserver 192.0.2.1 ; the first
- nameserver\tfe80::1%eth0
+nameserver\tfe80::1%eth0;the second
+ nameserver 192.0.2.9
+;nameserver 192.0.2.9
 nameserver 192.0.2.1
 nameserver resolver.example
 nameserver
 domain first.example
-search a.example b.example
+search a.example b.example #c
 options ndots:2 rotate
 options edns0
 sortlist 10.0.0.0
 `;
   assert.deepEqual(parseResolvConf(text), {
     nameservers: ['192.0.2.1', 'fe80::1%eth0'],
-    search: ['a.example', 'b.example'],
+    search: ['a.example', 'b.example', '#c'],
     options: ['ndots:2', 'rotate', 'edns0'],
   });
   assert.deepEqual(parseResolvConf('search a.example\ndomain last.example').search, ['last.example']);

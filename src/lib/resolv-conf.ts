@@ -11,19 +11,22 @@ export interface ResolvConf {
 /** More than resolvers look at; the file is not ours. */
 const most = { servers: 16, words: 64, bytes: 64 * 1024 } as const;
 
-/** As glibc reads it: the last `search` or `domain` counts, `options` add up, what it does not know is passed over. */
+/**
+ * As glibc reads it: keywords begin their lines, the last `search` or `domain` counts, `options` add up, what it does not know
+ * is passed over, also lines that begin with `#` or `;`. Behind them these end only an address.
+ */
 export function parseResolvConf(text: string): ResolvConf {
   const nameservers: string[] = [];
   const options: string[] = [];
   let search: readonly string[] = [];
   for (const line of text.slice(0, most.bytes).split('\n')) {
-    const [key, ...words] = line
-      .replace(/[#;].*/, '')
-      .trim()
-      .split(/\s+/);
+    const [key, ...words] = line.trimEnd().split(/\s+/);
     const [first] = words;
     if (first === undefined) continue;
-    if (key === 'nameserver' && isIP(first) !== 0) nameservers.push(first);
+    if (key === 'nameserver') {
+      const [address = ''] = first.split(/[#;]/);
+      if (isIP(address) !== 0) nameservers.push(address);
+    }
     if (key === 'search') search = words;
     if (key === 'domain') search = [first];
     if (key === 'options') options.push(...words);

@@ -2,12 +2,12 @@ import { messageOf } from '../../lib/errors.ts';
 import type { Log } from '../../lib/log.ts';
 import { Askers, type View } from './askers.ts';
 import { Forwarder } from './forwarder.ts';
-import type { HostResolvers, Resolver } from './host-resolvers.ts';
+import type { HostResolvers } from './host-resolvers.ts';
 import { decodeQuery, type Query, RCODE, udpLimit } from './message.ts';
-import { Names } from './names.ts';
+import { Names, type Zone } from './names.ts';
 import { Reply } from './reply.ts';
 import { answer, answerNothingOutside } from './resolve.ts';
-import type { WireName } from './wire-name.ts';
+import { firstLabel, suffixStart, type WireName } from './wire-name.ts';
 
 /** Where an answer goes: the first `length` bytes of `bytes`, which are written over with the next answer. */
 export type Send = (bytes: Buffer, length: number) => void;
@@ -21,12 +21,16 @@ export interface Origin {
 
 export interface AnsweringOptions {
   readonly domains: readonly WireName[];
+  /** Addresses at which questions are answered. */
+  readonly own?: readonly string[];
   readonly hostResolvers: HostResolvers;
   readonly log: Log;
   readonly forwarder?: Forwarder;
 }
 
 const longestOverTcp = 65535;
+/** In seconds: so long at most others' answer that there is no such name outlives that there is one here. */
+const longestDenial = 5;
 const notAuthoritative = { authoritative: false } as const;
 
 /** From a question's bytes to its answer's, whichever way they travel. */
@@ -36,14 +40,15 @@ export class Answering {
   readonly counts = { questions: 0, forwarded: 0, failed: 0, refused: 0 };
   /** For what is answered at once; sockets renew it when the kernel kept its bytes. */
   readonly reply = new Reply();
-  readonly askers = new Askers(this.names);
+  readonly askers: Askers;
   readonly #domains: readonly WireName[];
   readonly #hostResolvers: HostResolvers;
   readonly #log: Log;
 
-  constructor({ domains, hostResolvers, log, forwarder }: AnsweringOptions) {
+  constructor({ domains, own, hostResolvers, log, forwarder }: AnsweringOptions) {
     // The longest first, should one be in another.
     this.#domains = domains.toSorted((a, b) => b.length - a.length);
+    this.askers = new Askers(this.names, own);
     this.#hostResolvers = hostResolvers;
     this.#log = log;
     this.forwarder = forwarder ?? new Forwarder({ log });
@@ -70,9 +75,10 @@ export class Answering {
       this.counts.refused++;
       return finish(RCODE.REFUSED);
     }
-    let length = answer(reply, request, query, limit, { zones: view.zones, domains: this.#domains });
-    if (length === undefined && view.resolvers !== 'host' && view.resolvers.length === 0) {
-      length = answerNothingOutside(reply, request, query, limit);
+    const seen = { zones: view.zones, domains: this.#domains };
+    let length = answer(reply, request, query, limit, seen);
+    if (length === undefined && view.resolvers === 'nobody') {
+      length = answerNothingOutside(reply, request, query, limit, seen);
     }
     if (length !== undefined) send(reply.bytes, length);
     else {
@@ -86,15 +92,22 @@ export class Answering {
   async #forward(request: Buffer, query: Query, view: View, limit: number, send: Send): Promise<void> {
     this.counts.forwarded++;
     const { reply } = this;
-    const resolvers = view.resolvers === 'host' ? await this.#hostResolvers.list() : view.resolvers.map(atPort53);
+    const resolvers = typeof view.resolvers === 'string' ? this.#hostResolvers.list() : view.resolvers;
     const forwarded = await this.forwarder.ask({ request, query, asker: view.id, resolvers });
     reply.begin(request, query, limit);
-    if (forwarded.kind === 'answer') return send(reply.bytes, reply.foreign(forwarded.answer, forwarded.age));
+    if (forwarded.kind === 'answer') {
+      const isSoonOver = forwarded.answer.negative && mayComeToBeOurs(query.name, view.zones);
+      return send(reply.bytes, reply.foreign(forwarded.answer, forwarded.age, isSoonOver ? longestDenial : undefined));
+    }
     this.counts.failed++;
     send(reply.bytes, reply.end(forwarded.rcode, notAuthoritative));
   }
 }
 
-function atPort53(address: string): Resolver {
-  return { address, port: 53 };
+/** Whether a container that is not there yet would be asked for by it. */
+function mayComeToBeOurs(name: WireName, zones: readonly Zone[]): boolean {
+  return (
+    firstLabel(name) === name.length ||
+    zones.some((zone) => zone.name !== undefined && suffixStart(name, zone.name) !== undefined)
+  );
 }

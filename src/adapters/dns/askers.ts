@@ -1,12 +1,13 @@
 import { formatAddress, parseAddress } from '../../lib/prefix.ts';
 import type { Asker } from './dns.ts';
+import { type Resolver, withoutOwn } from './host-resolvers.ts';
 import type { Names, Zone } from './names.ts';
 
 /** What an asker sees, and whom it may ask besides. */
 export interface View {
   readonly id: string;
   readonly zones: readonly Zone[];
-  readonly resolvers: 'host' | readonly string[];
+  readonly resolvers: 'host' | 'nobody' | readonly Resolver[];
 }
 
 interface Place {
@@ -17,11 +18,14 @@ interface Place {
 /** Who asks, by the network of the socket and the address that a question comes from. */
 export class Askers {
   readonly #names: Names;
+  readonly #own: readonly string[];
   readonly #views = new Map<string, { readonly asker: Asker; readonly view: View }>();
   readonly #places = new Map<string, Place>();
 
-  constructor(names: Names) {
+  /** @param own Addresses that are answered here: to ask them would go round in a circle. */
+  constructor(names: Names, own: readonly string[] = []) {
     this.#names = names;
+    this.#own = own;
   }
 
   /** `address` as sockets give it. */
@@ -32,9 +36,10 @@ export class Askers {
 
   put(asker: Asker): void {
     const places = asker.places.map(({ network, address }) => ({ network, address: address && canonical(address) }));
+    const resolvers = resolversOf(asker, this.#own);
     const zones = asker.networks.map((network) => this.#names.see(network));
     this.remove(asker.id);
-    const view: View = { id: asker.id, zones, resolvers: asker.resolvers };
+    const view: View = { id: asker.id, zones, resolvers };
     this.#views.set(asker.id, { asker: { ...asker, places: places.map(withoutUndefined) }, view });
     for (const { network, address } of places) {
       const place = this.#places.get(network) ?? { byAddress: new Map(), others: undefined };
@@ -62,6 +67,11 @@ export class Askers {
 
 function canonical(address: string): string {
   return formatAddress(parseAddress(address));
+}
+
+function resolversOf({ resolvers }: Asker, own: readonly string[]): View['resolvers'] {
+  if (resolvers === 'host') return 'host';
+  return resolvers.length === 0 ? 'nobody' : withoutOwn(resolvers, own).map((address) => ({ address, port: 53 }));
 }
 
 function withoutUndefined({ network, address }: { network: string; address: string | undefined }) {

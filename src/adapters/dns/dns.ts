@@ -2,6 +2,9 @@
  * Names for containers. The server answers whoever asks by one of the sockets that it was given; who that is, and which
  * networks it sees, follows from the socket's network and the address that the question came from, which the rules at each
  * port guarantee. What it knows it is told; it never asks the store.
+ *
+ * What an asker may have under way at others is bounded, and what it costs the others. Not bounded is how often it asks:
+ * all share one thread, so that whoever floods it with questions slows down the answers to everybody on the host.
  */
 export interface NameServer {
   /** Afterwards every question is answered from it. Puts replace what has their key; removing what is not there is no error. */
@@ -12,7 +15,10 @@ export interface NameServer {
 }
 
 export interface NameChange {
-  /** What is new or different, each whole. */
+  /**
+   * What is new or different, each whole, entered in this order and answered from at once: sockets belong behind the names
+   * and askers that their first questions are to be answered from.
+   */
   readonly put?: readonly NameItem[];
   readonly remove?: readonly NameKey[];
 }
@@ -48,7 +54,7 @@ export interface NamedEndpoint {
   readonly network: string;
   /** What its address is called, then its other names. What no message can have is passed over. */
   readonly names: readonly string[];
-  /** Without prefix length. */
+  /** Without prefix length. What is none is passed over. */
   readonly addresses: readonly string[];
   readonly ports?: readonly NamedPort[];
   /** Its host does not renew its session: nobody is sent there, but the names stay this cluster's. */
@@ -74,7 +80,10 @@ export interface Asker {
   readonly resolvers: 'host' | readonly string[];
 }
 
-/** A bound socket, listening if it is TCP's. It belongs to the server from now on, and is closed when it is removed. */
+/**
+ * A bound socket, listening if it is TCP's. It belongs to the server from now on, and is closed when it is removed or when
+ * the change fails. One that is put again with its descriptor stays as it is.
+ */
 export interface NameSocket {
   readonly kind: 'socket';
   readonly id: string;
@@ -92,9 +101,9 @@ export interface NameServerStatus {
   readonly questions: number;
   /** Of these, those that others were asked for. */
   readonly forwarded: number;
-  /** Answered SERVFAIL: nobody else gave an answer in time, or too much was asked at once. */
+  /** Of those forwarded, those that nobody answered in time or all with an error, or that were too much at once. */
   readonly failed: number;
   readonly refused: number;
-  /** The host's resolvers, as they are asked, and whether the last question to each was left unanswered. */
+  /** The host's resolvers, as they are asked, and which have said nothing since a question that they left unanswered. */
   readonly resolvers: readonly { readonly address: string; readonly silent: boolean }[];
 }

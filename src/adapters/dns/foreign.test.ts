@@ -25,12 +25,17 @@ function find(program: string, command: string) {
 }
 
 test('answers of dnsmasq and unbound are passed on as they are, but for AA', () => {
-  for (const { program, command, asked, answered } of exchanges) {
+  for (const { program, command, transport, asked, answered } of exchanges) {
     // The others' own version of EDNS is not asked for.
     if (command.includes('+edns=1')) continue;
     const expected = Buffer.from(answered);
     expected.writeUInt16BE(expected.readUInt16BE(2) & ~FLAG.AA, 2);
-    assert.equal(passOn(asked, answered).toString('hex'), expected.toString('hex'), `${program}: ${command}`);
+    const limit = transport === 'tcp' ? 65535 : 4096;
+    assert.equal(
+      passOn(asked, answered, { limit }).toString('hex'),
+      expected.toString('hex'),
+      `${program}: ${command}`,
+    );
   }
   assert.ok(exchanges.length > 40);
 });
@@ -73,6 +78,33 @@ test('an answer may be kept as long as its shortest record, one that something i
   assert.equal(ttl('unbound', 'x.refused.test A'), undefined, 'refused');
 });
 
+test('what denies without a SOA is not kept, though an alias may lead there', () => {
+  const alias = decodeForeign(find('unbound', 'alias.skein.local A').answered);
+  assert.deepEqual([alias.negative, alias.ttl], [true, undefined], 'to nothing');
+  const { answered } = find('unbound', 'web.skein.local A');
+  const at = decodeForeign(answered);
+  assert.deepEqual([at.negative, at.ttl], [false, 1]);
+  const denied = Buffer.from(answered);
+  denied.writeUInt8(denied.readUInt8(3) | 3, 3);
+  assert.deepEqual([decodeForeign(denied).negative, decodeForeign(denied).ttl], [true, undefined]);
+  const other = Buffer.from(answered);
+  other.writeUInt16BE(28, at.questionEnd - 4);
+  assert.deepEqual([decodeForeign(other).negative, decodeForeign(other).ttl], [true, undefined]);
+});
+
+test('what a client without EDNS cannot be told is a failure, and over TCP nothing is marked as cut', () => {
+  const { answered } = find('unbound', 'web.skein.local A');
+  const told = (bytes: Buffer, size?: number) =>
+    tell(passOn(ask('web.skein.local', size === undefined ? {} : { size }), bytes));
+  const extended = Buffer.from(answered);
+  extended.writeUInt8(1, extended.length - 6);
+  assert.deepEqual([told(extended).rcode, told(extended, 1232).rcode, told(extended, 1232).edns?.rcode], [2, 0, 1]);
+  const cut = Buffer.from(answered);
+  cut.writeUInt8(cut.readUInt8(2) | 2, 2);
+  assert.equal(told(cut).flags.includes('TC'), false);
+  assert.equal(tell(passOn(ask('web.skein.local'), cut, { limit: 512 })).flags.includes('TC'), true);
+});
+
 test('each truncation of an answer is an error', () => {
   for (const { answered, command } of exchanges) {
     if (answered.readUInt16BE(4) === 0 || answered.length > 300) continue;
@@ -94,6 +126,7 @@ test('loops, lying counts and a second OPT record are errors', () => {
   assert.throws(patched(6, 0, 3), DecodeError);
   assert.throws(patched(4, 0, 2), /2 questions/);
   assert.throws(patched(2, 0x05), /not an answer/);
+  assert.throws(() => decodeForeign(Buffer.concat([answered, Buffer.alloc(1)])), /behind it/);
   assert.throws(patched(43, 0xff, 0xff), /longer than/);
   const doubled = Buffer.concat([answered, answered.subarray(-11)]);
   doubled.writeUInt16BE(2, 10);

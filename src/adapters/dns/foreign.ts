@@ -3,6 +3,7 @@ import {
   areOptions,
   byteAt,
   DNSSEC_OK,
+  endToEnd,
   FLAG,
   headerSize,
   RCODE,
@@ -70,7 +71,7 @@ export function decodeForeign(bytes: Buffer): Foreign {
         if (section !== 2 || edns !== undefined) throw new DecodeError('an OPT record where none may be');
         const options = bytes.subarray(head + recordHead, end);
         if (!areOptions(options)) throw new DecodeError('options that do not fill their record');
-        edns = { dnssec: (u16(bytes, head + 6) & DNSSEC_OK) !== 0, options };
+        edns = { dnssec: (u16(bytes, head + 6) & DNSSEC_OK) !== 0, options: endToEnd(options) };
         rcode |= byteAt(bytes, head + 4) << 4;
       } else if (edns === undefined) {
         records.push({ section, ttlAt: head + 4, end });

@@ -5,14 +5,16 @@ import { silent } from '../../lib/log.ts';
 import { Forwarder, type ForwarderOptions, most } from './forwarder.ts';
 import type { Resolver } from './host-resolvers.ts';
 import { type AskOptions, ask, tell } from './message.testing.ts';
-import { decodeQuery, FLAG, headerSize, RCODE, skipName, TYPE, u16 } from './message.ts';
+import { decodeQuery, FLAG, headerSize, RCODE, skipName, u16 } from './message.ts';
 import { Reply } from './reply.ts';
 import { answerTo, type Behaviour, openUpstream, type Upstream } from './upstream.testing.ts';
 
-const patience = 60;
-const deadline = 1000;
-/** Longer than any of these tests may take: what needs no waiting does not wait. */
-const endless = 60_000;
+/** Of a timer that must not matter: the longest that there can be. */
+const endless = 2 ** 31 - 1;
+/** For tests in which a second try is wanted. */
+const brief = 20;
+/** A test that would wait for a timer does not end by itself. */
+const bounded = { timeout: 60_000 } as const;
 
 interface Setting {
   readonly forwarder: Forwarder;
@@ -20,17 +22,18 @@ interface Setting {
   /** What the client is told, undefined when it is that there is no answer. */
   readonly ask: (
     name: string,
-    options?: AskOptions & { readonly asker?: string },
+    options?: AskOptions & { readonly asker?: string; readonly limit?: number; readonly of?: readonly Resolver[] },
   ) => Promise<ReturnType<typeof tell> | number>;
 }
 
 async function open(
   t: TestContext,
   behaviours: readonly Behaviour[],
-  options: Partial<Pick<ForwarderOptions, 'now' | 'patience'>> = {},
+  options: Partial<ForwarderOptions> = {},
 ): Promise<Setting> {
   const servers = await Promise.all(behaviours.map(openUpstream));
-  const forwarder = new Forwarder({ log: silent, patience, deadline, ...options });
+  const timers = { patience: endless, deadline: endless, tcpPatience: endless };
+  const forwarder = new Forwarder({ log: silent, ...timers, ...options });
   t.after(() => {
     forwarder.close();
     for (const server of servers) server.close();
@@ -39,13 +42,13 @@ async function open(
   return {
     forwarder,
     servers,
-    async ask(name, { asker = 'a', ...options } = {}) {
+    async ask(name, { asker = 'a', limit = 65535, of = servers, ...options } = {}) {
       const request = ask(name, options);
       const query = decodeQuery(request);
       if (query?.kind !== 'query') return assert.fail();
-      const forwarded = await forwarder.ask({ request, query, asker, resolvers: servers });
+      const forwarded = await forwarder.ask({ request, query, asker, resolvers: of });
       if (forwarded.kind === 'failed') return forwarded.rcode;
-      reply.begin(request, query, 65535);
+      reply.begin(request, query, limit);
       return tell(Buffer.from(reply.bytes.subarray(0, reply.foreign(forwarded.answer, forwarded.age))));
     },
   };
@@ -56,6 +59,12 @@ const says =
   (rcode: number): Behaviour =>
   (question) => [answerTo(question, { rcode })];
 const mute: Behaviour = () => [];
+const behind =
+  (gate: Promise<void>): Behaviour =>
+  async (question, over, port) => {
+    await gate;
+    return good(question, over, port);
+  };
 
 function addresses(found: ReturnType<typeof tell> | number): readonly string[] {
   if (typeof found === 'number') return assert.fail(`rcode ${found}`);
@@ -78,7 +87,7 @@ for (const [what, rcode] of [
   ['REFUSED', RCODE.REFUSED],
 ] as const) {
   test(`after ${what} the next server is asked at once, and what all say is told`, async (t) => {
-    const { ask: lookUp, servers } = await open(t, [says(rcode), good], { patience: endless });
+    const { ask: lookUp, servers } = await open(t, [says(rcode), good]);
     assert.deepEqual(addresses(await lookUp('a.example')), ['60 A 192.0.2.1']);
     servers[1]?.behave(says(rcode));
     assert.equal(await lookUp('b.example'), rcode);
@@ -98,49 +107,92 @@ test('NXDOMAIN is an answer', async (t) => {
 });
 
 test('a silent server is passed over, and asked last from then on', async (t) => {
-  const { ask: lookUp, servers, forwarder } = await open(t, [mute, good], { patience: 300 });
+  const { ask: lookUp, servers, forwarder } = await open(t, [mute, good], { patience: brief });
   assert.deepEqual(addresses(await lookUp('a.example')), ['60 A 192.0.2.1']);
-  assert.deepEqual(addresses(await lookUp('b.example')), ['60 A 192.0.2.1']);
-  assert.deepEqual(
-    servers.map(({ asked }) => asked.length),
-    [1, 2],
-  );
   assert.deepEqual(
     servers.map((server) => forwarder.isSilent(server)),
     [true, false],
   );
+  const before: (number | undefined)[] = [];
+  const asked = () => servers[0]?.asked.filter(({ question }) => tell(question).question === 'b.example A').length;
+  servers[1]?.behave((question, over, port) => {
+    before.push(asked());
+    return good(question, over, port);
+  });
+  assert.deepEqual(addresses(await lookUp('b.example')), ['60 A 192.0.2.1']);
+  assert.equal(before[0], 0);
+});
+
+test('a server that says other things meanwhile is not silent', async (t) => {
+  const { ask: lookUp, servers, forwarder } = await open(t, [mute, mute], { patience: 200 });
+  const only: Behaviour = (question, over, port) =>
+    tell(question).question?.startsWith('dead') ? [] : good(question, over, port);
+  const [first, second] = servers;
+  first?.behave(only);
+  second?.behave(async (question, over, port) => {
+    // By now the first has left one question unanswered.
+    assert.deepEqual(addresses(await lookUp('alive.example')), ['60 A 192.0.2.1']);
+    return good(question, over, port);
+  });
+  assert.deepEqual(addresses(await lookUp('dead.example')), ['60 A 192.0.2.1']);
+  assert.equal(forwarder.isSilent(first ?? assert.fail()), false);
+});
+
+test('where no way leads the next is asked at once', bounded, async (t) => {
+  const upstream = await openUpstream(good);
+  const forwarder = new Forwarder({ log: silent, patience: endless, deadline: endless });
+  t.after(() => {
+    forwarder.close();
+    upstream.close();
+  });
+  const request = ask('a.example');
+  const query = decodeQuery(request);
+  if (query?.kind !== 'query') return assert.fail();
+  // A broadcast address cannot be connected to.
+  const resolvers = [{ address: '255.255.255.255', port: 53 }, upstream];
+  const found = await forwarder.ask({ request, query, asker: 'a', resolvers });
+  assert.equal(found.kind, 'answer');
 });
 
 test('where nobody listens the next is asked at once', async (t) => {
-  const { ask: lookUp, servers } = await open(t, [good, good], { patience: endless });
+  const { ask: lookUp, servers } = await open(t, [good, good]);
   servers[0]?.close();
   assert.deepEqual(addresses(await lookUp('a.example')), ['60 A 192.0.2.1']);
 });
 
-test('a late answer still counts', async (t) => {
-  const late: Behaviour = async (question) => {
-    await sleep(3 * patience);
-    return good(question, 'udp', 0);
-  };
-  const { ask: lookUp } = await open(t, [late, mute]);
+test('a late answer still counts', bounded, async (t) => {
+  const { ask: lookUp, servers } = await open(t, [mute, mute], { patience: brief });
+  const [first, second] = servers;
+  const asked = Promise.withResolvers<void>();
+  second?.behave(() => {
+    asked.resolve();
+    return [];
+  });
+  first?.behave(async (question, over, port) => {
+    // Of the first question alone, when the second server has it too.
+    if (first.asked.length > 1) return [];
+    await asked.promise;
+    return good(question, over, port);
+  });
   assert.deepEqual(addresses(await lookUp('a.example')), ['60 A 192.0.2.1']);
 });
 
-test('when all are silent the asker is told in time, and nobody is asked again for a second', async (t) => {
+test('silent servers are asked twice each', bounded, async (t) => {
+  const { ask: lookUp, servers, forwarder } = await open(t, [mute, mute], { patience: brief });
+  const found = lookUp('a.example');
+  await until(() => servers.every(({ asked }) => asked.length === 2));
+  forwarder.close();
+  assert.equal(await found, RCODE.SERVFAIL);
+});
+
+test('when all are silent the asker is told in time, and nobody is asked again for a second', bounded, async (t) => {
   let time = 0;
-  const { ask: lookUp, servers } = await open(t, [mute, mute], { now: () => performance.now() + time });
-  const started = performance.now();
+  const { ask: lookUp, servers } = await open(t, [mute, mute], { deadline: 1000, now: () => time });
   assert.equal(await lookUp('a.example'), RCODE.SERVFAIL);
-  assert.ok(performance.now() - started < 3 * deadline);
-  const count = servers.map(({ asked }) => asked.length);
-  assert.deepEqual(count, [2, 2]);
-  assert.equal(await lookUp('a.example'), RCODE.SERVFAIL);
-  assert.deepEqual(
-    servers.map(({ asked }) => asked.length),
-    count,
-  );
-  time = 1000;
   for (const server of servers) server.behave(good);
+  time = 999;
+  assert.equal(await lookUp('a.example'), RCODE.SERVFAIL, 'though now they would answer');
+  time = 1000;
   assert.deepEqual(addresses(await lookUp('a.example')), ['60 A 192.0.2.1']);
 });
 
@@ -168,7 +220,7 @@ test('answers that nobody asked for are passed over: another id, port, question,
   assert.deepEqual(addresses(await lookUp('aa.example')), ['60 A 192.0.2.1']);
 });
 
-test('somebody who guesses ids has eight guesses a port', async (t) => {
+test('somebody who guesses ids has eight guesses a port', bounded, async (t) => {
   const { ask: lookUp, servers } = await open(t, [mute]);
   servers[0]?.behave((question) => {
     const right = answerTo(question, { addresses: ['203.0.113.66'] });
@@ -183,12 +235,13 @@ test('somebody who guesses ids has eight guesses a port', async (t) => {
 });
 
 test('equal questions share one, whoever asks and in whatever case', async (t) => {
-  const { ask: lookUp, servers } = await open(t, [mute]);
+  const gate = Promise.withResolvers<void>();
+  const { ask: lookUp, servers } = await open(t, [behind(gate.promise)]);
   const all = ['a.example', 'A.Example', 'a.EXAMPLE'].map((name, n) => lookUp(name, { asker: String(n), id: n }));
   const other = lookUp('a.example', { type: 'AAAA' });
   const dnssec = lookUp('a.example', { size: 1232, dnssec: true });
   await until(() => (servers[0]?.asked.length ?? 0) >= 3);
-  servers[0]?.behave(good);
+  gate.resolve();
   const found = await Promise.all(all);
   assert.deepEqual(
     found.map((one) => (typeof one === 'number' ? one : one.question)),
@@ -199,16 +252,16 @@ test('equal questions share one, whoever asks and in whatever case', async (t) =
     [0, 1, 2],
   );
   await Promise.all([other, dnssec]);
-  assert.equal(new Set(servers[0]?.asked.map(({ question }) => question.subarray(2).toString('hex'))).size, 3);
+  assert.equal(servers[0]?.asked.length, 3);
 });
 
 test('an answer is kept as long as it says and counted down, a denial as its SOA says', async (t) => {
   let time = 0;
-  const { ask: lookUp, servers } = await open(t, [good], { now: () => performance.now() + time });
+  const { ask: lookUp, servers } = await open(t, [good], { now: () => time });
   const count = () => servers[0]?.asked.length;
   await lookUp('a.example');
   time = 40_000;
-  assert.match(addresses(await lookUp('a.example'))[0] ?? '', /^(20|19) A/);
+  assert.deepEqual(addresses(await lookUp('a.example')), ['20 A 192.0.2.1']);
   assert.equal(count(), 1);
   time = 60_000;
   await lookUp('a.example');
@@ -236,21 +289,37 @@ test('an answer that was cut is fetched over TCP; where TCP is shut the part is 
     over === 'tcp' ? [Buffer.alloc(30)] : [answerTo(question, { addresses: ['192.0.2.1'], flags: FLAG.TC })],
   );
   for (let n = 1; n <= 2; n++) {
-    const found = await lookUp('b.example');
+    const found = await lookUp('b.example', { limit: 512 });
     assert.deepEqual(typeof found === 'number' ? found : found.flags, ['QR', 'TC', 'RD', 'RA']);
     assert.equal(servers[0]?.asked.filter(({ over }) => over === 'tcp').length, 1 + n, 'it is not kept');
   }
 });
 
-test('a server from before EDNS is asked without, also the next time', async (t) => {
+test('where TCP is silent the part is told, of a server that is not', bounded, async (t) => {
+  const part: Behaviour = (question, over) =>
+    over === 'tcp' ? [] : [answerTo(question, { addresses: ['192.0.2.1'], flags: FLAG.TC })];
+  const { ask: lookUp, servers, forwarder } = await open(t, [part], { tcpPatience: brief });
+  assert.deepEqual(addresses(await lookUp('a.example')), ['60 A 192.0.2.1']);
+  assert.equal(forwarder.isSilent(servers[0] ?? assert.fail()), false);
+});
+
+test('a server from before EDNS is asked without, also the next time, until it may know it', async (t) => {
+  let time = 0;
   const old: Behaviour = (question) =>
     u16(question, 10) > 0
       ? [answerTo(question, { rcode: RCODE.FORMERR, edns: false })]
       : [answerTo(question, { addresses: ['192.0.2.1'], edns: false })];
-  const { ask: lookUp, servers } = await open(t, [old]);
+  const { ask: lookUp, servers } = await open(t, [old], { now: () => time });
+  const options = Buffer.from('fde90000', 'hex');
+  assert.deepEqual(addresses(await lookUp('a.example', { size: 1232, options })), ['60 A 192.0.2.1']);
+  assert.equal(servers[0]?.asked.length, 2);
   assert.deepEqual(addresses(await lookUp('a.example', { size: 1232 })), ['60 A 192.0.2.1']);
+  assert.equal(servers[0]?.asked.length, 4, 'it may have been the options');
   assert.deepEqual(addresses(await lookUp('b.example')), ['60 A 192.0.2.1']);
-  assert.equal(servers[0]?.asked.length, 3);
+  assert.equal(servers[0]?.asked.length, 5);
+  time = 600_000;
+  assert.deepEqual(addresses(await lookUp('c.example')), ['60 A 192.0.2.1']);
+  assert.equal(servers[0]?.asked.length, 7);
 });
 
 test('options go both ways, but for those of one hop', async (t) => {
@@ -274,20 +343,20 @@ test('options go both ways, but for those of one hop', async (t) => {
   assert.deepEqual(asked.edns, { size: 1232, rcode: 0, dnssec: true, options: ecs });
 });
 
-test('who asks too much at once is told so, and nobody else', async (t) => {
-  const { ask: lookUp, servers } = await open(t, [mute]);
+test('who asks too much at once is told so, and nobody else', bounded, async (t) => {
+  const gate = Promise.withResolvers<void>();
+  const { ask: lookUp, servers } = await open(t, [behind(gate.promise)]);
   const greedy = Array.from({ length: most.perAsker }, (_, n) => lookUp(`n${n}.example`, { asker: 'greedy' }));
   await until(() => (servers[0]?.asked.length ?? 0) >= most.perAsker);
-  const started = performance.now();
   assert.equal(await lookUp('more.example', { asker: 'greedy' }), RCODE.SERVFAIL);
-  assert.ok(performance.now() - started < deadline / 2);
   servers[0]?.behave(good);
   assert.deepEqual(addresses(await lookUp('other.example', { asker: 'modest' })), ['60 A 192.0.2.1']);
-  for (const one of greedy) await one;
+  gate.resolve();
+  for (const one of greedy) assert.deepEqual(addresses(await one), ['60 A 192.0.2.1']);
   assert.deepEqual(addresses(await lookUp('again.example', { asker: 'greedy' })), ['60 A 192.0.2.1']);
 });
 
-test('questions under way are bounded, whoever asks', async (t) => {
+test('questions under way are bounded, whoever asks', bounded, async (t) => {
   const { ask: lookUp, forwarder } = await open(t, [mute]);
   const all = Array.from({ length: most.flights }, (_, n) => lookUp(`n${n}.example`, { asker: String(n) }));
   assert.equal(await lookUp('more.example', { asker: 'x' }), RCODE.SERVFAIL);
@@ -295,8 +364,18 @@ test('questions under way are bounded, whoever asks', async (t) => {
   for (const one of all) assert.equal(await one, RCODE.SERVFAIL, 'closing ends all of them');
 });
 
-test('without resolvers there is no answer, at once', async () => {
-  const forwarder = new Forwarder({ log: silent });
+test('a few that have all the questions under way make room for others', bounded, async (t) => {
+  const { ask: lookUp, servers } = await open(t, [mute, good]);
+  const greedy = Array.from({ length: most.flights }, (_, n) =>
+    lookUp(`n${n}.example`, { asker: String(Math.floor(n / most.perAsker)), of: servers.slice(0, 1) }),
+  );
+  const modest = lookUp('other.example', { asker: 'modest', of: servers.slice(1) });
+  assert.deepEqual(addresses(await modest), ['60 A 192.0.2.1']);
+  assert.equal(await greedy[0], RCODE.SERVFAIL, 'the oldest');
+});
+
+test('without resolvers there is no answer, at once', bounded, async () => {
+  const forwarder = new Forwarder({ log: silent, deadline: endless });
   const request = ask('a.example');
   const query = decodeQuery(request);
   const resolvers: readonly Resolver[] = [];
@@ -315,14 +394,12 @@ test('other types are passed on byte for byte', async (t) => {
       return [Buffer.concat([head, record, data])];
     },
   ]);
-  const found = await lookUp('a.example', { type: 'TXT' });
+  const found = await lookUp('a.example', { type: 0xff00 });
   assert.deepEqual(addresses(found), [`60 ${0xff00} ${data.toString('hex')}`]);
-  assert.equal(TYPE.TXT, 16);
 });
 
 async function until(done: () => boolean): Promise<void> {
-  for (const end = performance.now() + deadline; !done(); ) {
+  for (const end = performance.now() + 30_000; !done(); await sleep(5)) {
     if (performance.now() > end) throw new Error('it did not come to that');
-    await sleep(5);
   }
 }

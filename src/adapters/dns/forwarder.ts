@@ -3,7 +3,7 @@ import { AnswerCache } from './cache.ts';
 import { exchange, type Question } from './exchange.ts';
 import type { Foreign } from './foreign.ts';
 import type { Resolver } from './host-resolvers.ts';
-import { FLAG, headerSize, type Query, RCODE, u16 } from './message.ts';
+import { endToEnd, FLAG, headerSize, type Query, RCODE, u16 } from './message.ts';
 
 /**
  * Asks others for names that are not ours. A server that has not answered within a second is not waited for, but a late
@@ -200,15 +200,15 @@ export class Forwarder {
     const { promise, resolve } = Promise.withResolvers<Forwarded>();
     const ending = new AbortController();
     const refused = new Set<Resolver>();
-    /** Those that have said nothing yet, with when they were asked. */
+    /** Those that have said nothing yet, with when they were asked; and for longer than is waited. */
     const asked = new Map<Resolver, number>();
+    const overdue = new Map<Resolver, number>();
     let fallback: Forwarded = noAnswer;
     let open = 0;
     let timer: NodeJS.Timeout | undefined;
 
     const end = (outcome: Forwarded) => {
-      const now = this.#now();
-      for (const [server, since] of asked) if (now - since >= this.#patience) this.#silent(server, since);
+      for (const [server, since] of overdue) this.#silent(server, since);
       resolve(outcome);
       ending.abort();
     };
@@ -224,12 +224,16 @@ export class Forwarder {
       open++;
       const since = asked.get(server) ?? this.#now();
       asked.set(server, since);
-      timer = setTimeout(next, this.#patience);
+      timer = setTimeout(() => {
+        if (asked.has(server)) overdue.set(server, since);
+        next();
+      }, this.#patience);
       this.#exchange(server, question, ending.signal).then(
         (answer) => {
           open--;
           if (ending.signal.aborted) return;
           asked.delete(server);
+          overdue.delete(server);
           if (isAnswer(answer)) return end({ kind: 'answer', answer, age: 0 });
           refused.add(server);
           fallback = { kind: 'failed', rcode: answer.rcode };
@@ -306,27 +310,13 @@ function isAnswer({ rcode, questions }: Foreign): boolean {
   return questions === 1 && rcode !== RCODE.SERVFAIL && rcode !== RCODE.REFUSED;
 }
 
-/** Options between two neighbours, not for who is asked next: COOKIE (RFC 7873), TCP KEEPALIVE (RFC 7828), PADDING (RFC 7830). */
-const hopByHop: readonly number[] = [10, 11, 12];
-
 function questionOf(request: Buffer, { questionEnd, edns }: Query): Question {
-  const options = edns === undefined ? [] : optionsOf(edns.options).filter((one) => !hopByHop.includes(u16(one, 0)));
   return {
     flags: u16(request, 2),
     question: request.subarray(headerSize, questionEnd),
     dnssec: edns?.dnssec ?? false,
-    options: Buffer.concat(options),
+    options: edns === undefined ? Buffer.alloc(0) : endToEnd(edns.options),
   };
-}
-
-function optionsOf(bytes: Buffer): readonly Buffer[] {
-  const options: Buffer[] = [];
-  for (let at = 0; at < bytes.length; ) {
-    const end = at + 4 + u16(bytes, at + 2);
-    options.push(bytes.subarray(at, end));
-    at = end;
-  }
-  return options;
 }
 
 /** Equal for questions that have one answer. */

@@ -1,4 +1,5 @@
 import { readFile, stat } from 'node:fs/promises';
+import { formatAddress, parseAddress } from '../../lib/prefix.ts';
 import { parseResolvConf } from '../../lib/resolv-conf.ts';
 
 /** Whom to ask for names that are not ours. */
@@ -8,8 +9,11 @@ export interface Resolver {
 }
 
 export interface HostResolvers {
-  /** As they are now, looked up at most once a second. Never fails: what cannot be read names nobody. */
-  list(): Promise<readonly Resolver[]>;
+  /**
+   * Looked up at most once a second. Who asks often is told what was found last, and waits for nothing. Never fails: what
+   * cannot be read names nobody.
+   */
+  list(): readonly Resolver[] | Promise<readonly Resolver[]>;
   /** As they were last. */
   readonly last: readonly Resolver[];
 }
@@ -30,22 +34,26 @@ export interface HostResolversOptions {
 /** systemd-resolved(8): where it answers programs of the host. */
 const stubs: readonly string[] = ['127.0.0.53', '127.0.0.54'];
 const lookEvery = 1000;
+/** What was found so long ago is not believed unseen: the host may be on another network by now. */
+const believedFor = 3000;
 
 export function openHostResolvers(options: HostResolversOptions): HostResolvers {
   const { file = '/etc/resolv.conf', behindStub = '/run/systemd/resolve/resolv.conf' } = options;
   const { own, port = 53, now = () => performance.now() } = options;
   let last: readonly Resolver[] = [];
   let seen = '';
-  let looked: { readonly at: number; readonly done: Promise<void> } | undefined;
+  let look: Promise<readonly Resolver[]> | undefined;
+  let begun = -Infinity;
+  let found = -Infinity;
 
-  async function look(): Promise<void> {
+  async function renew(): Promise<void> {
     const signs = await Promise.all([file, behindStub].map(signOf));
     const sign = signs.join(' ');
     if (sign === seen) return;
     const named = await nameserversIn(file);
     const stubOnly = named.length > 0 && named.every((address) => stubs.includes(address));
     const behind = stubOnly ? await nameserversIn(behindStub) : [];
-    const addresses = (behind.length > 0 ? behind : named).filter((address) => !own.includes(address));
+    const addresses = withoutOwn(behind.length > 0 ? behind : named, own);
     seen = sign;
     if (addresses.join() === last.map(({ address }) => address).join()) return;
     last = addresses.map((address) => ({ address, port }));
@@ -56,13 +64,35 @@ export function openHostResolvers(options: HostResolversOptions): HostResolvers 
     get last() {
       return last;
     },
-    async list() {
+    list() {
       const time = now();
-      if (looked === undefined || time - looked.at >= lookEvery) looked = { at: time, done: look() };
-      await looked.done;
-      return last;
+      if (look === undefined && time - begun >= lookEvery) {
+        begun = time;
+        look = renew().then(() => {
+          found = time;
+          look = undefined;
+          return last;
+        });
+      }
+      return look === undefined || time - found < believedFor ? last : look;
     },
   };
+}
+
+/** In the form that sockets give them, without those that are `own`. @throws ParseError */
+export function withoutOwn(addresses: readonly string[], own: readonly string[]): readonly string[] {
+  const ours = new Set(own.map((text) => canonical(text).address));
+  return addresses.flatMap((text) => {
+    const { address, zone } = canonical(text);
+    return ours.has(address) ? [] : [address + zone];
+  });
+}
+
+/** IPv4 in IPv6 (RFC 4291 §2.5.5.2) is IPv4. */
+function canonical(text: string): { readonly address: string; readonly zone: string } {
+  const [plain = '', zone] = text.split('%');
+  const address = formatAddress(parseAddress(plain)).replace(/^::ffff:(?=.*\.)/, '');
+  return { address, zone: zone === undefined ? '' : `%${zone}` };
 }
 
 async function nameserversIn(path: string): Promise<readonly string[]> {

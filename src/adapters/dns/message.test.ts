@@ -51,6 +51,16 @@ test('a question that was read is written as it was', () => {
   assert.ok(plain.length > 40);
 });
 
+test('options and questions that nobody needs are malformed', () => {
+  const of = (length: number) => {
+    const options = Buffer.alloc(length);
+    options.writeUInt16BE(65001, 0);
+    options.writeUInt16BE(length - 4, 2);
+    return rcode(ask('a.example', { size: 1232, options }));
+  };
+  assert.deepEqual([of(512), of(513), of(5000)], [undefined, RCODE.FORMERR, RCODE.FORMERR]);
+});
+
 test('each truncation of a question is malformed or no message', () => {
   for (const { bytes } of asked.slice(0, 8)) {
     for (let end = 0; end < bytes.length; end++) {

@@ -46,6 +46,7 @@ export const longestQuestion = 4096;
 const mostAdditional = 8;
 /** A padded question's block (RFC 8467) with room for others. */
 const longestOptions = 512;
+const hopByHop: readonly number[] = [10, 11, 12];
 
 export interface Edns {
   /** What the client takes over UDP. */
@@ -154,6 +155,17 @@ export function areOptions(bytes: Buffer): boolean {
   let at = 0;
   while (at + 4 <= bytes.length) at += 4 + u16(bytes, at + 2);
   return at === bytes.length;
+}
+
+/** Without those between two neighbours: COOKIE (RFC 7873), TCP KEEPALIVE (RFC 7828), PADDING (RFC 7830). */
+export function endToEnd(options: Buffer): Buffer {
+  const kept: Buffer[] = [];
+  for (let at = 0; at < options.length; ) {
+    const end = at + 4 + u16(options, at + 2);
+    if (!hopByHop.includes(u16(options, at))) kept.push(options.subarray(at, end));
+    at = end;
+  }
+  return Buffer.concat(kept);
 }
 
 /**

@@ -61,7 +61,7 @@ test('after any changes the same is found as in a list of all', () => {
       }
       for (const id of all.keys()) names.remove(id);
       for (const zone of zones.values()) {
-        assert.deepEqual([zone.byName.size, zone.byAddress.size], [0, 0], 'nothing is left');
+        assert.deepEqual([zone.byName.size, zone.byAddress.size, zone.parents.size], [0, 0, 0], 'nothing is left');
         names.release(zone);
       }
     }),
@@ -84,6 +84,13 @@ test('a network that is renamed answers by its new name, and one that goes by no
   names.removeNetwork('n');
   assert.deepEqual(names.stale, []);
   assert.deepEqual([found('a.other'), found('a')], [[], ['1']]);
+});
+
+test('what is no address is passed over, and the rest of its network entered', () => {
+  const names = new Names();
+  names.put({ id: '1', network: 'n', names: ['a'], addresses: ['10.0.0.256', 'fe80::1%eth0', '', '10.0.0.1'] });
+  assert.deepEqual(idsOf(findAddress([names.see('n')], packAddress('10.0.0.1'))), ['1']);
+  assert.deepEqual(isList(findName([names.see('n')], toWireName('a') ?? '') ?? []), false);
 });
 
 test('a name takes at most 1000 bytes', (t) => {

@@ -1,7 +1,7 @@
-import { isIPv4 } from 'node:net';
+import { isIP, isIPv4 } from 'node:net';
 import { contains, type Prefix, parseAddress, parsePrefix } from '../../lib/prefix.ts';
 import type { NamedEndpoint, NamedNetwork } from './dns.ts';
-import { suffixStart, toWireName, type WireName } from './wire-name.ts';
+import { firstLabel, suffixStart, toWireName, type WireName } from './wire-name.ts';
 
 /**
  * Every name that this host's containers may ask for, by network. A question costs a look-up or two in each network of the
@@ -41,6 +41,8 @@ export interface Zone {
   readonly subnets: readonly Prefix[];
   readonly byName: ReadonlyMap<WireName, Holders>;
   readonly byAddress: ReadonlyMap<PackedAddress, Holders>;
+  /** What names of several labels end in, each with how many do. */
+  readonly parents: ReadonlyMap<WireName, number>;
 }
 
 interface OpenZone extends Zone {
@@ -48,6 +50,7 @@ interface OpenZone extends Zone {
   subnets: readonly Prefix[];
   readonly byName: Map<WireName, OpenHolders>;
   readonly byAddress: Map<PackedAddress, OpenHolders>;
+  readonly parents: Map<WireName, number>;
   /** What keeps it: the network, its endpoints, askers that see it. */
   uses: number;
   known: boolean;
@@ -91,7 +94,7 @@ export class Names {
   }
 
   put(endpoint: Omit<NamedEndpoint, 'kind'>): void {
-    const addresses = endpoint.addresses.map(packAddress);
+    const addresses = endpoint.addresses.filter(isAddress).map(packAddress);
     const names = endpoint.names.map(toWireName).filter((name) => name !== undefined);
     this.remove(endpoint.id);
     const zone = this.#use(endpoint.network);
@@ -105,7 +108,10 @@ export class Names {
       lost: endpoint.lost ?? false,
     };
     this.#holders.set(holder.id, holder);
-    for (const name of holder.names) enter(zone.byName, name, holder);
+    for (const name of holder.names) {
+      enter(zone.byName, name, holder);
+      for (const parent of parentsOf(name)) zone.parents.set(parent, (zone.parents.get(parent) ?? 0) + 1);
+    }
     for (const address of addresses) enter(zone.byAddress, address, holder);
   }
 
@@ -115,7 +121,14 @@ export class Names {
     this.#holders.delete(id);
     const zone = this.#zones.get(holder.zone.id);
     if (zone === undefined) return;
-    for (const name of holder.names) leave(zone.byName, name, holder);
+    for (const name of holder.names) {
+      leave(zone.byName, name, holder);
+      for (const parent of parentsOf(name)) {
+        const left = (zone.parents.get(parent) ?? 1) - 1;
+        if (left === 0) zone.parents.delete(parent);
+        else zone.parents.set(parent, left);
+      }
+    }
     for (const list of [holder.v4, holder.v6]) for (const address of list) leave(zone.byAddress, address, holder);
     this.#drop(zone);
   }
@@ -147,6 +160,7 @@ export class Names {
         subnets: none,
         byName: new Map(),
         byAddress: new Map(),
+        parents: new Map(),
         uses: 0,
         known: false,
         staleSince: undefined,
@@ -186,6 +200,24 @@ export function findName(zones: readonly Zone[], name: WireName): Holders | unde
   return best;
 }
 
+/** Whether names that are seen have this one at their end (RFC 8020: then it must not be denied). */
+export function hasBelow(zones: readonly Zone[], name: WireName): boolean {
+  if (name === '') return true;
+  return zones.some(({ name: network, parents }) => {
+    if (parents.has(name)) return true;
+    if (network === undefined) return false;
+    if (suffixStart(network, name) !== undefined) return true;
+    const start = suffixStart(name, network);
+    return start !== undefined && parents.has(name.slice(0, start));
+  });
+}
+
+function parentsOf(name: WireName): readonly WireName[] {
+  const parents: WireName[] = [];
+  for (let at = firstLabel(name); at < name.length; at += 1 + name.charCodeAt(at)) parents.push(name.slice(at));
+  return parents;
+}
+
 /** Who has an address; 'nobody' when it is one of a network that is seen, undefined when that is another's to say. */
 export function findAddress(zones: readonly Zone[], address: PackedAddress): Holders | 'nobody' | undefined {
   for (const zone of zones) {
@@ -194,6 +226,11 @@ export function findAddress(zones: readonly Zone[], address: PackedAddress): Hol
   }
   const value = unpackAddress(address);
   return zones.some(({ subnets }) => subnets.some((subnet) => contains(subnet, value))) ? 'nobody' : undefined;
+}
+
+/** One that a message can have: not with a zone. */
+function isAddress(text: string): boolean {
+  return isIP(text) !== 0 && !text.includes('%');
 }
 
 /** @throws ParseError */

@@ -6,7 +6,10 @@ import type { Request, WorkerMessage } from './protocol.ts';
 import { startNameServerThread } from './thread.ts';
 import { toWireName } from './wire-name.ts';
 
-/** Where every container finds the server: link-local, so that no network can contain them. */
+/**
+ * Where every container finds the server. The IPv4 address is link-local. That of IPv6 is a unique local one (RFC 4193),
+ * as a link-local one could only be written with a zone: no network may contain it.
+ */
 export const serverAddresses = { 4: '169.254.53.53', 6: 'fd53::53' } as const;
 
 export interface NameServerOptions {
@@ -49,13 +52,16 @@ export async function openNameServer(options: NameServerOptions = {}): Promise<N
     for (const waiting of pending.values()) waiting.reject(failure);
     pending.clear();
   };
-  worker.on('error', (error) => {
-    const reason = new Error(`the thread that answers for names ended: ${messageOf(error)}`, { cause: error });
-    log.error('name server thread ended', { error: messageOf(error) });
+  const end = (reason: Error) => {
+    log.error('name server thread ended', { error: reason.message });
     fail(reason);
     options.onEnd?.(reason);
+  };
+  worker.on('error', (error) => {
+    end(new Error(`the thread that answers for names ended: ${messageOf(error)}`, { cause: error }));
   });
   worker.on('exit', () => {
+    if (closed === undefined && failure === undefined) end(new Error('the thread that answers for names ended'));
     fail(new Error('the name server is closed'));
     ended.resolve();
   });

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
@@ -33,7 +34,7 @@ async function open(
     missing = true;
   });
   t.after(() => child.kill('SIGKILL'));
-  const forwarder = new Forwarder({ log: silent });
+  const forwarder = new Forwarder({ log: silent, deadline: 30_000, tcpPatience: 30_000 });
   t.after(() => forwarder.close());
   const reply = new Reply();
   const lookUp: LookUp = async (name, { limit = 65535, ...options } = {}) => {
@@ -47,19 +48,27 @@ async function open(
     return tell(Buffer.from(reply.bytes.subarray(0, reply.foreign(found.answer, found.age))));
   };
   // A failure is believed for a second.
-  for (const end = performance.now() + 10_000; typeof (await lookUp(ready)) === 'number'; await sleep(200)) {
+  for (const end = performance.now() + 60_000; typeof (await lookUp(ready)) === 'number'; await sleep(200)) {
     if (missing) return `${program} is not installed`;
     if (performance.now() > end) assert.fail(`${program} does not answer`);
   }
   return lookUp;
 }
 
+/** Below those that the kernel gives to sockets which do not ask for one. */
 async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  return typeof address === 'object' && address !== null ? address.port : assert.fail();
+  for (;;) {
+    const port = randomInt(10_000, 30_000);
+    const server = createServer().listen(port, '127.0.0.1');
+    try {
+      await once(server, 'listening');
+      return port;
+    } catch {
+      // Somebody has it.
+    } finally {
+      server.close();
+    }
+  }
 }
 
 function told(found: Told | number): Told {
@@ -74,7 +83,10 @@ test('dnsmasq is asked, and over TCP for what it cuts', async (t) => {
     ...['--host-record=www.example,192.0.2.1', '--local-ttl=60', ...records],
   ]);
   if (typeof lookUp === 'string') return t.skip(lookUp);
-  assert.deepEqual(told(await lookUp('WWW.Example', { size: 1232 })).records[0], ['WWW.Example 60 A 192.0.2.1']);
+  assert.match(
+    told(await lookUp('WWW.Example', { size: 1232 })).records[0].join(),
+    /^WWW\.Example \d+ A 192\.0\.2\.1$/,
+  );
   assert.equal(new Set(told(await lookUp('many.example')).records[0]).size, many.length);
   const few = told(await lookUp('many.example', { limit: smallestLimit }));
   assert.deepEqual([few.flags.includes('TC'), few.records[0].length], [true, 30]);

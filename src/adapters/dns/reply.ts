@@ -11,6 +11,7 @@ import {
   OPCODE,
   optSize,
   type Query,
+  RCODE,
   recordHead,
   TYPE,
   u16,
@@ -19,6 +20,8 @@ import {
 const largest = 65535;
 /** A pointer to a name in the message (RFC 1035 §4.1.4). */
 const POINTER = 0xc000;
+/** What begins here or later no pointer reaches. */
+export const farthestPointed = 0x4000;
 const hostmaster = '\x0ahostmaster';
 /** Serial, refresh, retry, expire: for secondaries, which there are none of. */
 const soaTimes = [1, 3600, 600, 86400] as const;
@@ -30,6 +33,7 @@ const soaTimes = [1, 3600, 600, 86400] as const;
 export class Reply {
   #bytes = Buffer.allocUnsafeSlow(largest);
   #at = 0;
+  #limit = largest;
   /** What records may fill, room for the OPT record kept. */
   #end = 0;
   #counts: [answers: number, authorities: number, additional: number] = [0, 0, 0];
@@ -52,6 +56,7 @@ export class Reply {
     for (let at = 0; at < questionEnd; at++) bytes[at] = byteAt(request, at);
     this.#counts = [0, 0, 0];
     this.#at = questionEnd;
+    this.#limit = limit;
     this.#end = limit - (edns === undefined ? 0 : optSize);
     this.#edns = edns;
     this.#truncated = false;
@@ -95,8 +100,14 @@ export class Reply {
     return this.#finish(rcode, authoritative ? FLAG.AA : 0, this.#edns?.dnssec ?? false, undefined);
   }
 
-  /** What another server answered `age` seconds ago, in place of `record`. @returns the length of the answer */
-  foreign({ bytes: from, flags, rcode, questionEnd, records, edns }: Foreign, age: number): number {
+  /**
+   * What another server answered `age` seconds ago, in place of `record`, to be kept for `longest` seconds at most.
+   * @returns the length of the answer
+   */
+  foreign(answer: Foreign, age: number, longest = Infinity): number {
+    const { bytes: from, flags, questionEnd, records, edns } = answer;
+    // Its upper bits need an OPT record.
+    const rcode = answer.rcode > 15 && this.#edns === undefined ? RCODE.SERVFAIL : answer.rcode;
     const bytes = this.#bytes;
     const asked = this.#edns === undefined ? undefined : edns?.options;
     const options = asked !== undefined && questionEnd + asked.length <= this.#end ? asked : undefined;
@@ -108,11 +119,13 @@ export class Reply {
     from.copy(bytes, start, start, end);
     for (const { section, ttlAt: at } of records.slice(0, fits)) {
       this.#counts[section]++;
-      bytes.writeUInt32BE(Math.max(0, ttlAt(from, at) - age), at);
+      bytes.writeUInt32BE(Math.max(0, Math.min(ttlAt(from, at) - age, longest)), at);
     }
     this.#at = end;
     this.#truncated = (records[fits]?.section ?? 2) < 2;
-    return this.#finish(rcode, flags & (FLAG.TC | FLAG.AD), edns?.dnssec ?? false, options);
+    // Over TCP nobody could ask for the rest.
+    const passed = this.#limit === largest ? FLAG.AD : FLAG.TC | FLAG.AD;
+    return this.#finish(rcode, flags & passed, edns?.dnssec ?? false, options);
   }
 
   #finish(rcode: number, extra: number, dnssec: boolean, options: Buffer | undefined): number {

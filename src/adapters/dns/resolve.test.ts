@@ -198,6 +198,61 @@ test('a known name without the type is empty, with a SOA; an unknown one of ours
   assert.deepEqual(of('demo.skein.local'), [0, soa('skein.local'), true], 'there is something below it');
 });
 
+test('a name that others end in is empty, and not denied', () => {
+  const { ask, names } = world([{ ...web, names: ['a.b'] }]);
+  names.putNetwork({ id: 'other', name: 'x.y', subnets: [] });
+  const rcodes = ['b', 'b.demo', 'y', 'x.y', 'demo', 'a', 'a.demo', 'x'].map(
+    (name) => told(ask(`${name}.skein.local`, { sees: ['demo', 'other'] })).rcode,
+  );
+  assert.deepEqual(rcodes, [0, 0, 0, 0, 0, 3, 3, 3]);
+});
+
+test('a container may be called as its network is', () => {
+  const { ask } = world([{ ...web, names: ['demo'] }]);
+  assert.deepEqual(data(ask('demo.skein.local')), ['10.0.0.2']);
+});
+
+test('what is denied is not said to be a zone', () => {
+  const { ask, names } = world([web]);
+  names.put({ id: '0', ...web, lost: true });
+  const owner = (name: string, type: keyof typeof TYPE = 'A') => told(ask(name, { type })).records[1][0]?.split(' ')[0];
+  assert.deepEqual([owner('web'), owner('web.demo'), owner('web.skein.local')], ['', 'demo', 'skein.local']);
+  assert.equal(owner('9.0.0.10.in-addr.arpa', 'PTR'), '0.0.10.in-addr.arpa');
+  assert.deepEqual([told(ask('_http._tcp.web')).rcode, owner('_http._tcp.web')], [3, 'web']);
+});
+
+test('answers over TCP point to no name that a pointer does not reach', () => {
+  const names = new Names();
+  names.putNetwork({ id: 'n', name: 'demo', subnets: [] });
+  for (let n = 0; n < 2000; n++) {
+    const ports = [{ name: 'http', protocol: 'tcp', port: 80 }] as const;
+    const own = ['web', `web${n}`.padStart(40, 'x')];
+    names.put({ id: String(n), network: 'n', names: own.reverse(), addresses: ['10.0.0.2'], ports });
+  }
+  const question = ask('_http._tcp.web', { type: 'SRV' });
+  const query = decodeQuery(question);
+  if (query?.kind !== 'query') return assert.fail();
+  const length = answer(reply, question, query, 65535, { zones: [names.see('n')], domains: [] });
+  const found = tell(Buffer.from(reply.bytes.subarray(0, length)));
+  assert.ok(found.flags.includes('TC'));
+  for (const record of found.records[2]) assert.match(record, /^x+web\d+\.demo 1 A /);
+});
+
+test('which of several comes first is chance', () => {
+  const names = new Names();
+  for (const n of [1, 2, 3]) names.put({ id: String(n), network: 'n', names: ['web'], addresses: [`10.0.0.${n}`] });
+  const question = ask('web');
+  const query = decodeQuery(question);
+  if (query?.kind !== 'query') return assert.fail();
+  const of = (chance: number) => {
+    const seen = { zones: [names.see('n')], domains: [], chance: () => chance };
+    const length = answer(reply, question, query, 512, seen);
+    return data(tell(Buffer.from(reply.bytes.subarray(0, length))));
+  };
+  assert.deepEqual(of(0.99), ['10.0.0.1', '10.0.0.2', '10.0.0.3']);
+  assert.deepEqual(of(0), ['10.0.0.2', '10.0.0.3', '10.0.0.1']);
+});
+
 test('other names are others to answer', () => {
   const { ask } = world([web]);
   for (const name of ['example.com', 'nas', 'web.example.com', 'xskein.local', 'local', '.', 'a.web']) {
@@ -268,8 +323,19 @@ test('for who may ask nobody outside, nothing is there', () => {
   const question = ask('Example.com', { size: 1232 });
   const query = decodeQuery(question);
   if (query?.kind !== 'query') return assert.fail();
-  const length = answerNothingOutside(reply, question, query, 1232);
+  const length = answerNothingOutside(reply, question, query, 1232, { zones: [], domains: [] });
   const found = tell(Buffer.from(reply.bytes.subarray(0, length)));
   assert.deepEqual([found.rcode, found.flags, found.records[1].length], [3, ['QR', 'RD', 'RA'], 1]);
   assert.match(found.records[1][0] ?? '', /^ 1 SOA /, 'of the root');
+  const names = new Names();
+  names.putNetwork({ id: 'n', name: 'b.c', subnets: [] });
+  const seen = { zones: [names.see('n')], domains: [toWireName('skein.local') ?? ''] };
+  const rcodes = ['.', 'local', 'c', 'b.c', 'b', 'xlocal'].map((name) => {
+    const above = ask(name);
+    const asked = decodeQuery(above);
+    if (asked?.kind !== 'query') return assert.fail();
+    answerNothingOutside(reply, above, asked, 512, seen);
+    return reply.bytes.readUInt8(3) & 15;
+  });
+  assert.deepEqual(rcodes, [0, 0, 0, 0, 3, 3]);
 });

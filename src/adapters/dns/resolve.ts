@@ -1,6 +1,6 @@
 import { CLASS, headerSize, type Query, RCODE, TYPE } from './message.ts';
-import { findAddress, findName, type Holder, type Holders, isList, type Zone } from './names.ts';
-import { type Reply, text16 } from './reply.ts';
+import { findAddress, findName, type Holder, type Holders, hasBelow, isList, type Zone } from './names.ts';
+import { farthestPointed, type Reply, text16 } from './reply.ts';
 import { addressOf } from './reverse-name.ts';
 import { firstLabel, longestName, suffixStart, type WireName } from './wire-name.ts';
 
@@ -14,6 +14,8 @@ export interface Seen {
   readonly zones: readonly Zone[];
   /** Ours alone: what is not in them is nowhere. */
   readonly domains: readonly WireName[];
+  /** From 0 to below 1: which of several comes first. */
+  readonly chance?: () => number;
 }
 
 /**
@@ -33,7 +35,8 @@ export function answer(reply: Reply, request: Buffer, query: Query, limit: numbe
   const place = locate(seen, query.name);
   if (place === undefined) return undefined;
   reply.begin(request, query, limit);
-  return place.kind === 'address' ? answerAddress(reply, query, place.holders) : answerName(reply, query, place);
+  if (place.kind === 'address') return answerAddress(reply, query, place.holders);
+  return answerName(reply, query, place, seen.chance ?? Math.random);
 }
 
 type Place =
@@ -66,18 +69,25 @@ function locate(seen: Seen, name: WireName): Place | undefined {
 
 function locateName({ zones, domains }: Seen, name: WireName): NamePlace | undefined {
   const whole = findName(zones, name);
-  if (whole !== undefined) return { kind: 'name', holders: whole, apex: 0, domain: '' };
+  if (whole !== undefined) {
+    if (isLive(whole)) return { kind: 'name', holders: whole, apex: 0, domain: '' };
+    return { kind: hasBelow(zones, name) ? 'parent' : 'nothing', apex: 0 };
+  }
   let nothing: NamePlace | undefined;
   for (const domain of domains) {
     const apex = suffixStart(name, domain);
     if (apex === undefined) continue;
     const rest = name.slice(0, apex);
-    if (rest === '' || zones.some((zone) => zone.name === rest)) return { kind: 'parent', apex };
     const holders = findName(zones, rest);
-    if (holders !== undefined) return { kind: 'name', holders, apex, domain };
-    nothing = { kind: 'nothing', apex };
+    if (holders !== undefined && isLive(holders)) return { kind: 'name', holders, apex, domain };
+    if (hasBelow(zones, rest)) return { kind: 'parent', apex };
+    nothing ??= { kind: 'nothing', apex };
   }
   return nothing;
+}
+
+function isLive(holders: Holders): boolean {
+  return isList(holders) ? holders.some(({ lost }) => !lost) : !holders.lost;
 }
 
 /** `_name._protocol` or `_protocol` before a name that somebody has (RFC 2782). */
@@ -87,42 +97,46 @@ function locateService(seen: Seen, name: WireName): NamePlace | undefined {
   if (start === 0) return undefined;
   const service = name.slice(0, start);
   const place = locateName(seen, name.slice(start));
-  return place?.kind === 'name' ? { ...place, kind: 'service', apex: start + place.apex, service } : undefined;
+  const apex = start + (place?.apex ?? 0);
+  return place?.kind === 'name' ? { ...place, kind: 'service', apex, service } : place && { kind: 'nothing', apex };
 }
 
-function answerName(reply: Reply, query: Query, place: NamePlace): number {
+function answerName(reply: Reply, query: Query, place: NamePlace, chance: () => number): number {
   const apex = headerSize + place.apex;
   switch (place.kind) {
     case 'name': {
       const { holders } = place;
-      const live = isList(holders) ? holders.some(({ lost }) => !lost) : !holders.lost;
-      if (!live) return denied(reply, apex);
       const { type } = query;
       let any = false;
-      if (type === TYPE.A || type === TYPE.ANY) any = addresses(reply, TYPE.A, holders);
-      if (type === TYPE.AAAA || type === TYPE.ANY) any = addresses(reply, TYPE.AAAA, holders) || any;
+      if (type === TYPE.A || type === TYPE.ANY) any = addresses(reply, TYPE.A, holders, chance);
+      if (type === TYPE.AAAA || type === TYPE.ANY) any = addresses(reply, TYPE.AAAA, holders, chance) || any;
       return any ? reply.end(RCODE.NOERROR, authoritative) : empty(reply, apex);
     }
     case 'service':
-      return answerService(reply, query, place);
+      return answerService(reply, query, place, chance);
     case 'parent':
       return empty(reply, apex);
     case 'nothing':
-      return denied(reply, apex);
+      return denied(reply, query, apex);
   }
 }
 
-function addresses(reply: Reply, type: number, holders: Holders): boolean {
+function addresses(reply: Reply, type: number, holders: Holders, chance: () => number): boolean {
   const of = (holder: Holder) => (type === TYPE.A ? holder.v4 : holder.v6);
   const list = isList(holders) ? holders.flatMap((holder) => (holder.lost ? [] : of(holder))) : of(holders);
   // What does not fit is another one the next time.
-  for (const address of shuffled(list)) {
+  for (const address of shuffled(list, chance)) {
     if (reply.record(0, headerSize, type, answerTtl, address) === undefined) break;
   }
   return list.length > 0;
 }
 
-function answerService(reply: Reply, query: Query, place: NamePlace & { kind: 'service' }): number {
+function answerService(
+  reply: Reply,
+  query: Query,
+  place: NamePlace & { kind: 'service' },
+  chance: () => number,
+): number {
   const apex = headerSize + place.apex;
   const live = listed(place.holders).filter(({ lost }) => !lost);
   const offers = live.flatMap((holder) =>
@@ -130,15 +144,17 @@ function answerService(reply: Reply, query: Query, place: NamePlace & { kind: 's
   );
   if (offers.length === 0) {
     const isProtocol = live.some(({ ports }) => ports.some(({ service }) => suffixStart(service, place.service)));
-    return isProtocol ? empty(reply, apex) : denied(reply, apex);
+    return isProtocol ? empty(reply, apex) : denied(reply, query, apex);
   }
   if (query.type !== TYPE.SRV && query.type !== TYPE.ANY) return empty(reply, apex);
   const targets: { readonly at: number; readonly holder: Holder }[] = [];
-  for (const { holder, port } of shuffled(offers)) {
+  for (const { holder, port } of shuffled(offers, chance)) {
     const target = fullName(holder, place.domain);
     if (target === undefined) continue;
     const at = reply.record(0, headerSize, TYPE.SRV, answerTtl, `\0\0\0\0${text16(port)}${target}\0`);
-    if (at !== undefined) targets.push({ at: at + 6, holder });
+    if (at === undefined) break;
+    // A pointer reaches no further.
+    if (at + 6 < farthestPointed) targets.push({ at: at + 6, holder });
   }
   for (const { at, holder } of targets) {
     for (const address of holder.v4) reply.record(2, at, TYPE.A, answerTtl, address);
@@ -151,7 +167,7 @@ function answerService(reply: Reply, query: Query, place: NamePlace & { kind: 's
 function answerAddress(reply: Reply, query: Query, holders: Holders | 'nobody'): number {
   const live = holders === 'nobody' ? [] : listed(holders).filter(({ lost }) => !lost);
   const names = live.map((holder) => fullName(holder, '')).filter((name) => name !== undefined);
-  if (names.length === 0) return denied(reply, headerSize);
+  if (names.length === 0) return denied(reply, query, headerSize);
   if (query.type !== TYPE.PTR && query.type !== TYPE.ANY) return empty(reply, headerSize);
   for (const name of names) reply.record(0, headerSize, TYPE.PTR, answerTtl, `${name}\0`);
   return reply.end(RCODE.NOERROR, authoritative);
@@ -169,18 +185,26 @@ function empty(reply: Reply, apex: number): number {
   return reply.end(RCODE.NOERROR, authoritative);
 }
 
-/** There is no such name (RFC 2308 §2.1). */
-function denied(reply: Reply, apex: number): number {
-  reply.soa(apex, answerTtl);
+/** There is no such name (RFC 2308 §2.1). One that is not there cannot be a zone: then the zone is what it would be in. */
+function denied(reply: Reply, { name }: Query, apex: number): number {
+  reply.soa(apex === headerSize ? headerSize + firstLabel(name) : apex, answerTtl);
   return reply.end(RCODE.NXDOMAIN, authoritative);
 }
 
 /** For who may not ask others: outside there is nothing. Unlike REFUSED it is believed at once by every resolver. */
-export function answerNothingOutside(reply: Reply, request: Buffer, query: Query, limit: number): number {
+export function answerNothingOutside(
+  reply: Reply,
+  request: Buffer,
+  query: Query,
+  limit: number,
+  { zones, domains }: Seen,
+): number {
+  const { name } = query;
+  const isAbove = hasBelow(zones, name) || domains.some((domain) => suffixStart(domain, name) !== undefined);
   reply.begin(request, query, limit);
   // The root, whose name is the last byte of the question's.
   reply.soa(query.questionEnd - 5, answerTtl);
-  return reply.end(RCODE.NXDOMAIN, { authoritative: false });
+  return reply.end(isAbove ? RCODE.NOERROR : RCODE.NXDOMAIN, { authoritative: false });
 }
 
 function listed(holders: Holders): readonly Holder[] {
@@ -188,11 +212,11 @@ function listed(holders: Holders): readonly Holder[] {
 }
 
 /** Fisher and Yates. One or none is the rule. */
-function shuffled<T>(list: readonly T[]): readonly T[] {
+function shuffled<T>(list: readonly T[], chance: () => number): readonly T[] {
   if (list.length < 2) return list;
   const items = [...list];
   for (let last = items.length - 1; last > 0; last--) {
-    const other = Math.floor(Math.random() * (last + 1));
+    const other = Math.floor(chance() * (last + 1));
     const [a, b] = [items[last], items[other]];
     if (a === undefined || b === undefined) continue;
     items[last] = b;

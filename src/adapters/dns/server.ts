@@ -31,7 +31,7 @@ export class Server {
     const onChange = (resolvers: readonly { readonly address: string }[]) =>
       log.debug('resolvers of the host', { resolvers: resolvers.map(({ address }) => address) });
     this.#hostResolvers = openHostResolvers({ own, onChange });
-    this.#answering = new Answering({ domains, hostResolvers: this.#hostResolvers, log });
+    this.#answering = new Answering({ domains, own, hostResolvers: this.#hostResolvers, log });
     this.#log = log;
   }
 

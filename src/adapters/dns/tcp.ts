@@ -17,7 +17,7 @@ export const most = {
   unfetched: 256 * 1024,
 } as const;
 
-/** Milliseconds in which nothing happens on a connection. */
+/** Milliseconds in which nothing happens on a connection, or a question that has begun does not end. */
 const idle = 10_000;
 
 /** Answers what comes to a listening TCP socket, until it is closed with its connections. */
@@ -26,7 +26,7 @@ export function openTcp(
   answering: Pick<Answering, 'take'>,
   { log, limits = most, idleMs = idle }: TcpOptions,
 ): Promise<Closable> {
-  const server = createServer({ allowHalfOpen: true });
+  const server = createServer({ allowHalfOpen: true, noDelay: true });
   const sources = new Map<string, number>();
   const connections = new Set<Socket>();
   server.maxConnections = limits.connections;
@@ -82,6 +82,7 @@ function serve(connection: Socket, answering: Pick<Answering, 'take'>, { origin,
   let received = Buffer.alloc(0);
   let pending = 0;
   let ended = false;
+  let unfinished: NodeJS.Timeout | undefined;
 
   const isBusy = () => pending >= limits.pending || connection.writableLength >= limits.unfetched;
   const read = () => {
@@ -91,12 +92,19 @@ function serve(connection: Socket, answering: Pick<Answering, 'take'>, { origin,
       if (received.length < end) break;
       const request = received.subarray(framing, end);
       received = received.subarray(end);
+      clearTimeout(unfinished);
+      unfinished = undefined;
       take(request);
     }
     if (connection.destroyed) return;
+    if (received.length > 0) unfinished ??= setTimeout(giveUp, idleMs);
     if (isBusy()) connection.pause();
     else if (ended && pending === 0) connection.end();
     else connection.resume();
+  };
+  const giveUp = () => {
+    unfinished = undefined;
+    if (!isBusy()) connection.destroy();
   };
   const take = (request: Buffer) => {
     let atOnce = true;
@@ -123,6 +131,7 @@ function serve(connection: Socket, answering: Pick<Answering, 'take'>, { origin,
     read();
   });
   connection.on('drain', read);
+  connection.on('close', () => clearTimeout(unfinished));
   connection.setTimeout(idleMs, () => connection.destroy());
   connection.on('error', () => connection.destroy());
 }

@@ -1,0 +1,51 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { silent } from '../../lib/log.ts';
+import { Answering, type Origin } from './answering.ts';
+import { ask, type Told, tell } from './message.testing.ts';
+import { RCODE } from './message.ts';
+import { answerTo, openUpstream } from './upstream.testing.ts';
+import { toWireName } from './wire-name.ts';
+
+const origin: Origin = { network: 'n', address: '10.0.0.2', transport: 'udp' };
+const domains = [toWireName('skein.local') ?? ''];
+
+function take(answering: Answering, question: Buffer): Promise<Told> {
+  const { promise, resolve } = Promise.withResolvers<Told>();
+  answering.take(question, origin, (bytes, length) => resolve(tell(Buffer.from(bytes.subarray(0, length)))));
+  return promise;
+}
+
+test('that others do not know a name which a container may get is soon forgotten', async (t) => {
+  const upstream = await openUpstream((question) => [answerTo(question, { rcode: RCODE.NXDOMAIN, soa: [300, 300] })]);
+  const answering = new Answering({ domains, hostResolvers: { list: () => [upstream], last: [] }, log: silent });
+  t.after(() => {
+    answering.forwarder.close();
+    upstream.close();
+  });
+  answering.names.putNetwork({ id: 'n', name: 'demo', subnets: [] });
+  const place = { network: 'n', address: '10.0.0.2' };
+  answering.askers.put({ kind: 'asker', id: 'a', places: [place], networks: ['n'], resolvers: 'host' });
+  const ttl = async (name: string) => (await take(answering, ask(name))).records[1][0]?.split(' ')[1];
+  assert.deepEqual([await ttl('web'), await ttl('web.demo'), await ttl('web.example')], ['5', '5', '300']);
+});
+
+test('who is told to ask this server itself is told that nobody answers', async () => {
+  const hostResolvers = { list: () => assert.fail('they are not asked'), last: [] };
+  const answering = new Answering({ domains, own: ['169.254.53.53'], hostResolvers, log: silent });
+  const place = { network: 'n', address: '10.0.0.2' };
+  const resolvers = ['::ffff:169.254.53.53'];
+  answering.askers.put({ kind: 'asker', id: 'a', places: [place], networks: [], resolvers });
+  assert.equal((await take(answering, ask('a.example'))).rcode, RCODE.SERVFAIL);
+});
+
+test('an answer that cannot be sent is told in the log, and harms nobody', async () => {
+  const logged = Promise.withResolvers<string>();
+  const log = { ...silent, error: (message: string) => logged.resolve(message) };
+  const answering = new Answering({ domains, hostResolvers: { list: () => [], last: [] }, log });
+  answering.askers.put({ kind: 'asker', id: 'a', places: [{ network: 'n' }], networks: [], resolvers: 'host' });
+  answering.take(ask('a.example'), origin, () => {
+    throw new Error('the socket is closed');
+  });
+  assert.equal(await logged.promise, 'a question could not be passed on');
+});
