@@ -114,10 +114,10 @@ export class Server {
     this.#close(id);
     const inode = inodeOf(fd);
     try {
-      const { close } = await (socket.transport === 'udp'
+      const opened = await (socket.transport === 'udp'
         ? openUdp(socket, this.#answering, this.#log)
         : openTcp(socket, this.#answering, { log: this.#log }));
-      this.#sockets.set(id, { fd, close });
+      this.#sockets.set(id, { fd, close: () => opened.close() });
     } catch (error) {
       // What was opened in part is closed already.
       if (inode !== undefined && inodeOf(fd) === inode) closeSync(fd);
