@@ -36,6 +36,7 @@ test('who is told to ask this server itself is told that nobody answers', async 
   const place = { network: 'n', address: '10.0.0.2' };
   const resolvers = ['::ffff:169.254.53.53'];
   answering.askers.put({ kind: 'asker', id: 'a', places: [place], networks: [], resolvers });
+  assert.deepEqual(answering.askers.find('n', '10.0.0.2')?.resolvers, []);
   assert.equal((await take(answering, ask('a.example'))).rcode, RCODE.SERVFAIL);
 });
 

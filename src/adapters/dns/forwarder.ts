@@ -4,6 +4,7 @@ import { exchange, type Question } from './exchange.ts';
 import type { Foreign } from './foreign.ts';
 import type { Resolver } from './host-resolvers.ts';
 import { endToEnd, FLAG, headerSize, type Query, RCODE, u16 } from './message.ts';
+import { Upstreams } from './upstreams.ts';
 
 /**
  * Asks others for names that are not ours. A server that has not answered within a second is not waited for, but a late
@@ -46,30 +47,12 @@ export const most = {
   /** Servers asked for one question, each twice. */
   servers: 3,
   cacheBytes: 4 * 1024 * 1024,
-  remembered: 64,
 } as const;
 
-/** A server that was silent is asked after the others for so long. */
-const grudge = 10_000;
 /** A failure is not tried again for so long (RFC 9520 §3.2). */
 const failureKept = 1000;
 /** Each with its key, some hundred bytes and a kilobyte at most. */
 const mostFailures = 1024;
-/** What a server does not know it may have learned by then. */
-const plainFor = 600_000;
-
-/** Of one that goes and comes not every time is told. */
-const toldEvery = 60_000;
-
-interface Server {
-  /** When it said something last. */
-  heardAt: number;
-  silentSince: number | undefined;
-  /** When it was last said that it is silent. */
-  told: number | undefined;
-  /** It knows no EDNS. */
-  plainUntil: number;
-}
 
 /** A question under way. */
 interface Flight {
@@ -82,7 +65,6 @@ interface Flight {
 const noAnswer: Forwarded = { kind: 'failed', rcode: RCODE.SERVFAIL };
 
 export class Forwarder {
-  readonly #log: Log;
   readonly #patience: number;
   readonly #deadline: number;
   readonly #tcpPatience: number;
@@ -92,16 +74,16 @@ export class Forwarder {
   /** The oldest first. */
   readonly #flights = new Map<string, Flight>();
   readonly #waiting = new Map<string, number>();
-  readonly #servers = new Map<string, Server>();
+  readonly #upstreams: Upstreams;
   readonly #closed = new AbortController();
   #allWaiting = 0;
 
   constructor({ log, patience, deadline, tcpPatience, now }: ForwarderOptions) {
-    this.#log = log;
     this.#patience = patience ?? 1000;
     this.#deadline = deadline ?? 4500;
     this.#tcpPatience = tcpPatience ?? 1500;
     this.#now = now ?? (() => performance.now());
+    this.#upstreams = new Upstreams(log, this.#now);
   }
 
   /** Never fails. */
@@ -135,8 +117,8 @@ export class Forwarder {
     );
   }
 
-  isSilent({ address, port }: Resolver): boolean {
-    return this.#servers.get(`${address} ${port}`)?.silentSince !== undefined;
+  isSilent(resolver: Resolver): boolean {
+    return this.#upstreams.isSilent(resolver);
   }
 
   /** What is under way is answered as failed. */
@@ -195,7 +177,7 @@ export class Forwarder {
 
   /** Asks one server after the other until one says something that can be told. */
   #fly(question: Question, resolvers: readonly Resolver[]): Pick<Flight, 'done' | 'end'> {
-    const turns = this.#ordered(resolvers);
+    const turns = this.#upstreams.ordered(resolvers).slice(0, most.servers);
     const tries = [...turns, ...turns];
     const { promise, resolve } = Promise.withResolvers<Forwarded>();
     const ending = new AbortController();
@@ -208,7 +190,7 @@ export class Forwarder {
     let timer: NodeJS.Timeout | undefined;
 
     const end = (outcome: Forwarded) => {
-      for (const [server, since] of overdue) this.#silent(server, since);
+      for (const [server, since] of overdue) this.#upstreams.silent(server, since);
       resolve(outcome);
       ending.abort();
     };
@@ -242,7 +224,7 @@ export class Forwarder {
         () => {
           open--;
           if (ending.signal.aborted) return;
-          this.#silent(server, since);
+          this.#upstreams.silent(server, since);
           next();
         },
       );
@@ -260,48 +242,13 @@ export class Forwarder {
   }
 
   #exchange(resolver: Resolver, question: Question, signal: AbortSignal): Promise<Foreign> {
-    const server = this.#server(resolver);
     return exchange(resolver, question, {
-      edns: this.#now() >= server.plainUntil,
-      onPlain: () => {
-        server.plainUntil = this.#now() + plainFor;
-      },
-      onHeard: () => {
-        server.heardAt = this.#now();
-        server.silentSince = undefined;
-      },
+      edns: !this.#upstreams.isPlain(resolver),
+      onPlain: () => this.#upstreams.plain(resolver),
+      onHeard: () => this.#upstreams.heard(resolver),
       tcpPatience: this.#tcpPatience,
       signal,
     });
-  }
-
-  /** Those that were silent last. */
-  #ordered(resolvers: readonly Resolver[]): readonly Resolver[] {
-    const now = this.#now();
-    const isGood = (resolver: Resolver) => now - (this.#server(resolver).silentSince ?? -Infinity) > grudge;
-    return [...resolvers.filter(isGood), ...resolvers.filter((one) => !isGood(one))].slice(0, most.servers);
-  }
-
-  #server({ address, port }: Resolver): Server {
-    const key = `${address} ${port}`;
-    let server = this.#servers.get(key);
-    if (server === undefined) {
-      if (this.#servers.size >= most.remembered) this.#servers.clear();
-      server = { heardAt: -Infinity, silentSince: undefined, told: undefined, plainUntil: -Infinity };
-      this.#servers.set(key, server);
-    }
-    return server;
-  }
-
-  /** Unless it said something else since then: not everything is a server's own to answer. */
-  #silent(resolver: Resolver, since: number): void {
-    const server = this.#server(resolver);
-    if (server.heardAt > since) return;
-    const now = this.#now();
-    server.silentSince = now;
-    if (server.told !== undefined && now - server.told < toldEvery) return;
-    server.told = now;
-    this.#log.warn('a resolver does not answer', { resolver: resolver.address });
   }
 }
 
