@@ -1,9 +1,9 @@
 import { messageOf } from '../../lib/errors.ts';
 import type { Log } from '../../lib/log.ts';
-import { Askers, type View } from './askers.ts';
-import { Forwarder } from './forwarder.ts';
+import { Askers } from './askers.ts';
+import { type Asked, Forwarder } from './forwarder.ts';
 import type { HostResolvers } from './host-resolvers.ts';
-import { decodeQuery, type Query, RCODE, udpLimit } from './message.ts';
+import { decodeQuery, RCODE, udpLimit } from './message.ts';
 import { Names, type Zone } from './names.ts';
 import { Reply } from './reply.ts';
 import { answer, answerNothingOutside } from './resolve.ts';
@@ -76,27 +76,27 @@ export class Answering {
       return finish(RCODE.REFUSED);
     }
     const seen = { zones: view.zones, domains: this.#domains };
-    let length = answer(reply, request, query, limit, seen);
-    if (length === undefined && view.resolvers === 'nobody') {
-      length = answerNothingOutside(reply, request, query, limit, seen);
-    }
+    const length = answer(reply, request, query, limit, seen);
     if (length !== undefined) send(reply.bytes, length);
-    else {
-      this.#forward(request, query, view, limit, send).catch((error: unknown) => {
+    else if (view.resolvers === 'nobody') {
+      send(reply.bytes, answerNothingOutside(reply, request, query, limit, seen));
+    } else {
+      const resolvers = view.resolvers === 'host' ? this.#hostResolvers.list() : view.resolvers;
+      this.#forward({ request, query, asker: view.id, resolvers }, view.zones, limit, send).catch((error: unknown) => {
         this.#log.error('a question could not be passed on', { network, error: messageOf(error) });
       });
     }
     return true;
   }
 
-  async #forward(request: Buffer, query: Query, view: View, limit: number, send: Send): Promise<void> {
+  async #forward(asked: Asked, zones: readonly Zone[], limit: number, send: Send): Promise<void> {
     this.counts.forwarded++;
     const { reply } = this;
-    const resolvers = typeof view.resolvers === 'string' ? this.#hostResolvers.list() : view.resolvers;
-    const forwarded = await this.forwarder.ask({ request, query, asker: view.id, resolvers });
+    const { request, query } = asked;
+    const forwarded = await this.forwarder.ask(asked);
     reply.begin(request, query, limit);
     if (forwarded.kind === 'answer') {
-      const isSoonOver = forwarded.answer.negative && mayComeToBeOurs(query.name, view.zones);
+      const isSoonOver = forwarded.answer.negative && mayComeToBeOurs(query.name, zones);
       return send(reply.bytes, reply.foreign(forwarded.answer, forwarded.age, isSoonOver ? longestDenial : undefined));
     }
     this.counts.failed++;
