@@ -6,10 +6,13 @@ export function isAside(name: string): boolean {
   return name.startsWith('unread-');
 }
 
-/** Moves those of these files that are there into a directory of their own beside them. @returns it, when there were any */
+/**
+ * Moves those of these files that are there into a directory of their own beside them, in this order: after a death in
+ * between, the last one says that there is still something to set aside. @returns it, when there were any
+ */
 export async function setAside(directory: string, names: readonly string[], now: Date): Promise<string | undefined> {
-  const all = await readdir(directory).catch(() => []);
-  const there = all.filter((name) => names.includes(name));
+  const all = new Set(await readdir(directory).catch(() => []));
+  const there = names.filter((name) => all.has(name));
   if (there.length === 0) return undefined;
   const aside = join(directory, `unread-${now.toISOString().replaceAll(':', '')}`);
   await mkdir(aside, { mode: 0o700 });

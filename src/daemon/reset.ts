@@ -263,9 +263,9 @@ async function clearKernel({ runDir, stateDir }: Settings): Promise<string | und
   }
 }
 
-/** SQLite's, of a database in its write-ahead mode. */
+/** SQLite's, of a database in its write-ahead mode, itself last. */
 function filesOfDatabase(name: string): readonly string[] {
-  return [name, `${name}-wal`, `${name}-shm`];
+  return [`${name}-wal`, `${name}-shm`, name];
 }
 
 /** Nothing of a host that never was in a cluster, or whose store goes with its state directory. */

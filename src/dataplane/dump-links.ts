@@ -133,7 +133,7 @@ function readRoutes(lists: Lists, namespace: string, { index, name }: Link, pare
     .routes(namespace)
     .filter(({ oif }) => oif === index)
     .map(({ dst, via }) => {
-      const spec = { ...(via === undefined ? {} : { via: via }), device: name };
+      const spec = { ...(via === undefined ? {} : { via }), device: name };
       return object.route(namespace, dst, spec, parent);
     });
 }

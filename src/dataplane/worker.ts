@@ -4,7 +4,7 @@ import { parentPort, receiveMessageOnPort } from 'node:worker_threads';
 import { routes } from '../kernel/route/routes.ts';
 import { openSyscalls } from '../kernel/syscall.ts';
 import { messageOf } from '../lib/errors.ts';
-import type { Log } from '../lib/log.ts';
+import { relayed } from '../lib/log.ts';
 import { look } from './look.ts';
 import { HOST } from './objects.ts';
 import { ProbePlace } from './probe/place.ts';
@@ -26,11 +26,7 @@ const QUIET_MS = 50;
 
 function main(port: NonNullable<typeof parentPort>, places: WorkerPlaces): void {
   const post = (message: WorkerMessage) => port.postMessage(message);
-  const say =
-    (level: keyof Log) =>
-    (message: string, fields: Readonly<Record<string, unknown>> = {}) =>
-      post({ kind: 'log', level, message, fields });
-  const log: Log = { debug: say('debug'), info: say('info'), warn: say('warn'), error: say('error') };
+  const log = relayed((level, message, fields) => post({ kind: 'log', level, message, fields }));
 
   const sys = openSyscalls();
   const reconciler = new Reconciler(sys, { ...places, log });

@@ -1,17 +1,13 @@
 import { parentPort } from 'node:worker_threads';
 import { messageOf } from '../../lib/errors.ts';
-import type { Log } from '../../lib/log.ts';
+import { relayed } from '../../lib/log.ts';
 import type { Request, WorkerMessage } from './protocol.ts';
 import { Server } from './server.ts';
 
 /** The thread that answers questions: nothing that the daemon does holds them up, and they hold up nothing. */
 function serve(port: NonNullable<typeof parentPort>): void {
   const post = (message: WorkerMessage) => port.postMessage(message);
-  const say =
-    (level: keyof Log) =>
-    (message: string, fields: Readonly<Record<string, unknown>> = {}) =>
-      post({ kind: 'log', level, message, fields });
-  const log: Log = { debug: say('debug'), info: say('info'), warn: say('warn'), error: say('error') };
+  const log = relayed((level, message, fields) => post({ kind: 'log', level, message, fields }));
   let server: Server | undefined;
 
   const answer = async (request: Request): Promise<void> => {
