@@ -13,7 +13,7 @@ await build({
   entryPoints: [
     'src/cli/main.ts',
     ...['main', 'doctor-main', 'reset-main'].map((name) => `src/daemon/${name}.ts`),
-    ...['adapters/dns', 'dataplane', 'state/kv/local'].map((folder) => `src/${folder}/worker.ts`),
+    ...['dns', 'dataplane', 'state/kv/local'].map((folder) => `src/${folder}/worker.ts`),
   ],
   outdir: 'dist',
   outbase: 'src',

@@ -18,10 +18,14 @@ const floors: Record<string, Record<string, Rule>> = {
   model: { lib: all },
   kernel: { lib: all },
   dataplane: { lib: all, model: all, kernel: all },
+  dns: { lib: all, model: all },
   state: { lib: all, model: all },
-  controllers: { lib: all, model: all, state: contract, dataplane: contract },
+  controllers: { lib: all, model: all, state: contract, dataplane: contract, dns: contract },
   adapters: { lib: all, model: all, controllers: contract },
-  daemon: { lib: all, model: all, kernel: all, dataplane: all, state: all, controllers: all, adapters: all },
+  daemon: {
+    ...{ lib: all, model: all, kernel: all, dataplane: all, dns: all },
+    ...{ state: all, controllers: all, adapters: all },
+  },
   lab: { lib: all, model: all, adapters: client },
   cli: { lib: all, model: all, lab: all, adapters: client },
 };

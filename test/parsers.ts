@@ -1,7 +1,5 @@
 import { readFileSync } from 'node:fs';
 import { parseBody, parseInput } from '../src/adapters/api/parse.ts';
-import { decodeForeign } from '../src/adapters/dns/foreign.ts';
-import { decodeQuery } from '../src/adapters/dns/message.ts';
 import { parsePlace as parseNamespacePlace } from '../src/cli/attach.ts';
 import { parseEnvironmentFile } from '../src/cli/environment.ts';
 import { parseFilters } from '../src/cli/listing.ts';
@@ -20,6 +18,8 @@ import { parseDepartures } from '../src/daemon/departures.ts';
 import { parseIptables, parseNftChains, parseNftTranslators } from '../src/dataplane/foreign/listings.ts';
 import { parseGuests } from '../src/dataplane/foreign/record.ts';
 import { parseStranger } from '../src/dataplane/probe/strangers.ts';
+import { decodeForeign } from '../src/dns/foreign.ts';
+import { decodeQuery } from '../src/dns/message.ts';
 import { decodeAttributes } from '../src/kernel/netlink/attribute.ts';
 import { NLMSG, nlmsg, nlmsgerr } from '../src/kernel/netlink/message.ts';
 import { NFT_MSG, nftChain, nftRule, nftRulePlace, nftSet, nftTable } from '../src/kernel/nftables/message.ts';
@@ -173,7 +173,7 @@ const news = messages.filter(({ type }) =>
 
 /** What dig asked dnsmasq and unbound, and what they answered. */
 const names: readonly { readonly asked: string; readonly answered: string }[] = JSON.parse(
-  readFileSync(new URL('../src/adapters/dns/captured.json', import.meta.url), 'utf8'),
+  readFileSync(new URL('../src/dns/captured.json', import.meta.url), 'utf8'),
 );
 
 export const parsers: Readonly<Record<string, Parser>> = {
@@ -187,12 +187,12 @@ export const parsers: Readonly<Record<string, Parser>> = {
     samples: [network],
     parse: (json) => parseInput(Network, json, 'the body'),
   },
-  'adapters/dns/foreign.ts decodeForeign': {
+  'dns/foreign.ts decodeForeign': {
     kind: 'bytes',
     samples: names.map(({ answered }) => Buffer.from(answered, 'hex')),
     parse: (bytes) => decodeForeign(Buffer.from(bytes)),
   },
-  'adapters/dns/message.ts decodeQuery': {
+  'dns/message.ts decodeQuery': {
     kind: 'bytes',
     samples: names.map(({ asked }) => Buffer.from(asked, 'hex')),
     parse: (bytes) => decodeQuery(Buffer.from(bytes)),

@@ -1,5 +1,5 @@
 import { createSocket } from 'node:dgram';
-import type { Log } from '../../lib/log.ts';
+import type { Log } from '../lib/log.ts';
 import type { Answering, Origin } from './answering.ts';
 import type { NameSocket } from './dns.ts';
 import type { Closable } from './tcp.ts';

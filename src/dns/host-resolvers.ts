@@ -1,6 +1,6 @@
 import { readFile, stat } from 'node:fs/promises';
-import { formatAddress, parseAddress } from '../../lib/prefix.ts';
-import { parseResolvConf } from '../../lib/resolv-conf.ts';
+import { formatAddress, parseAddress } from '../lib/prefix.ts';
+import { parseResolvConf } from '../lib/resolv-conf.ts';
 
 /** Whom to ask for names that are not ours. */
 export interface Resolver {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { silent } from '../../lib/log.ts';
+import { silent } from '../lib/log.ts';
 import { Answering, type Origin } from './answering.ts';
 import { ask, type Told, tell } from './message.testing.ts';
 import { RCODE } from './message.ts';

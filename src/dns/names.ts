@@ -1,5 +1,5 @@
 import { isIP, isIPv4 } from 'node:net';
-import { contains, type Prefix, parseAddress, parsePrefix } from '../../lib/prefix.ts';
+import { contains, type Prefix, parseAddress, parsePrefix } from '../lib/prefix.ts';
 import type { NamedEndpoint, NamedNetwork } from './dns.ts';
 import { firstLabel, suffixStart, toWireName, type WireName } from './wire-name.ts';
 

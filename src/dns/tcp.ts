@@ -1,5 +1,5 @@
 import { createServer, type Socket } from 'node:net';
-import type { Log } from '../../lib/log.ts';
+import type { Log } from '../lib/log.ts';
 import type { Answering, Origin } from './answering.ts';
 import type { NameSocket } from './dns.ts';
 import { longestQuestion } from './message.ts';

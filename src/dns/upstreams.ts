@@ -1,4 +1,4 @@
-import type { Log } from '../../lib/log.ts';
+import type { Log } from '../lib/log.ts';
 import type { Resolver } from './host-resolvers.ts';
 
 /** So many are remembered. */

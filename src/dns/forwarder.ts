@@ -1,4 +1,4 @@
-import type { Log } from '../../lib/log.ts';
+import type { Log } from '../lib/log.ts';
 import { AnswerCache } from './cache.ts';
 import { exchange, type Question } from './exchange.ts';
 import type { Foreign } from './foreign.ts';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { heapUsed } from '../../lib/heap.testing.ts';
+import { heapUsed } from '../lib/heap.testing.ts';
 import { findAddress, findName, type Holders, isList, Names, packAddress } from './names.ts';
 import { toWireName } from './wire-name.ts';
 

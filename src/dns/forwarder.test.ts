@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { silent } from '../../lib/log.ts';
+import { silent } from '../lib/log.ts';
 import { Forwarder, type ForwarderOptions, most } from './forwarder.ts';
 import type { Resolver } from './host-resolvers.ts';
 import { type AskOptions, ask, tell } from './message.testing.ts';

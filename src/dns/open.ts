@@ -1,16 +1,11 @@
 import type { Worker } from 'node:worker_threads';
-import { messageOf, ParseError } from '../../lib/errors.ts';
-import { type Log, silent } from '../../lib/log.ts';
+import { messageOf, ParseError } from '../lib/errors.ts';
+import { type Log, silent } from '../lib/log.ts';
+import { nameServerAddresses } from '../model/name-server.ts';
 import type { NameServer, NameServerStatus } from './dns.ts';
 import type { Request, WorkerMessage } from './protocol.ts';
 import { startNameServerThread } from './thread.ts';
 import { toWireName } from './wire-name.ts';
-
-/**
- * Where every container finds the server. The IPv4 address is link-local. That of IPv6 is a unique local one (RFC 4193),
- * as a link-local one could only be written with a zone: no network may contain it.
- */
-export const serverAddresses = { 4: '169.254.53.53', 6: 'fd53::53' } as const;
 
 export interface NameServerOptions {
   /** By default one is started. */
@@ -75,7 +70,7 @@ export async function openNameServer(options: NameServerOptions = {}): Promise<N
     return waiting.promise;
   }
 
-  await call({ kind: 'open', domains: names, own: [...Object.values(serverAddresses), ...own] });
+  await call({ kind: 'open', domains: names, own: [...Object.values(nameServerAddresses), ...own] });
   return {
     async change(change) {
       await call({ kind: 'change', change });

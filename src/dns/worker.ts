@@ -1,6 +1,6 @@
 import { parentPort } from 'node:worker_threads';
-import { messageOf } from '../../lib/errors.ts';
-import { relayed } from '../../lib/log.ts';
+import { messageOf } from '../lib/errors.ts';
+import { relayed } from '../lib/log.ts';
 import type { Request, WorkerMessage } from './protocol.ts';
 import { Server } from './server.ts';
 

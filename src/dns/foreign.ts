@@ -1,4 +1,4 @@
-import { DecodeError } from '../../lib/errors.ts';
+import { DecodeError } from '../lib/errors.ts';
 import {
   areOptions,
   byteAt,

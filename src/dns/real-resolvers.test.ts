@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { silent } from '../../lib/log.ts';
+import { silent } from '../lib/log.ts';
 import { Forwarder } from './forwarder.ts';
 import { type AskOptions, ask, type Told, tell } from './message.testing.ts';
 import { decodeQuery, RCODE, smallestLimit } from './message.ts';

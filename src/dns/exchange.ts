@@ -1,7 +1,7 @@
 import { randomInt } from 'node:crypto';
 import { createSocket } from 'node:dgram';
 import { connect, isIPv6 } from 'node:net';
-import { DecodeError } from '../../lib/errors.ts';
+import { DecodeError } from '../lib/errors.ts';
 import { decodeForeign, type Foreign } from './foreign.ts';
 import type { Resolver } from './host-resolvers.ts';
 import { DNSSEC_OK, ednsLimit, FLAG, headerSize, optSize, RCODE, TYPE } from './message.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { DecodeError } from '../../lib/errors.ts';
+import { DecodeError } from '../lib/errors.ts';
 import { decodeForeign } from './foreign.ts';
 import { ask, captured, tell } from './message.testing.ts';
 import { decodeQuery, FLAG } from './message.ts';

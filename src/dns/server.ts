@@ -1,7 +1,7 @@
 import { closeSync, fstatSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
-import type { Log } from '../../lib/log.ts';
-import { Serial } from '../../lib/serial.ts';
+import type { Log } from '../lib/log.ts';
+import { Serial } from '../lib/serial.ts';
 import { Answering } from './answering.ts';
 import type { NameChange, NameItem, NameKey, NameServerStatus, NameSocket } from './dns.ts';
 import { openHostResolvers } from './host-resolvers.ts';

@@ -1,4 +1,4 @@
-import type { Log } from '../../lib/log.ts';
+import type { Log } from '../lib/log.ts';
 import type { NameChange, NameServerStatus } from './dns.ts';
 import type { WireName } from './wire-name.ts';
 

@@ -1,4 +1,4 @@
-import { formatAddress, parseAddress } from '../../lib/prefix.ts';
+import { formatAddress, parseAddress } from '../lib/prefix.ts';
 import type { Asker } from './dns.ts';
 import { type Resolver, withoutOwn } from './host-resolvers.ts';
 import type { Names, Zone } from './names.ts';

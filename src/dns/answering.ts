@@ -1,5 +1,5 @@
-import { messageOf } from '../../lib/errors.ts';
-import type { Log } from '../../lib/log.ts';
+import { messageOf } from '../lib/errors.ts';
+import type { Log } from '../lib/log.ts';
 import { Askers } from './askers.ts';
 import { type Asked, Forwarder } from './forwarder.ts';
 import type { HostResolvers } from './host-resolvers.ts';
