@@ -17,6 +17,8 @@ export interface CallerOptions {
   readonly connections: number;
   /** Whether each gets a way out of the host too. */
   readonly exit: boolean;
+  /** What each is called; by default by its host and number. */
+  readonly nameOf?: (n: number) => string;
 }
 
 /** Namespace `n` for `ip netns` on its host. */
@@ -25,7 +27,7 @@ export function namespaceOf(n: number): string {
 }
 
 export async function openCaller(host: LabHost, options: CallerOptions): Promise<Caller> {
-  const { namespaces, network, connections, exit } = options;
+  const { namespaces, network, connections, exit, nameOf = (n) => `${host.name}-${n}` } = options;
   await host.exec([
     'sh',
     '-euc',
@@ -35,7 +37,7 @@ export async function openCaller(host: LabHost, options: CallerOptions): Promise
   const place = (n: number) => ({ network, path: `/run/netns/${namespaceOf(n)}` });
   return {
     async attach(n) {
-      const answer = await post(pool, 'attach', { ...place(n), name: `${host.name}-${n}`, exit });
+      const answer = await post(pool, 'attach', { ...place(n), name: nameOf(n), exit });
       const address = /"(\d+\.\d+\.\d+\.\d+)\/\d+"/.exec(answer)?.[1];
       if (address === undefined) throw new Error(`attach: no address in ${answer}`);
       return address;

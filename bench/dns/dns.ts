@@ -6,7 +6,6 @@ import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { NamedEndpoint } from '../../src/dns/dns.ts';
 import { Names } from '../../src/dns/names.ts';
 import { openNameServer } from '../../src/dns/open.ts';
@@ -17,6 +16,8 @@ import type { Bench } from '../bench.ts';
 import { holding } from '../bounds.ts';
 import { compile } from '../compile.ts';
 import { median, type Report, rotated, round } from '../report.ts';
+import { askedThen, attached, whileAttaching } from './attaching.ts';
+import { type Load, loadCommand, parseLoad } from './load.ts';
 import { bindSockets, type Container, openPlace, serverNamespace, servers } from './place.ts';
 
 const rounds = 5;
@@ -24,7 +25,6 @@ const seconds = 2;
 const names = 10_000;
 const containers = 50;
 const inFlight = 20;
-const attached = 1000;
 /** Half of what the server has to be able to. */
 const halfLoad = 45_000;
 
@@ -38,31 +38,25 @@ const both = Object.keys(servers) as readonly Server[];
 const serverCpu = 0;
 const loadCpu = cpus().length - 1;
 
-interface Load {
-  readonly qps: number;
-  readonly p99_us: number;
-  readonly lost: number;
-  readonly wrong: number;
-}
-
 /**
  * Names of 10 000 containers, asked for from 50 of them. Skein's name server, in its thread, and a dnsmasq that has the same
  * names answer at two addresses of one bridge, in turn, all of either on one CPU.
  */
 export const dns: Bench = async ({ scope, say }) => {
   const program = await compile('dns-load');
+  // Before this process, and all that it starts, is bound to one CPU.
+  const attaches = await whileAttaching({ scope, say }, { program, cpu: loadCpu });
   await run(['taskset', '--all-tasks', '--cpu-list', '--pid', `${serverCpu}`, `${process.pid}`]);
   const nameBytes = measureNames();
   const asking = await openPlace(containers);
-  const server = await openSkein(scope, asking);
+  await openSkein(scope, asking);
   const dnsmasq = await openDnsmasq(scope);
   const cpuOf = (which: Server) => (which === 'skein' ? process.pid : dnsmasq);
   const load = async (which: Server, rate: number): Promise<Load> => {
-    const options = [loadCpu, seconds, inFlight, rate, names].map(String);
-    const { stdout } = await run([program, ...options, servers[which], ...asking.map(({ namespace }) => namespace)]);
-    const found: Load = JSON.parse(stdout);
-    if (found.wrong > 0) throw new Error(`${found.wrong} answers of ${which} were wrong`);
-    return found;
+    const asked = { seconds, inFlight, rate, names, server: servers[which] };
+    const namespaces = asking.map(({ namespace }) => namespace);
+    const { stdout } = await run(loadCommand(program, { cpu: loadCpu, ...asked }, namespaces));
+    return parseLoad(stdout);
   };
   for (const which of both) await load(which, 0);
 
@@ -76,12 +70,6 @@ export const dns: Bench = async ({ scope, say }) => {
       const half = await load(which, halfLoad);
       measured[which].push({ full, half, cpuUs: (used * 1e6) / (full.qps * seconds) });
     }
-  }
-  say(`${attached} endpoints come while questions are answered`);
-  const attaches: Load[] = [];
-  for (let n = 0; n < rounds; n++) {
-    const [found] = await Promise.all([load('skein', halfLoad / 2), attach(server, n)]);
-    attaches.push(found);
   }
   return report(measured, attaches, nameBytes);
 };
@@ -108,7 +96,7 @@ function measureNames(): number {
   return Math.round(bytes);
 }
 
-async function openSkein(scope: Scope, asking: readonly Container[]) {
+async function openSkein(scope: Scope, asking: readonly Container[]): Promise<void> {
   const server = await openNameServer();
   scope.defer(() => server.close());
   const sockets = bindSockets();
@@ -125,7 +113,6 @@ async function openSkein(scope: Scope, asking: readonly Container[]) {
       }),
     ],
   });
-  return server;
 }
 
 /** @returns its process */
@@ -171,19 +158,6 @@ async function toldOf(output: Readable, what: string): Promise<void> {
   throw new Error(`dnsmasq ended without saying ${JSON.stringify(what)}`);
 }
 
-/** Each as the daemon is told of one endpoint after the other. */
-async function attach(server: Awaited<ReturnType<typeof openNameServer>>, turn: number): Promise<void> {
-  const all = Array.from({ length: attached }, (_, n) => ({
-    ...endpointOf(n),
-    id: `new ${n}`,
-    names: [`new${turn}-${n}`],
-  }));
-  for (const endpoint of all) {
-    await server.change({ put: [endpoint] });
-    await sleep((seconds * 1000) / (2 * attached));
-  }
-}
-
 /** Of a process and its threads (proc(5)): utime and stime, in hundredths of a second. */
 function cpuSeconds(pid: number): number {
   const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
@@ -211,7 +185,7 @@ function report(measured: Record<Server, readonly Round[]>, attaches: readonly L
     ],
     notes: [
       `Medians of ${rounds} rounds. All of a server is on CPU ${serverCpu}; who asks is on CPU ${loadCpu}.`,
-      `While ${attached} endpoints come, one change each, ${halfLoad / 2} questions a second have a p99 of ${figures.p99_attach_ms} ms.`,
+      `While ${attached} endpoints attach to a daemon, ${askedThen} questions a second from ${containers} others there have a p99 of ${figures.p99_attach_ms} ms.`,
       `A name takes ${nameBytes} bytes: an endpoint with a name, its short id and an IPv4 address.`,
       `Questions that nobody answered within a second: ${both.map((which) => `${lost(which)} ${which}`).join(', ')}.`,
       ...Object.entries(least).map(([key, bound]) => {
