@@ -120,6 +120,34 @@ describe('endpoints of two hosts on one etcd', {
     await h1.networks.remove('stuck');
   });
 
+  it('lets each host have a name of its own where names are shared, and finds it again', async () => {
+    await h1.networks.create({ ...request('many'), names: 'shared' });
+    await eventually(() => h2.networks.list().some(({ name }) => name === 'many'));
+    const { id: network } = h1.networks.find('many');
+    const near = await h1.endpoints.openSandbox({ exit: false, connect: [wish('many', 'svc1')] });
+    const far = await h2.endpoints.openSandbox({ exit: false, connect: [wish('many', 'svc1')] });
+    await assert.rejects(h1.endpoints.openSandbox({ exit: false, connect: [wish('many', 'svc1')] }), {
+      message: 'service endpoint with name svc1 already exists on host h1',
+    });
+    await eventually(async () => (await h1.endpoints.list(network)).length === 2);
+    const hosts = (await h1.endpoints.list(network)).map(({ endpoint }) => [endpoint.name, endpoint.host]);
+    assert.deepEqual(hosts.toSorted(), [h1, h2].map((each) => ['svc1', each.hosts.self.id]).toSorted());
+    const space = (host: TestHost) => ({ kind: 'endpoints', network, host: host.hosts.self.id }) as const;
+    await h1.state.claims.release(space(h1), 'svc1', { id: near.endpoints.get(network)?.endpoint.id ?? '' });
+    await eventually(async () => (await h1.state.claims.holder(space(h1), 'svc1')) !== undefined);
+    await h1.die();
+    await h1.start();
+    assert.deepEqual(await h1.endpoints.list(network).then((all) => all.map(({ endpoint }) => endpoint.name)), [
+      'svc1',
+      'svc1',
+    ]);
+    await h1.endpoints.closeSandbox(near.id);
+    assert.equal(await h1.state.claims.holder(space(h1), 'svc1'), undefined);
+    assert.notEqual(await h2.state.claims.holder(space(h2), 'svc1'), undefined);
+    await h2.endpoints.closeSandbox(far.id);
+    await h1.networks.remove('many');
+  });
+
   it('does not remove a network that has endpoints, and names them', async () => {
     await assert.rejects(h2.networks.remove('demo'), (error) => {
       return error instanceof Refusal && error.kind === 'forbidden' && /name:"test1".*host:"h1"/.test(error.message);

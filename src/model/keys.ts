@@ -16,6 +16,8 @@ export function keysBelow(root: string) {
     endpoint: (network: string, id: string) => `${root}/endpoints/${network}/${id}`,
     networkNames: `${root}/names/networks/`,
     endpointNames: (network: string) => `${root}/names/endpoints/${network}/`,
+    /** Of a network on which each host has names of its own. */
+    sharedNames: (network: string, host: string) => `${root}/names/shared/${network}/${host}/`,
     addresses: (network: string) => `${root}/addresses/${network}/`,
     /** Prefixes are written `10.0.0.0-24`. */
     subnets: `${root}/subnets/`,

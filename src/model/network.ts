@@ -74,6 +74,8 @@ export const Network = v.pipe(
     ipv6: v.boolean(),
     internal: v.boolean(),
     attachable: v.boolean(),
+    /** Whether each host has names of its own on it, so that several hosts can have one name. */
+    names: v.optional(v.picklist(['unique', 'shared'])),
     options: Labels,
     labels: Labels,
     /** The host that made it. */

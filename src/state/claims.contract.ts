@@ -9,7 +9,7 @@ export function claimsContract({ name, skip, start }: StateKind): void {
     let one: StateClient;
     let two: StateClient;
     const networks: Space = { kind: 'networks' };
-    const space: Space = { kind: 'endpoints', network: hexId('net') };
+    const space = { kind: 'endpoints', network: hexId('net') } as const;
     const untilClaimed = async (client: StateClient, wish: string, holder: Holder) => {
       const deadline = performance.now() + 10_000;
       for (;;) {
@@ -78,10 +78,12 @@ export function claimsContract({ name, skip, start }: StateKind): void {
     });
 
     test('spaces are apart, and upper and lower case differ', async () => {
-      const holders = ['x', 'y', 'z'].map((id) => ({ id: hexId(id) }));
-      const spaces: Space[] = [networks, space, { kind: 'endpoints', network: hexId('other') }];
+      const holders = ['v', 'w', 'x', 'y', 'z'].map((id) => ({ id: hexId(id) }));
+      const { network } = space;
+      const ofHosts = [one, two].map(({ host }): Space => ({ kind: 'endpoints', network, host }));
+      const spaces: Space[] = [networks, space, { kind: 'endpoints', network: hexId('other') }, ...ofHosts];
       for (const [i, where] of spaces.entries()) await one.claims.claim(where, 'same', holders[i] ?? assert.fail());
-      await one.claims.claim(networks, 'Same', { id: hexId('w') });
+      await one.claims.claim(networks, 'Same', { id: hexId('u') });
     });
 
     test('a name that could leave its place among the keys is refused', async () => {

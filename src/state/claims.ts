@@ -21,8 +21,10 @@ export type ClaimsEvent =
   | { readonly kind: 'put'; readonly name: string; readonly holder: Holder }
   | { readonly kind: 'delete'; readonly name: string };
 
-/** Network names, or endpoint names on one network. */
-export type Space = { readonly kind: 'networks' } | { readonly kind: 'endpoints'; readonly network: string };
+/** Network names, or endpoint names on one network, or of one host on it where each host has names of its own. */
+export type Space =
+  | { readonly kind: 'networks' }
+  | { readonly kind: 'endpoints'; readonly network: string; readonly host?: string };
 
 export interface Holder {
   readonly id: string;

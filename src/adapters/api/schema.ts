@@ -69,6 +69,7 @@ export const CreateNetworkBody = v.strictObject({
   ipv6: v.optional(v.boolean(), false),
   internal: v.optional(v.boolean(), false),
   attachable: v.optional(v.boolean(), false),
+  names: v.optional(v.picklist(['unique', 'shared']), 'unique'),
   options: v.optional(Labels, {}),
   labels: v.optional(Labels, {}),
 });
@@ -241,6 +242,8 @@ export const NetworkView = v.looseObject({
   }),
   Internal: v.boolean(),
   Attachable: v.boolean(),
+  /** `shared` when several hosts can have one name; not Docker's. */
+  Names: v.optional(v.string()),
   Ingress: v.boolean(),
   ConfigFrom: v.looseObject({ Network: v.string() }),
   ConfigOnly: v.boolean(),

@@ -44,6 +44,7 @@ export function viewNetwork(network: Network, endpoints: readonly Endpoint[], se
     },
     Internal: network.internal,
     Attachable: network.attachable,
+    ...(network.names === 'shared' && { Names: network.names }),
     Ingress: false,
     ConfigFrom: { Network: '' },
     ConfigOnly: false,

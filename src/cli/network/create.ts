@@ -1,4 +1,4 @@
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { clientOf, collect, complain, print, refuseNotYet } from '../session.ts';
 import { type IpamFlags, pairSubnets } from './ipam.ts';
 
@@ -7,6 +7,7 @@ interface Options extends IpamFlags {
   readonly ipv6?: boolean;
   readonly internal?: boolean;
   readonly attachable?: boolean;
+  readonly names: 'unique' | 'shared';
   readonly opt: readonly string[];
   readonly label: readonly string[];
 }
@@ -23,6 +24,11 @@ export function addCreate(network: Command): void {
     .option('--aux-address <name=address>', 'address that no container gets; may repeat', collect, [])
     .option('--ipv6', 'also IPv6')
     .option('--internal', 'no way out of the host for containers on internal networks alone')
+    .addOption(
+      new Option('--names <kind>', 'shared: several hosts may have one name, which then leads to all of them')
+        .choices(['unique', 'shared'])
+        .default('unique'),
+    )
     .option('--attachable', 'shown by inspect; containers can join every network')
     .option('-o, --opt <key=value>', 'com.docker.network.driver.mtu=BYTES; may repeat', collect, [])
     .option('--label <key=value>', 'label; may repeat', collect, []);
@@ -36,8 +42,8 @@ export function addCreate(network: Command): void {
     '--scope <x>',
   ]);
   command.action(async (name: string, options: Options) => {
-    const { driver, ipv6 = false, internal = false, attachable = false } = options;
-    const body = { name, driver, ipv6, internal, attachable, subnets: [...pairSubnets(options)] };
+    const { driver, names, ipv6 = false, internal = false, attachable = false } = options;
+    const body = { name, driver, names, ipv6, internal, attachable, subnets: [...pairSubnets(options)] };
     const { Id, Warning } = await clientOf(command).call('createNetwork', {
       body: { ...body, options: parsePairs(options.opt), labels: parsePairs(options.label) },
     });

@@ -4,11 +4,12 @@ import { settle } from '../../lib/settle.ts';
 import type { Endpoint } from '../../model/endpoint.ts';
 import type { Network } from '../../model/network.ts';
 import { type Allocator, Exhausted, Taken } from '../../state/allocator.ts';
-import { Claimed, type Claims } from '../../state/claims.ts';
+import { Claimed, type Claims, type Space } from '../../state/claims.ts';
 import type { Registry } from '../../state/registry.ts';
 import type { Hosts } from '../hosts/hosts.ts';
 import { addressPool, type Choice, choicesFor, macOf } from '../ipam/ipam.ts';
 import type { ConnectRequest } from './endpoints.ts';
+import { overlayOf } from './pieces.ts';
 import { type Connected, nowhere, type Place } from './sandbox-record.ts';
 
 export interface HoldingsNeeds {
@@ -25,9 +26,9 @@ export interface Holdings {
   take(place: Place, request: ConnectRequest, at: At): Promise<Endpoint>;
   publish(endpoint: Endpoint): Promise<void>;
   /** @throws Refusal 'conflict' with the host that has the name, 'unavailable' */
-  claim(place: Pick<Place, 'id' | 'name' | 'network'>): Promise<void>;
+  claim(place: Pick<Place, 'id' | 'name' | 'network' | 'overlay'>): Promise<void>;
   /** Whether its name is its own, as the store says now. @throws Refusal 'unavailable' */
-  hasName(place: Pick<Place, 'id' | 'name' | 'network'>): Promise<boolean>;
+  hasName(place: Pick<Place, 'id' | 'name' | 'network' | 'overlay'>): Promise<boolean>;
   /** Takes name and addresses again where they are not held any more, and says what others have. @throws Refusal 'unavailable' */
   keep(place: Connected, network: Network): Promise<Kept>;
   /**
@@ -54,6 +55,17 @@ export interface At {
   readonly container?: Endpoint['container'] | undefined;
 }
 
+/** The names among which this place's is the only one of its kind. */
+export function namesFor(
+  {
+    network,
+    overlay,
+  }: { readonly network: string; readonly overlay?: Pick<NonNullable<Place['overlay']>, 'sharedNames'> | undefined },
+  host: string,
+): Space & { readonly kind: 'endpoints' } {
+  return { kind: 'endpoints', network, ...(overlay?.sharedNames && { host }) };
+}
+
 export function openHoldings({ registry, allocator, claims, hosts, now }: HoldingsNeeds): Holdings {
   const ownerOf = ({ id, name }: Pick<Place, 'id' | 'name'>, host = hosts.self.id) => ({ host, id, name });
 
@@ -78,8 +90,8 @@ export function openHoldings({ registry, allocator, claims, hosts, now }: Holdin
     };
   }
 
-  async function hasName({ id, name, network }: Pick<Place, 'id' | 'name' | 'network'>): Promise<boolean> {
-    return (await claims.holder({ kind: 'endpoints', network }, name))?.id === id;
+  async function hasName(place: Pick<Place, 'id' | 'name' | 'network' | 'overlay'>): Promise<boolean> {
+    return (await claims.holder(namesFor(place, hosts.self.id), place.name))?.id === place.id;
   }
 
   async function keep(place: Connected, network: Network): Promise<Kept> {
@@ -96,9 +108,7 @@ export function openHoldings({ registry, allocator, claims, hosts, now }: Holdin
       }
     }
     try {
-      await claims.claim({ kind: 'endpoints', network: place.network }, place.name, {
-        ...{ id: place.id, host: hosts.self.id },
-      });
+      await claims.claim(namesFor(place, hosts.self.id), place.name, { id: place.id, host: hosts.self.id });
       return { kind: 'all' };
     } catch (error) {
       if (error instanceof Claimed) return { kind: 'no-name' };
@@ -106,12 +116,9 @@ export function openHoldings({ registry, allocator, claims, hosts, now }: Holdin
     }
   }
 
-  async function claimName(place: Pick<Place, 'id' | 'name' | 'network'>): Promise<void> {
+  async function claimName(place: Pick<Place, 'id' | 'name' | 'network' | 'overlay'>): Promise<void> {
     try {
-      await claims.claim({ kind: 'endpoints', network: place.network }, place.name, {
-        id: place.id,
-        host: hosts.self.id,
-      });
+      await claims.claim(namesFor(place, hosts.self.id), place.name, { id: place.id, host: hosts.self.id });
     } catch (error) {
       if (!(error instanceof Claimed)) throw error;
       throw new Refusal('conflict', `service endpoint with name ${place.name} already exists${where(error.by.host)}`, {
@@ -169,7 +176,7 @@ export function openHoldings({ registry, allocator, claims, hosts, now }: Holdin
   ): Promise<void> {
     await settle([
       registry.withdraw({ kind: 'endpoints', network: place.network }, place.id),
-      claims.release({ kind: 'endpoints', network: place.network }, place.name, { id: place.id, host }),
+      claims.release(namesFor(place, host), place.name, { id: place.id, host }),
       ...(network?.subnets ?? []).map(async (subnet) => {
         const pool = addressPool(network ?? { id: place.network }, subnet);
         await Promise.all(
@@ -196,7 +203,7 @@ export function openHoldings({ registry, allocator, claims, hosts, now }: Holdin
     ];
     const strange = new Map(owners.filter(({ id }) => !isKnown(id)).map(({ id, name }) => [id, name]));
     return [...strange].map(([id, name]) => ({
-      ...{ id, name, network: network.id },
+      ...{ id, name, network: network.id, overlay: overlayOf(network) },
       ...nowhere,
     }));
   }

@@ -160,7 +160,7 @@ function reserve(
 }
 
 function memberOf(network: Network): MemberOf {
-  return { id: network.id, gateways: overlayOf(network).gateways };
+  return { id: network.id, ...overlayOf(network) };
 }
 
 /** A removal of the network that began before the endpoint could be seen wins, one that comes later is refused. */

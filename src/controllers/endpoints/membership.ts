@@ -7,6 +7,7 @@ import type { Endpoint } from '../../model/endpoint.ts';
 import type { Registry } from '../../state/registry.ts';
 import type { Hosts } from '../hosts/hosts.ts';
 import type { EndpointState } from './endpoints.ts';
+import { namesFor } from './holdings.ts';
 import { followNames, type NamesNeeds } from './names.ts';
 import { remotePiece } from './pieces.ts';
 
@@ -14,6 +15,7 @@ export interface MemberOf {
   readonly id: string;
   /** `10.0.0.1/24` */
   readonly gateways: readonly string[];
+  readonly sharedNames?: boolean | undefined;
 }
 
 export interface MembershipNeeds extends NamesNeeds {
@@ -59,7 +61,8 @@ export class Membership {
   /** Begins to follow. `ready` resolves with the first snapshot. */
   open(): void {
     this.#following = this.#follow();
-    this.#naming = followNames(this.#network.id, this.#needs, this.#stop.signal).catch((error: unknown) => {
+    const space = namesFor({ network: this.#network.id, overlay: this.#network }, this.#needs.hosts.self.id);
+    this.#naming = followNames(space, this.#needs, this.#stop.signal).catch((error: unknown) => {
       this.#needs.log.error('the names of a network cannot be followed', { network: this.#network.id, error });
     });
     this.#following.catch(this.#ready.reject);

@@ -1,5 +1,5 @@
 import type { Endpoint } from '../../model/endpoint.ts';
-import type { Claims } from '../../state/claims.ts';
+import type { Claims, Space } from '../../state/claims.ts';
 
 export interface NamesNeeds {
   readonly claims: Pick<Claims, 'watch'>;
@@ -12,8 +12,13 @@ export interface NamesNeeds {
 }
 
 /** Sees to it that the endpoints of this host on one network have their names, as long as `signal` lets it. */
-export async function followNames(network: string, needs: NamesNeeds, signal: AbortSignal): Promise<void> {
-  for await (const event of needs.claims.watch({ kind: 'endpoints', network }, { signal })) {
+export async function followNames(
+  space: Space & { readonly kind: 'endpoints' },
+  needs: NamesNeeds,
+  signal: AbortSignal,
+): Promise<void> {
+  const { network } = space;
+  for await (const event of needs.claims.watch(space, { signal })) {
     switch (event.kind) {
       case 'snapshot':
         for (const { id, name } of needs.ownOn(network)) {

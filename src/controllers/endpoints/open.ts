@@ -15,6 +15,7 @@ import { type JoinOptions, join } from './join.ts';
 import { Leaving } from './leave.ts';
 import { Overlays } from './overlays.ts';
 import { followPeers } from './peers.ts';
+import { overlayOf } from './pieces.ts';
 import { connectedPlaces, nameOf, nowhere, type Place, type SandboxRecord, type Way } from './sandbox-record.ts';
 import { Sandboxes } from './sandboxes.ts';
 import { Sizes } from './sizes.ts';
@@ -148,7 +149,9 @@ export async function openEndpoints(needs: EndpointsNeeds, init: EndpointsInit):
     const states = await list(id);
     const isMeant = ({ endpoint }: EndpointState) =>
       [endpoint.name, endpoint.id, endpoint.container?.name, endpoint.container?.id].includes(container);
-    const found = states.find(isMeant);
+    const meant = states.filter(isMeant);
+    const isOwn = ({ endpoint }: EndpointState) => endpoint.host === hosts.self.id;
+    const found = meant.find(isOwn) ?? meant.find(({ lost }) => lost) ?? meant[0];
     if (found === undefined) throw new Refusal('not-found', `${container} is not connected to network ${name}`);
     const { endpoint, lost } = found;
     const sandbox = sandboxes.get(endpoint.sandbox.id);
@@ -160,8 +163,9 @@ export async function openEndpoints(needs: EndpointsNeeds, init: EndpointsInit):
         `${container} is on host ${host}, which is alive: disconnect it from ${name} there`,
       );
     }
-    const place = { ...{ id: endpoint.id, name: endpoint.name, network: id, endpoint }, ...nowhere };
     const network = networks.list().find((candidate) => candidate.id === id);
+    const known = network && { overlay: overlayOf(network) };
+    const place = { ...{ id: endpoint.id, name: endpoint.name, network: id, endpoint }, ...known, ...nowhere };
     await shared.holdings.release(place, network, { unused: false, host: endpoint.host });
     log.warn('an endpoint of a lost host was disconnected by force', { network: id, endpoint: endpoint.id });
   }

@@ -25,6 +25,7 @@ export function overlayOf(network: Network): NonNullable<Place['overlay']> {
     mtu: network.mtu,
     gateways: network.subnets.map(({ subnet, gateway }) => `${gateway}/${parsePrefix(subnet).length}`),
     internal: network.internal,
+    ...(network.names === 'shared' && { sharedNames: true }),
   };
 }
 

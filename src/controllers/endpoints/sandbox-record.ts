@@ -26,6 +26,8 @@ const Place = v.looseObject({
       mtu: Mtu,
       gateways: v.array(InterfaceAddressText),
       internal: v.boolean(),
+      /** Whether its name is its host's alone, see `Network.names`. */
+      sharedNames: v.optional(v.boolean()),
     }),
   ),
 });

@@ -54,7 +54,7 @@ export async function takeUp(
   const places = alive.flatMap(connectedPlaces);
   for (const place of places) overlays.addPort(place);
   const used = new Map(places.flatMap(({ network, overlay }) => (overlay === undefined ? [] : [[network, overlay]])));
-  const memberships = [...used].map(([id, { gateways }]) => overlays.membership({ id, gateways }));
+  const memberships = [...used].map(([id, overlay]) => overlays.membership({ id, ...overlay }));
   await Promise.all(memberships.map(({ ready }) => ready));
   const pieces: Piece[] = [
     { kind: 'underlay', data: hosts.self.data, port: hosts.cluster.dataPort },

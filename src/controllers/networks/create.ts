@@ -202,6 +202,7 @@ function describe(
     ipv6,
     internal: request.internal,
     attachable: request.attachable,
+    ...(request.names === 'shared' && { names: request.names }),
     options: { ...request.options },
     labels: { ...request.labels },
     owner: hosts.self.id,

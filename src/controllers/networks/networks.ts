@@ -34,6 +34,8 @@ export interface CreateNetwork {
   /** Without a way out of the host. */
   readonly internal: boolean;
   readonly attachable: boolean;
+  /** Whether several hosts can have one name; not unless said. */
+  readonly names?: Network['names'];
   readonly options: Readonly<Record<string, string>>;
   readonly labels: Readonly<Record<string, string>>;
 }

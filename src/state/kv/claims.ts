@@ -25,10 +25,13 @@ export function parseHolder(json: unknown, place: string): Holder {
   return { id, ...(host !== undefined && { host }) };
 }
 
-/** Holders at `names/networks/<name>` and `names/endpoints/<network>/<name>`; upper and lower case differ, as in Docker. */
+/** Holders at `names/networks/<name>`, `names/endpoints/<network>/<name>` and `names/shared/<network>/<host>/<name>`; upper and lower case differ, as in Docker. */
 export function openClaims({ store, keys, alive, skipped }: OpenClaims): Claims {
-  const prefixOf = (space: Space) =>
-    space.kind === 'networks' ? keys.networkNames : keys.endpointNames(space.network);
+  const prefixOf = (space: Space) => {
+    if (space.kind === 'networks') return keys.networkNames;
+    const { network, host } = space;
+    return host === undefined ? keys.endpointNames(network) : keys.sharedNames(network, host);
+  };
   const keyOf = (space: Space, name: string): string => {
     const prefix = prefixOf(space);
     try {

@@ -65,6 +65,7 @@ export async function depart(store: Store, departure: Departure): Promise<Depart
     count.endpoints += await remove(endpoints.filter((item) => readItem(item, parseEndpoint, skipped)?.host === host));
     const names = (await list(keys.endpointNames(network))).items;
     count.names += await remove(names.filter((item) => readItem(item, parseHolder, skipped)?.host === host));
+    count.names += await remove((await list(keys.sharedNames(network, host))).items);
     const resting = (await list(keys.addresses(network))).items.flatMap((item): Change[] => {
       const there = readItem(item, parseAllocation, skipped);
       if (there?.kind !== 'held' || there.owner.host !== host) return [];
