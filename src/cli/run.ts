@@ -25,6 +25,9 @@ interface Options {
   readonly envFile: readonly string[];
   readonly rootfs?: string;
   readonly restart?: RestartPolicy;
+  readonly dns: readonly string[];
+  readonly dnsSearch: readonly string[];
+  readonly dnsOption: readonly string[];
 }
 
 interface Wishes {
@@ -39,24 +42,8 @@ interface Wishes {
 }
 
 const notYet = [
-  ...[
-    '-a, --attach <x>',
-    '--add-host <x>',
-    '--cap-add <x>',
-    '--cap-drop <x>',
-    '--cpus <x>',
-    '--device <x>',
-    '--dns <x>',
-  ],
-  ...[
-    '--dns-option <x>',
-    '--dns-search <x>',
-    '--entrypoint <x>',
-    '--expose <x>',
-    '--init',
-    '-l, --label <x>',
-    '--link <x>',
-  ],
+  ...['-a, --attach <x>', '--add-host <x>', '--cap-add <x>', '--cap-drop <x>', '--cpus <x>', '--device <x>'],
+  ...['--entrypoint <x>', '--expose <x>', '--init', '-l, --label <x>', '--link <x>'],
   ...[
     '-m, --memory <x>',
     '--mount <x>',
@@ -97,6 +84,14 @@ export function addRun(program: Command): void {
     .option('-h, --hostname <name>', 'host name of the container')
     .option('-e, --env <key=value>', 'variable; may repeat', collect, [])
     .option('--env-file <file>', 'file of variables; may repeat', collect, [])
+    .option('--dns <address>', "server to ask for names outside, instead of the host's; may repeat", collect, [])
+    .option(
+      '--dns-search <domain>',
+      "domain to complete names with, instead of the host's; . for none; may repeat",
+      collect,
+      [],
+    )
+    .option('--dns-option <option>', "option of resolv.conf, instead of the host's; may repeat", collect, [])
     .option('--rootfs <directory>', "root directory; without it the host's own");
   refuseNotYet(command, notYet);
   command.action(async (words: readonly string[], options: Options) => {
@@ -123,6 +118,7 @@ export function addRun(program: Command): void {
         command: [...words],
         aliases: [...options.networkAlias, ...options.alias],
         env: readEnvironment(options),
+        ...dnsOf(options),
         interactive,
         tty,
         ...sizeFor(tty),
@@ -135,4 +131,9 @@ export function addRun(program: Command): void {
       process.exitCode = await follow(client, Id, { interactive, tty, kill });
     }
   });
+}
+
+function dnsOf({ dns, dnsSearch, dnsOption }: Options) {
+  if (dns.length + dnsSearch.length + dnsOption.length === 0) return {};
+  return { dns: { servers: [...dns], search: [...dnsSearch], options: [...dnsOption] } };
 }

@@ -37,3 +37,13 @@ export function parseResolvConf(text: string): ResolvConf {
     options: options.slice(0, most.words),
   };
 }
+
+/** What `parseResolvConf` reads. */
+export function formatResolvConf({ nameservers, search, options }: ResolvConf): string {
+  const lines = [
+    ...nameservers.map((address) => `nameserver ${address}\n`),
+    ...(search.length === 0 ? [] : [`search ${search.join(' ')}\n`]),
+    ...(options.length === 0 ? [] : [`options ${options.join(' ')}\n`]),
+  ];
+  return lines.join('');
+}

@@ -1,6 +1,6 @@
 import * as v from 'valibot';
 import { parseRecord } from './record.ts';
-import { HexId, InterfaceAddressText, Mac, most, Name, SandboxId, Text, Time } from './text.ts';
+import { AddressText, HexId, InterfaceAddressText, Mac, most, Name, SandboxId, Text, Time } from './text.ts';
 
 const Count = v.pipe(v.number(), v.integer(), v.minValue(0));
 
@@ -23,6 +23,29 @@ export const FormerPlace = v.looseObject({
   fixed: v.boolean(),
 });
 export type FormerPlace = v.InferOutput<typeof FormerPlace>;
+
+/** A word of `resolv.conf`. `.` alone stands for no domain at all. */
+export const DnsSearch = v.pipe(
+  v.string(),
+  v.maxLength(254, 'is longer than a domain may be'),
+  v.regex(
+    /^(?:\.|(?:[a-zA-Z0-9_](?:[a-zA-Z0-9_-]{0,61}[a-zA-Z0-9_])?)(?:\.[a-zA-Z0-9_](?:[a-zA-Z0-9_-]{0,61}[a-zA-Z0-9_])?)*\.?)$/,
+    'is not a domain',
+  ),
+);
+export const DnsOption = v.pipe(
+  v.string(),
+  v.maxLength(64, 'is longer than 64 characters'),
+  v.regex(/^(?!ndots(?!:\d{1,3}$))[a-zA-Z][a-zA-Z0-9_:-]*$/, 'is not an option of resolv.conf'),
+);
+
+/** What a container asks of names outside: Docker's `--dns`, `--dns-search`, `--dns-option`. An empty list leaves the host's. */
+export const ContainerDns = v.object({
+  servers: v.pipe(v.array(AddressText), v.maxLength(most.dnsServers)),
+  search: v.pipe(v.array(DnsSearch), v.maxLength(most.dnsWords)),
+  options: v.pipe(v.array(DnsOption), v.maxLength(most.dnsWords)),
+});
+export type ContainerDns = v.InferOutput<typeof ContainerDns>;
 
 const Argument = v.pipe(v.string(), v.maxLength(128 * 1024));
 
@@ -47,6 +70,7 @@ export const Container = v.looseObject({
   /** Is being removed: with its end, or when a daemon finds it, it goes. */
   removing: v.optional(v.boolean()),
   places: v.optional(v.array(FormerPlace), []),
+  dns: v.optional(ContainerDns),
   sandbox: SandboxId,
   state: v.variant('status', [
     v.object({ status: v.literal('created') }),

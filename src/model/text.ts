@@ -23,6 +23,8 @@ export const most = {
   auxAddresses: 64,
   addresses: 16,
   routes: 256,
+  dnsServers: 16,
+  dnsWords: 32,
 } as const;
 
 export const HexId = v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/, 'is not an id of 64 hexadecimal digits'));
@@ -88,6 +90,12 @@ const special = ['0.0.0.0/8', '127.0.0.0/8', '224.0.0.0/4', '255.255.255.255/32'
 /** Whether a machine can have the address beside its loopback: not unspecified, loopback, multicast or broadcast. */
 export function isUnicast(address: Address): boolean {
   return !special.some((prefix) => contains(prefix, address));
+}
+
+const loopback = ['127.0.0.0/8', '::1/128'].map(parsePrefix);
+
+export function isLoopback(address: Address): boolean {
+  return loopback.some((prefix) => contains(prefix, address));
 }
 
 export const Mac = v.pipe(

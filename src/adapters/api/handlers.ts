@@ -164,6 +164,7 @@ export function openHandlers(needs: ApiNeeds): Handlers {
         aliases: aliasesOf(container, wishes.aliases),
       }),
     );
+    await containers.refresh(container.id);
     return attached(container.sandbox, endpoint.network, { container: container.name, network: name });
   }
 
@@ -187,6 +188,7 @@ export function openHandlers(needs: ApiNeeds): Handlers {
     try {
       const container = containers.find(reference);
       await named(container, network, () => endpoints.disconnect(container.sandbox, network.id));
+      await containers.refresh(container.id);
     } catch (error) {
       if (!force || !isAbsent(error)) throw error;
       await endpoints.expel(network, reference);

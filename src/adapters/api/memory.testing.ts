@@ -309,6 +309,7 @@ function memoryContainers(endpoints: MemoryEndpoints): Containers {
   };
 
   const containers: Containers = {
+    refresh: async () => undefined,
     run: async (spec) => {
       const id = newId();
       const name = spec.name ?? `quiet_${id.slice(0, 6)}`;

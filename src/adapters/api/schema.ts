@@ -1,4 +1,5 @@
 import * as v from 'valibot';
+import { DnsOption, DnsSearch } from '../../model/container.ts';
 import { AddressInput, HexId, HostId, Labels, MacInput, most, Name, SandboxId, Text } from '../../model/text.ts';
 
 /**
@@ -106,6 +107,17 @@ export const RunBody = v.strictObject({
       name: v.picklist(['no', 'on-failure', 'always', 'unless-stopped']),
       /** With `on-failure`: how often at most; 0 is without end. */
       most: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(1_000_000)), 0),
+    }),
+  ),
+  /** For names outside; an empty list leaves what the host has. */
+  dns: v.exactOptional(
+    v.strictObject({
+      servers: v.optional(
+        v.pipe(v.array(AddressInput), v.maxLength(most.dnsServers, `are more than ${most.dnsServers}`)),
+        [],
+      ),
+      search: v.optional(v.pipe(v.array(DnsSearch), v.maxLength(most.dnsWords, `are more than ${most.dnsWords}`)), []),
+      options: v.optional(v.pipe(v.array(DnsOption), v.maxLength(most.dnsWords, `are more than ${most.dnsWords}`)), []),
     }),
   ),
   ...Wishes,
@@ -282,6 +294,9 @@ export const ContainerView = v.looseObject({
   HostConfig: v.looseObject({
     AutoRemove: v.boolean(),
     RestartPolicy: v.looseObject({ Name: v.string(), MaximumRetryCount: IntegerView }),
+    Dns: v.optional(v.array(v.string()), []),
+    DnsOptions: v.optional(v.array(v.string()), []),
+    DnsSearch: v.optional(v.array(v.string()), []),
   }),
   Config: v.looseObject({
     Hostname: v.string(),

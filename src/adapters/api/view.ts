@@ -127,7 +127,8 @@ export function viewContainer(
     self: string;
   },
 ): ContainerView {
-  const { id, created, command, state, name, hostname, tty, interactive, env, remove, restart, restarts } = container;
+  const { id, created, command, state, name, hostname, tty, interactive, env, remove, restart, restarts, dns } =
+    container;
   const ended = state.status === 'exited' || state.status === 'restarting';
   const [path = '', ...args] = command;
   const places = [...(sandbox?.endpoints.values() ?? [])].map(({ endpoint }) => viewMembership(endpoint, networks));
@@ -149,7 +150,13 @@ export function viewContainer(
     // With the slash of Docker's.
     Name: `/${name}`,
     RestartCount: restarts,
-    HostConfig: { AutoRemove: remove, RestartPolicy: { Name: restart.name, MaximumRetryCount: restart.most } },
+    HostConfig: {
+      AutoRemove: remove,
+      RestartPolicy: { Name: restart.name, MaximumRetryCount: restart.most },
+      Dns: dns?.servers ?? [],
+      DnsOptions: dns?.options ?? [],
+      DnsSearch: dns?.search ?? [],
+    },
     Config: {
       Hostname: hostname,
       Tty: tty,

@@ -1,5 +1,5 @@
 import type { Readable, Writable } from 'node:stream';
-import type { Container, RestartPolicy } from '../../model/container.ts';
+import type { Container, ContainerDns, RestartPolicy } from '../../model/container.ts';
 
 /** Process containers of this host. */
 export interface Containers {
@@ -24,6 +24,8 @@ export interface Containers {
   restart(nameOrId: string, options: { seconds: number }): Promise<void>;
   /** @throws Refusal 'not-found' | 'conflict' (running and not `force`) */
   remove(nameOrId: string, options: { force: boolean }): Promise<Container>;
+  /** Its networks are other ones: afterwards its `resolv.conf` names who answers there. May be called for what is not there. Never rejects. */
+  refresh(id: string): Promise<void>;
   /** What a container or an exec wrote, from its file; it and `input`, `exec`, `wait` outlive a restart of the daemon as files do. */
   readonly streams: Streams;
 }
@@ -71,6 +73,7 @@ export interface RunSpec {
   readonly size?: TerminalSize;
   readonly remove: boolean;
   readonly restart?: RestartPolicy;
+  readonly dns?: ContainerDns;
 }
 
 export interface ExecSpec {

@@ -12,7 +12,7 @@ import { Refusal } from '../../lib/errors.ts';
 import { Scope } from '../../lib/scope.ts';
 import { frame } from '../../model/frame.ts';
 import type { Journal, JournalChange } from '../../state/journal.ts';
-import type { OpenSandbox, Sandbox } from '../endpoints/endpoints.ts';
+import type { LocalEndpoint, OpenSandbox, Sandbox } from '../endpoints/endpoints.ts';
 import { readLog } from './output.ts';
 import type { ShimPlace } from './shim.ts';
 import type { ShimSpec } from './shim-spec.ts';
@@ -216,6 +216,16 @@ export class MemoryEndpoints {
     if (sandbox !== undefined) await removeNamespace(sandbox.key);
   }
 
+  sandbox(id: string): Sandbox | undefined {
+    return this.#sandboxes.get(id);
+  }
+
+  /** Its places on networks are these from now on; no kernel is told. */
+  place(id: string, endpoints: Sandbox['endpoints']): void {
+    const sandbox = this.#sandboxes.get(id);
+    if (sandbox !== undefined) this.#sandboxes.set(id, { ...sandbox, endpoints });
+  }
+
   sandboxes(): readonly Sandbox[] {
     return [...this.#sandboxes.values()];
   }
@@ -267,4 +277,14 @@ function writeJson(path: string, value: unknown): void {
 /** The supervisor of the command that runs as `pid`: its parent. */
 export function supervisorOf(pid: number): number {
   return Number(/^PPid:\t(\d+)$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]);
+}
+
+/** On a network that is called by its address. */
+export function placeOf(address: string): LocalEndpoint {
+  const endpoint = {
+    ...{ id: 'e'.repeat(64), network: 'd'.repeat(64), name: 'web', aliases: [], mac: '02:42:0a:00:00:02' },
+    ...{ addresses: [address], host: 'c'.repeat(32), epoch: 1, created: new Date(0).toISOString() },
+    sandbox: { id: 'b'.repeat(12), key: '/nowhere' },
+  };
+  return { endpoint, interface: 'eth1', port: 'veth1' };
 }

@@ -8,6 +8,7 @@ import type { Journal } from '../../state/journal.ts';
 import type { Endpoints } from '../endpoints/endpoints.ts';
 import { CommandFailed } from './containers.ts';
 import { comingBack, type Ended, exitedAs, formerEnd, isFormer, notStarted, restartingAs } from './ending.ts';
+import type { EtcFiles } from './etc-files.ts';
 import type { Executions } from './executions.ts';
 import { placesIn } from './former.ts';
 import type { Held } from './held.ts';
@@ -22,6 +23,7 @@ interface LivesNeeds extends StartNeeds {
   readonly journal: Pick<Journal, 'load' | 'commit'>;
   readonly log: Log;
   readonly executions: Executions;
+  readonly etc: EtcFiles;
   readonly placeOf: (container: string) => ShimPlace;
   /** Holds the directories of all containers. */
   readonly directory: string;
@@ -294,15 +296,18 @@ export class Lives {
   async discard(id: string): Promise<void> {
     this.#held.delete(id);
     this.#needs.executions.forget(id);
+    this.#needs.etc.forget(id);
     await this.#remains.discard(id);
   }
 
   /** Tries again what could not be taken back, and forgets what has lingered. */
   async sweep(): Promise<void> {
-    const { endpoints, executions } = this.#needs;
+    const { endpoints, etc, executions } = this.#needs;
     for (const id of this.#remains.left) await this.discard(id);
     const open = new Set(endpoints.sandboxes().flatMap(({ container }) => container?.id ?? []));
     for (const { container, gone, goneSince = 0 } of this.#held.values()) {
+      // Networks also come and go without anybody's asking.
+      if (container.state.status === 'running') await etc.follow(container);
       if (container.state.status !== 'exited') continue;
       if (gone && performance.now() - goneSince > linger.removed) await this.discard(container.id);
       else if (open.has(container.id)) await this.#remains.leave(container);

@@ -15,6 +15,7 @@ import {
   MemoryEndpoints,
   memoryJournal,
   missing,
+  placeOf,
   processesWith,
   split,
   supervisorOf,
@@ -61,6 +62,7 @@ describe('containers', { skip: missing ?? false }, () => {
         controls: join(directory, 'run'),
         shim,
         resolvConfs: [join(directory, 'resolv.conf')],
+        nameServers: { 4: '169.254.53.53', 6: 'fd53::53' },
       },
     );
     scope.defer(() => opened.close());
@@ -122,6 +124,39 @@ describe('containers', { skip: missing ?? false }, () => {
     assert.deepEqual(await directories(), []);
     assert.deepEqual(await journal.load('container'), []);
     assert.throws(() => containers.find('test1'), refusal('not-found', /test1/));
+  });
+
+  test('a resolv.conf follows the networks of its container while it runs, unless its user has changed it', async () => {
+    const { id, sandbox } = await run('sleep 1000', {
+      name: 'web',
+      dns: { servers: ['192.0.2.9'], search: ['a'], options: [] },
+    });
+    const file = async (script: string) => {
+      const execution = await containers.streams.exec(id, { ...shell(script), tty: false });
+      await wait(execution);
+      return (await output(execution)).stdout;
+    };
+    const place = (...addresses: string[]) =>
+      endpoints.place(sandbox, new Map(addresses.map((address) => [address, placeOf(address)])));
+    const off = 'nameserver 192.0.2.9\nsearch a\n';
+    const on = (server: string) => `nameserver ${server}\nsearch a\noptions ndots:0\n`;
+    assert.equal(await file('cat /etc/resolv.conf'), off);
+    place('fd00::2/64');
+    await containers.refresh(id);
+    assert.equal(await file('cat /etc/resolv.conf'), on('fd53::53'));
+    place('fd00::2/64', '10.0.0.2/24');
+    await restart();
+    await containers.refresh(id);
+    assert.equal(await file('cat /etc/resolv.conf'), on('169.254.53.53'));
+    place();
+    await containers.refresh(id);
+    assert.equal(await file('cat /etc/resolv.conf; echo nameserver 192.0.2.10 > /etc/resolv.conf'), off);
+    place('10.0.0.2/24');
+    await containers.refresh(id);
+    assert.equal(await file('cat /etc/resolv.conf'), 'nameserver 192.0.2.10\n');
+    assert.deepEqual(containers.find('web').dns, { servers: ['192.0.2.9'], search: ['a'], options: [] });
+    assert.deepEqual(endpoints.asked[0]?.dns, ['192.0.2.9']);
+    await containers.refresh('f'.repeat(64));
   });
 
   test("a name is one container's, also while that is being made or has ended", async () => {

@@ -11,6 +11,7 @@ import type { Journal } from '../../state/journal.ts';
 import type { Endpoints } from '../endpoints/endpoints.ts';
 import { chooseName } from './container-name.ts';
 import type { Containers, RunSpec, Streams } from './containers.ts';
+import { EtcFiles } from './etc-files.ts';
 import { Executions } from './executions.ts';
 import type { Held } from './held.ts';
 import { Lives } from './lives.ts';
@@ -22,7 +23,7 @@ import { startContainer } from './start.ts';
 import { openStreams } from './streams.ts';
 
 export interface ContainersNeeds {
-  readonly endpoints: Pick<Endpoints, 'openSandbox' | 'closeSandbox' | 'sandboxes'>;
+  readonly endpoints: Pick<Endpoints, 'openSandbox' | 'closeSandbox' | 'sandbox' | 'sandboxes'>;
   readonly journal: Pick<Journal, 'load' | 'commit'>;
   readonly log: Log;
   /** Milliseconds since 1970. */
@@ -38,6 +39,8 @@ export interface ContainersInit {
   readonly shim: string;
   /** The host's `resolv.conf`, and what it may stand for. */
   readonly resolvConfs?: readonly string[];
+  /** Where names are answered to who is on a network, by the family of its addresses; nowhere unless said. */
+  readonly nameServers?: { readonly 4: string; readonly 6: string };
   /** Bytes of output in one file of a log; the two newest are kept. */
   readonly logSize?: number;
 }
@@ -46,6 +49,8 @@ export interface OpenedContainers extends Containers {
   /** Lets go of the containers, which run on. May be called twice. */
   close(): Promise<void>;
 }
+
+type Init = ContainersInit & Required<Pick<ContainersInit, 'resolvConfs' | 'logSize'>>;
 
 const standard = {
   resolvConfs: ['/etc/resolv.conf', '/run/systemd/resolve/resolv.conf'],
@@ -77,8 +82,9 @@ export async function openContainers(needs: ContainersNeeds, init: ContainersIni
 class ProcessContainers implements OpenedContainers {
   readonly streams: Streams;
   readonly #needs: ContainersNeeds;
-  readonly #init: Required<ContainersInit>;
+  readonly #init: Init;
   readonly #lives: Lives;
+  readonly #etc: EtcFiles;
   readonly #executions: Executions;
   /** Names of containers that are being made, with their ids. */
   readonly #coming = new Map<string, string>();
@@ -87,12 +93,13 @@ class ProcessContainers implements OpenedContainers {
   #sweeping: Promise<void> = Promise.resolve();
   #sweeper: NodeJS.Timeout | undefined;
 
-  constructor(needs: ContainersNeeds, init: Required<ContainersInit>) {
+  constructor(needs: ContainersNeeds, init: Init) {
     this.#needs = needs;
     this.#init = init;
     const placeOf = (container: string, execution?: string) => this.#placeOf(container, execution);
     this.#executions = new Executions(placeOf);
-    this.#lives = new Lives({ ...needs, ...init, executions: this.#executions, placeOf });
+    this.#etc = new EtcFiles({ ...needs, ...init, placeOf });
+    this.#lives = new Lives({ ...needs, ...init, executions: this.#executions, etc: this.#etc, placeOf });
     this.streams = openStreams({
       executions: this.#executions,
       heldOf: (nameOrId) => this.#heldOf(nameOrId),
@@ -132,6 +139,11 @@ class ProcessContainers implements OpenedContainers {
 
   find(nameOrId: string): Container {
     return findByNameOrId('container', nameOrId, this.list());
+  }
+
+  async refresh(id: string): Promise<void> {
+    const container = this.#lives.get(id)?.container;
+    if (container !== undefined) await this.#etc.follow(container);
   }
 
   async run(spec: RunSpec): Promise<Container> {
@@ -234,7 +246,7 @@ class ProcessContainers implements OpenedContainers {
   async #start(id: string, name: string, spec: RunSpec): Promise<Container> {
     try {
       const what = { id, name, place: this.#placeOf(id), spec };
-      const { container, supervisor } = await startContainer({ ...this.#needs, ...this.#init }, what);
+      const { container, supervisor } = await startContainer({ ...this.#needs, ...this.#init, etc: this.#etc }, what);
       this.#lives.hold(container, { supervisor });
       return container;
     } catch (error) {

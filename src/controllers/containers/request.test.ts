@@ -1,14 +1,18 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Refusal } from '../../lib/errors.ts';
+import type { ContainerDns } from '../../model/container.ts';
 import { chooseName } from './container-name.ts';
 import type { RunSpec } from './containers.ts';
-import { chooseResolvConf, formatHosts, formEnvironment } from './etc.ts';
+import { formatHosts, formEnvironment } from './etc.ts';
 import { checkRun } from './request.ts';
+import { chooseResolvConf, formResolvConf } from './resolv-conf.ts';
 import { formatShimSpec } from './shim-spec.ts';
 import { parseSignal } from './signal.ts';
 
 const plain: RunSpec = { command: ['true'], aliases: [], env: [], interactive: false, tty: false, remove: false };
+
+const dns = (part: Partial<ContainerDns>): ContainerDns => ({ servers: [], search: [], options: [], ...part });
 
 test('what cannot be run is refused before anything is done', async () => {
   const wrong: readonly [Partial<RunSpec>, RegExp][] = [
@@ -25,6 +29,12 @@ test('what cannot be run is refused before anything is done', async () => {
     [{ ip: '10.0.0.2' }, /--ip needs a network/],
     [{ mac: '02:42:0a:00:00:02' }, /--mac-address needs a network/],
     [{ aliases: ['db'] }, /--alias needs a network/],
+    [
+      { dns: dns({ servers: ['192.0.2.1', '169.254.53.53'] }) },
+      /--dns 169\.254\.53\.53: this is where names are answered/,
+    ],
+    [{ dns: dns({ servers: ['fd53::53'] }) }, /--dns fd53::53: this is where names are answered/],
+    [{ dns: dns({ servers: ['0.0.0.0'] }) }, /--dns 0\.0\.0\.0: no server can have this address/],
     [{ rootfs: 'relative' }, /root file system relative/],
     [{ rootfs: '/etc/passwd' }, /root file system \/etc\/passwd/],
     [{ rootfs: '/etc/..' }, /root file system \/etc\/\.\./],
@@ -37,6 +47,7 @@ test('what cannot be run is refused before anything is done', async () => {
     });
   }
   await checkRun({ ...plain, name: 'a', hostname: 'a.b', network: 'n', ip: '10.0.0.2', env: ['A='], rootfs: '/tmp' });
+  await checkRun({ ...plain, dns: dns({ servers: ['127.0.0.53', '::1', '192.0.2.1', 'fd00::1'] }) });
 });
 
 test('signals have names with and without SIG, numbers, and real-time offsets', () => {
@@ -72,6 +83,46 @@ test('resolv.conf has no server that a container cannot reach, and comes from wh
   assert.equal(chooseResolvConf([stub, real]), cleaned);
   assert.equal(chooseResolvConf([stub, '']), '# stub\noptions edns0\nsearch example\n');
   assert.equal(chooseResolvConf([]), '\n');
+});
+
+const house = '# of the house\nnameserver 192.0.2.1\nsearch house.example lab.example\noptions timeout:2 ndots:2\n';
+
+test('on a network resolv.conf names our server, keeps search and options of the host, and asks for names as they are', () => {
+  const on = { server: '169.254.53.53' };
+  const search = 'search house.example lab.example\n';
+  const ours = 'nameserver 169.254.53.53\n';
+  assert.equal(formResolvConf({ candidates: [house], ...on }), `${ours}${search}options timeout:2 ndots:0\n`);
+  assert.equal(formResolvConf({ candidates: ['', house], server: 'fd53::53' }).split('\n')[0], 'nameserver fd53::53');
+  assert.equal(formResolvConf({ candidates: [], ...on }), `${ours}options ndots:0\n`);
+});
+
+test('what is given for resolv.conf replaces what the host has, each by itself', () => {
+  const on = { candidates: [house], server: '169.254.53.53' };
+  const ours = 'nameserver 169.254.53.53\n';
+  const [search, options] = ['search house.example lab.example\n', 'options timeout:2 ndots:0\n'];
+  assert.equal(formResolvConf({ ...on, dns: dns({ servers: ['192.0.2.9'] }) }), ours + search + options);
+  assert.equal(
+    formResolvConf({ ...on, dns: dns({ search: ['b.example', '.', 'c'] }) }),
+    `${ours}search b.example c\n${options}`,
+  );
+  assert.equal(formResolvConf({ ...on, dns: dns({ search: ['.'] }) }), ours + options);
+  assert.equal(
+    formResolvConf({ ...on, dns: dns({ options: ['rotate'] }) }),
+    `${ours}${search}options rotate ndots:0\n`,
+  );
+  assert.equal(formResolvConf({ ...on, dns: dns({ options: ['ndots:3'] }) }), `${ours}${search}options ndots:3\n`);
+});
+
+test('without a network resolv.conf is the host’s, with what was given in its place', () => {
+  const off = { candidates: [house] };
+  assert.equal(formResolvConf(off), house);
+  assert.equal(formResolvConf({ ...off, dns: dns({}) }), house);
+  const given = dns({ servers: ['127.0.0.1'], search: ['.'], options: ['rotate'] });
+  assert.equal(formResolvConf({ ...off, dns: given }), 'nameserver 127.0.0.1\noptions rotate\n');
+  assert.equal(
+    formResolvConf({ ...off, dns: dns({ search: ['b'] }) }),
+    'nameserver 192.0.2.1\nsearch b\noptions timeout:2 ndots:2\n',
+  );
 });
 
 test("the environment is Docker's defaults with what was asked for over them", () => {

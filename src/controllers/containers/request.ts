@@ -2,7 +2,9 @@ import { stat } from 'node:fs/promises';
 import { isAbsolute, normalize } from 'node:path';
 import * as v from 'valibot';
 import { Refusal } from '../../lib/errors.ts';
-import { Name } from '../../model/text.ts';
+import { parseAddress } from '../../lib/prefix.ts';
+import { nameServerAddresses } from '../../model/name-server.ts';
+import { isLoopback, isUnicast, Name } from '../../model/text.ts';
 import type { ExecSpec, RunSpec } from './containers.ts';
 
 /** What is asked for, judged before anything is done. @throws Refusal 'invalid' */
@@ -29,6 +31,7 @@ export async function checkRun(spec: RunSpec): Promise<void> {
   if (policy !== 'on-failure' && most > 0) {
     throw new Refusal('invalid', `maximum retry count cannot be used with restart policy '${policy}'`);
   }
+  for (const server of spec.dns?.servers ?? []) checkServer(server);
   if (spec.rootfs !== undefined) await checkRootfs(spec.rootfs);
 }
 
@@ -42,6 +45,20 @@ export function checkExec({ command, env, tty, size }: Pick<ExecSpec, 'command' 
   const fits = (length: number) => Number.isInteger(length) && length >= 1 && length <= 0xffff;
   if (!fits(size.rows) || !fits(size.columns)) {
     throw new Refusal('invalid', `a terminal of ${size.rows} rows and ${size.columns} columns`);
+  }
+}
+
+/** The host asks them, so that its own loopback is as good as any address; it is not to ask itself. */
+function checkServer(server: string): void {
+  const address = parseAddress(server);
+  if (!isUnicast(address) && !isLoopback(address)) {
+    throw new Refusal('invalid', `--dns ${server}: no server can have this address`);
+  }
+  if (Object.values<string>(nameServerAddresses).includes(server)) {
+    throw new Refusal(
+      'invalid',
+      `--dns ${server}: this is where names are answered here; give the servers that it is to ask for others`,
+    );
   }
 }
 

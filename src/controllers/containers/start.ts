@@ -3,9 +3,10 @@ import { join } from 'node:path';
 import { Refusal } from '../../lib/errors.ts';
 import { aliasesOf, type Container } from '../../model/container.ts';
 import type { Journal } from '../../state/journal.ts';
-import type { Endpoints, Sandbox } from '../endpoints/endpoints.ts';
+import type { Endpoints, OpenSandbox, Sandbox } from '../endpoints/endpoints.ts';
 import type { RunSpec, TerminalSize } from './containers.ts';
-import { formEnvironment, writeEtc } from './etc.ts';
+import { formEnvironment } from './etc.ts';
+import type { EtcFiles } from './etc-files.ts';
 import { placesIn, requestFor } from './former.ts';
 import type { ShimPlace } from './shim.ts';
 import { type Command, type Supervisor, startSupervisor } from './supervisor.ts';
@@ -14,7 +15,7 @@ export interface StartNeeds {
   readonly endpoints: Pick<Endpoints, 'openSandbox' | 'sandboxes'>;
   readonly journal: Pick<Journal, 'commit'>;
   readonly now: () => number;
-  readonly resolvConfs: readonly string[];
+  readonly etc: Pick<EtcFiles, 'write'>;
   readonly logSize: number;
 }
 
@@ -35,6 +36,7 @@ export async function startContainer(
   const sandbox = await endpoints.openSandbox({
     exit: true,
     container: { id, name },
+    ...dnsOf(spec),
     connect: placesOf(id, name, spec),
   });
   const fixed = spec.ip !== undefined || spec.ip6 !== undefined;
@@ -53,10 +55,11 @@ export async function startContainer(
     restarts: 0,
     stopped: false,
     places: placesIn(sandbox, []).map((former) => ({ ...former, fixed })),
+    ...(spec.dns && { dns: spec.dns }),
     sandbox: sandbox.id,
     state: { status: 'created' },
   };
-  await dress(created, sandbox, place, needs);
+  await needs.etc.write(created, sandbox);
   await journal.commit([{ kind: 'container', id, put: created }]);
   return await execute(created, { sandbox, place, ...(spec.size && { size: spec.size }) }, needs);
 }
@@ -73,7 +76,7 @@ export async function startAgain(container: Container, place: ShimPlace, needs: 
   const sandbox = open ?? (await reopen(container, needs));
   const ready = { ...container, sandbox: sandbox.id, places: placesIn(sandbox, container.places) };
   if (ready.sandbox !== container.sandbox) await journal.commit([{ kind: 'container', id: container.id, put: ready }]);
-  await dress(ready, sandbox, place, needs);
+  await needs.etc.write(ready, sandbox);
   return await execute(ready, { sandbox, place }, needs);
 }
 
@@ -84,11 +87,12 @@ export function sandboxOf({ id }: Pick<Container, 'id'>, endpoints: Pick<Endpoin
     .find((each) => each.container?.id === id && (each.exit !== undefined || each.endpoints.size > 0));
 }
 
-async function reopen({ id, name, places }: Container, { endpoints }: StartNeeds): Promise<Sandbox> {
+async function reopen({ id, name, places, dns }: Container, { endpoints }: StartNeeds): Promise<Sandbox> {
   const open = (exactly: boolean) =>
     endpoints.openSandbox({
       exit: true,
       container: { id, name },
+      ...dnsOf({ dns }),
       connect: places.map((place) => requestFor(place, { name, exactly })),
     });
   try {
@@ -98,15 +102,6 @@ async function reopen({ id, name, places }: Container, { endpoints }: StartNeeds
     if (!(error instanceof Refusal) || error.kind !== 'conflict' || places.every(({ fixed }) => fixed)) throw error;
     return await open(false);
   }
-}
-
-async function dress(
-  { hostname }: Container,
-  sandbox: Sandbox,
-  { directory }: ShimPlace,
-  { resolvConfs }: Pick<StartNeeds, 'resolvConfs'>,
-): Promise<void> {
-  await writeEtc(directory, { hostname, addresses: addressesOf(sandbox), resolvConfs });
 }
 
 async function execute(
@@ -149,7 +144,6 @@ function placesOf(id: string, name: string, { network, ip, ip6, mac, aliases }: 
   return [{ network, name, aliases: aliasesOf({ id }, aliases), ...wishes }];
 }
 
-function addressesOf({ endpoints, exit }: Sandbox): readonly string[] {
-  const own = Array.from(endpoints.values(), ({ endpoint }) => endpoint.addresses).flat();
-  return [...own, ...(exit?.addresses ?? [])].map((address) => address.replace(/\/\d+$/, ''));
+function dnsOf({ dns }: Pick<Container, 'dns'>): Pick<OpenSandbox, 'dns'> {
+  return dns === undefined || dns.servers.length === 0 ? {} : { dns: dns.servers };
 }

@@ -44,6 +44,8 @@ export interface OpenSandbox {
    */
   readonly exit: boolean;
   readonly container?: { readonly id: string; readonly name: string };
+  /** Who is asked for names outside, instead of the host's resolvers. */
+  readonly dns?: readonly string[];
   /** Its first endpoints, in this order. */
   readonly connect?: readonly ConnectRequest[];
 }

@@ -112,6 +112,7 @@ export async function openEndpoints(needs: EndpointsNeeds, init: EndpointsInit):
       places: [],
       ...(adopted === undefined ? {} : { adopted: { ...adopted } }),
       ...(container === undefined ? {} : { container: { ...container } }),
+      ...(request.dns === undefined ? {} : { dns: [...request.dns] }),
     };
     sandboxes.add(record);
     await serial.run(record.id, () => joinTo(record, request.connect, { way, fresh: true }));

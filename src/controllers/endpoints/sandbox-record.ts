@@ -2,7 +2,7 @@ import * as v from 'valibot';
 import { Endpoint } from '../../model/endpoint.ts';
 import { vniRange } from '../../model/network.ts';
 import { parseRecord } from '../../model/record.ts';
-import { HexId, InterfaceAddressText, Mac, Mtu, Name, SandboxId, Text } from '../../model/text.ts';
+import { AddressText, HexId, InterfaceAddressText, Mac, Mtu, most, Name, SandboxId, Text } from '../../model/text.ts';
 
 const Interface = v.pipe(v.string(), v.regex(/^[a-z]+[0-9a-f]{1,7}$/));
 
@@ -39,6 +39,8 @@ const SandboxRecord = v.looseObject({
   /** Boot in which it was made: a sandbox does not outlive it. */
   bootId: Text,
   container: v.optional(v.looseObject({ id: HexId, name: Name })),
+  /** Who is asked for names outside, instead of the host's resolvers. */
+  dns: v.optional(v.pipe(v.array(AddressText), v.maxLength(most.dnsServers))),
   places: v.array(Place),
   /** Whether it may leave the host: whatever it is on, or while it is on a network that is not internal. */
   way: v.optional(v.picklist(['always', 'by-network'])),
