@@ -3,6 +3,7 @@ import { parseBody, parseInput } from '../src/adapters/api/parse.ts';
 import { parsePlace as parseNamespacePlace } from '../src/cli/attach.ts';
 import { parseEnvironmentFile } from '../src/cli/environment.ts';
 import { parseFilters } from '../src/cli/listing.ts';
+import { parsePorts } from '../src/cli/named-port.ts';
 import { parsePruneFilter } from '../src/cli/network/prune.ts';
 import { parseRestart } from '../src/cli/restart-policy.ts';
 import { parseTarget } from '../src/cli/session.ts';
@@ -206,6 +207,11 @@ export const parsers: Readonly<Record<string, Parser>> = {
     kind: 'text',
     samples: ['no', 'on-failure', 'on-failure:5', 'always', 'unless-stopped'],
     parse: parseRestart,
+  },
+  'cli/named-port.ts parsePorts': {
+    kind: 'text',
+    samples: ['80', '53/udp', 'http:80/tcp', '3000-3002'],
+    parse: parsePorts,
   },
   'cli/session.ts parseTarget': {
     kind: 'text',

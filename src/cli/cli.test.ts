@@ -240,6 +240,31 @@ async function offered(...words: readonly string[]): Promise<readonly string[]> 
   return (await ended).stdout.split('\n').filter((line) => line !== '');
 }
 
+test('what a container is told of names is in its inspect, and what resolv.conf cannot have is refused', async () => {
+  const dns = ['--dns', '192.0.2.1', '--dns', 'FD00::1', '--dns-search', '.', '--dns-option', 'ndots:2'];
+  const ports = ['--expose', 'http:80', '--expose', '53/udp'];
+  await skein('run', '-d', '--name', 'named', ...dns, ...ports, '--', 'sleep', '60');
+  const shown =
+    '{{json .HostConfig.Dns}} {{json .HostConfig.DnsSearch}} {{json .HostConfig.DnsOptions}} {{json .Config.ExposedPorts}}';
+  assert.equal(
+    (await skein('inspect', 'named', '-f', shown)).stdout,
+    '["192.0.2.1","fd00::1"] ["."] ["ndots:2"] {"80/tcp":{},"53/udp":{}}\n',
+  );
+  for (const [flag, value] of [
+    ['--dns', 'fe80::1%eth0'],
+    ['--dns', 'dns.example'],
+    ['--dns-search', 'a b'],
+    ['--dns-search', `${'a'.repeat(64)}.example`],
+    ['--dns-option', 'ndots:x'],
+    ['--dns-option', 'rotate\nnameserver 192.0.2.2'],
+  ] as const) {
+    const { code, stderr } = await skein('run', '-d', flag, value, '--', 'true');
+    assert.equal(code, 125, `${flag} ${value}`);
+    assert.match(stderr, /^skein: the body: dns\./);
+  }
+  await skein('rm', '-f', 'named');
+});
+
 test('a shell completes commands, flags and the names that the daemon knows', async () => {
   await skein('network', 'create', 'frontend');
   await skein('run', '-d', '--name', 'freddy', '--', 'sleep', '60');

@@ -1,8 +1,10 @@
 import type { Command } from 'commander';
 import { defined } from '../lib/defined.ts';
 import { Refusal } from '../lib/errors.ts';
+import type { NamedPort } from '../model/named-port.ts';
 import { readEnvironment } from './environment.ts';
 import { follow, requireTerminal } from './follow.ts';
+import { collectPorts } from './named-port.ts';
 import { parseRestart, type RestartPolicy } from './restart-policy.ts';
 import { clientOf, collect, print, refuseNotYet } from './session.ts';
 import { sizeFor } from './terminal-size.ts';
@@ -28,6 +30,7 @@ interface Options {
   readonly dns: readonly string[];
   readonly dnsSearch: readonly string[];
   readonly dnsOption: readonly string[];
+  readonly expose: readonly NamedPort[];
 }
 
 interface Wishes {
@@ -43,7 +46,7 @@ interface Wishes {
 
 const notYet = [
   ...['-a, --attach <x>', '--add-host <x>', '--cap-add <x>', '--cap-drop <x>', '--cpus <x>', '--device <x>'],
-  ...['--entrypoint <x>', '--expose <x>', '--init', '-l, --label <x>', '--link <x>'],
+  ...['--entrypoint <x>', '--init', '-l, --label <x>', '--link <x>'],
   ...[
     '-m, --memory <x>',
     '--mount <x>',
@@ -92,6 +95,12 @@ export function addRun(program: Command): void {
       [],
     )
     .option('--dns-option <option>', "option of resolv.conf, instead of the host's; may repeat", collect, [])
+    .option(
+      '--expose <port>',
+      'what it listens at, to be found as _NAME._PROTO.CONTAINER: [NAME:]PORT[/PROTO] or FIRST-LAST[/PROTO]; may repeat',
+      collectPorts,
+      [],
+    )
     .option('--rootfs <directory>', "root directory; without it the host's own");
   refuseNotYet(command, notYet);
   command.action(async (words: readonly string[], options: Options) => {
@@ -119,6 +128,7 @@ export function addRun(program: Command): void {
         aliases: [...options.networkAlias, ...options.alias],
         env: readEnvironment(options),
         ...dnsOf(options),
+        ...(options.expose.length > 0 && { ports: [...options.expose] }),
         interactive,
         tty,
         ...sizeFor(tty),

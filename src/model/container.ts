@@ -1,4 +1,5 @@
 import * as v from 'valibot';
+import { NamedPorts } from './named-port.ts';
 import { parseRecord } from './record.ts';
 import { AddressText, HexId, InterfaceAddressText, Mac, most, Name, SandboxId, Text, Time } from './text.ts';
 
@@ -71,6 +72,7 @@ export const Container = v.looseObject({
   removing: v.optional(v.boolean()),
   places: v.optional(v.array(FormerPlace), []),
   dns: v.optional(ContainerDns),
+  ports: v.optional(NamedPorts),
   sandbox: SandboxId,
   state: v.variant('status', [
     v.object({ status: v.literal('created') }),

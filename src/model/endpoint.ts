@@ -1,5 +1,6 @@
 import * as v from 'valibot';
 import { networkOf, overlaps, parseInterfaceAddress } from '../lib/prefix.ts';
+import { NamedPorts } from './named-port.ts';
 import { parseRecord } from './record.ts';
 import {
   HexId,
@@ -42,6 +43,8 @@ export const Endpoint = v.looseObject({
   sandbox: v.looseObject({ id: SandboxId, key: Text }),
   /** The container it belongs to, if it is one of ours or an engine's. */
   container: v.optional(v.looseObject({ id: HexId, name: Name })),
+  /** What it says that it listens at. Releases that know nothing of it pass over it. */
+  ports: v.optional(NamedPorts),
   created: Time,
   signature: Signature,
 });

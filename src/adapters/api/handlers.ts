@@ -156,7 +156,8 @@ export function openHandlers(needs: ApiNeeds): Handlers {
     const container = containers.find(reference);
     if (!isRunning(container)) throw new Refusal('conflict', `container ${container.name} is not running`);
     const network = networks.find(name);
-    const request = { ...wishes, network: network.id, name: container.name };
+    const { name: own, ports } = container;
+    const request = { ...wishes, network: network.id, name: own, ...(ports && { ports }) };
     const endpoint = await named(container, network, () =>
       endpoints.connect({
         ...request,

@@ -337,6 +337,8 @@ function memoryContainers(endpoints: MemoryEndpoints): Containers {
         remove: spec.remove,
         restart: spec.restart ?? { name: 'no', most: 0 },
         restarts: 0,
+        ...(spec.dns && { dns: spec.dns }),
+        ...(spec.ports && { ports: [...spec.ports] }),
         stopped: false,
         places: [],
         sandbox: sandbox.id,

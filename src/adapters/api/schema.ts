@@ -1,5 +1,6 @@
 import * as v from 'valibot';
 import { DnsOption, DnsSearch } from '../../model/container.ts';
+import { NamedPorts } from '../../model/named-port.ts';
 import { AddressInput, HexId, HostId, Labels, MacInput, most, Name, SandboxId, Text } from '../../model/text.ts';
 
 /**
@@ -120,6 +121,8 @@ export const RunBody = v.strictObject({
       options: v.optional(v.pipe(v.array(DnsOption), v.maxLength(most.dnsWords, `are more than ${most.dnsWords}`)), []),
     }),
   ),
+  /** Found by name, once it is on a network: `_NAME._PROTOCOL.CONTAINER`. */
+  ports: v.exactOptional(NamedPorts),
   ...Wishes,
 });
 
@@ -304,6 +307,7 @@ export const ContainerView = v.looseObject({
     OpenStdin: v.boolean(),
     Env: v.array(v.string()),
     Cmd: v.array(v.string()),
+    ExposedPorts: v.optional(v.record(v.string(), v.looseObject({})), {}),
   }),
   NetworkSettings: v.looseObject({
     SandboxID: v.string(),

@@ -127,8 +127,22 @@ export function viewContainer(
     self: string;
   },
 ): ContainerView {
-  const { id, created, command, state, name, hostname, tty, interactive, env, remove, restart, restarts, dns } =
-    container;
+  const {
+    id,
+    created,
+    command,
+    state,
+    name,
+    hostname,
+    tty,
+    interactive,
+    env,
+    remove,
+    restart,
+    restarts,
+    dns,
+    ports = [],
+  } = container;
   const ended = state.status === 'exited' || state.status === 'restarting';
   const [path = '', ...args] = command;
   const places = [...(sandbox?.endpoints.values() ?? [])].map(({ endpoint }) => viewMembership(endpoint, networks));
@@ -164,6 +178,7 @@ export function viewContainer(
       Env: env,
       Cmd: command,
       Rootfs: container.rootfs ?? '',
+      ExposedPorts: Object.fromEntries(ports.map(({ port, protocol }) => [`${port}/${protocol}`, {}])),
     },
     NetworkSettings: {
       SandboxID: container.sandbox,

@@ -1,5 +1,6 @@
 import type { Readable, Writable } from 'node:stream';
 import type { Container, ContainerDns, RestartPolicy } from '../../model/container.ts';
+import type { NamedPort } from '../../model/named-port.ts';
 
 /** Process containers of this host. */
 export interface Containers {
@@ -74,6 +75,8 @@ export interface RunSpec {
   readonly remove: boolean;
   readonly restart?: RestartPolicy;
   readonly dns?: ContainerDns;
+  /** What it listens at, to be found by name on its networks. */
+  readonly ports?: readonly NamedPort[];
 }
 
 export interface ExecSpec {

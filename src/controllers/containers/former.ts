@@ -1,4 +1,4 @@
-import { type FormerPlace, parseContainer } from '../../model/container.ts';
+import { type Container, type FormerPlace, parseContainer } from '../../model/container.ts';
 import type { Journal } from '../../state/journal.ts';
 import type { ConnectRequest, Sandbox } from '../endpoints/endpoints.ts';
 import { macOf } from '../ipam/ipam.ts';
@@ -18,12 +18,20 @@ export function placesIn({ endpoints }: Pick<Sandbox, 'endpoints'>, known: reado
 /** What is asked for to bring it back: its former addresses, or only those that it cannot be without. */
 export function requestFor(
   { network, aliases, addresses, mac, fixed }: FormerPlace,
-  { name, exactly }: { name: string; exactly: boolean },
+  { name, exactly, ports }: { name: string; exactly: boolean; ports: Container['ports'] },
 ): ConnectRequest {
   const bare = exactly || fixed ? addresses.map((text) => text.replace(/\/\d+$/, '')) : [];
   const ip = bare.find((text) => !text.includes(':'));
   const ip6 = bare.find((text) => text.includes(':'));
-  return { network, name, aliases, ...(ip && { ip }), ...(ip6 && { ip6 }), ...(mac && { mac }) };
+  return {
+    network,
+    name,
+    aliases,
+    ...(ip && { ip }),
+    ...(ip6 && { ip6 }),
+    ...(mac && { mac }),
+    ...(ports && { ports }),
+  };
 }
 
 /** Ids of the containers that come back after a reboot of the host, as the journal has them: their sandboxes are kept for them. */

@@ -56,6 +56,7 @@ export async function startContainer(
     stopped: false,
     places: placesIn(sandbox, []).map((former) => ({ ...former, fixed })),
     ...(spec.dns && { dns: spec.dns }),
+    ...(spec.ports && { ports: [...spec.ports] }),
     sandbox: sandbox.id,
     state: { status: 'created' },
   };
@@ -87,13 +88,13 @@ export function sandboxOf({ id }: Pick<Container, 'id'>, endpoints: Pick<Endpoin
     .find((each) => each.container?.id === id && (each.exit !== undefined || each.endpoints.size > 0));
 }
 
-async function reopen({ id, name, places, dns }: Container, { endpoints }: StartNeeds): Promise<Sandbox> {
+async function reopen({ id, name, places, dns, ports }: Container, { endpoints }: StartNeeds): Promise<Sandbox> {
   const open = (exactly: boolean) =>
     endpoints.openSandbox({
       exit: true,
       container: { id, name },
       ...dnsOf({ dns }),
-      connect: places.map((place) => requestFor(place, { name, exactly })),
+      connect: places.map((place) => requestFor(place, { name, exactly, ports })),
     });
   try {
     return await open(true);
@@ -138,9 +139,9 @@ export function runningAs(container: Container, { pid, started }: Command): Cont
   return { ...container, state: { status: 'running', pid, started: new Date(started).toISOString() } };
 }
 
-function placesOf(id: string, name: string, { network, ip, ip6, mac, aliases }: RunSpec) {
+function placesOf(id: string, name: string, { network, ip, ip6, mac, aliases, ports }: RunSpec) {
   if (network === undefined) return [];
-  const wishes = { ...(ip && { ip }), ...(ip6 && { ip6 }), ...(mac && { mac }) };
+  const wishes = { ...(ip && { ip }), ...(ip6 && { ip6 }), ...(mac && { mac }), ...(ports && { ports }) };
   return [{ network, name, aliases: aliasesOf({ id }, aliases), ...wishes }];
 }
 

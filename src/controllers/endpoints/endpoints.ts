@@ -1,4 +1,5 @@
 import type { Endpoint } from '../../model/endpoint.ts';
+import type { NamedPort } from '../../model/named-port.ts';
 import type { Network } from '../../model/network.ts';
 
 /** Sandboxes of this host and their places on networks. */
@@ -84,4 +85,6 @@ export interface ConnectRequest {
   readonly ip?: string;
   readonly ip6?: string;
   readonly mac?: string;
+  /** What it listens at, to be found by name. */
+  readonly ports?: readonly NamedPort[];
 }

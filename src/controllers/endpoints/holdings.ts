@@ -86,6 +86,7 @@ export function openHoldings({ registry, allocator, claims, hosts, now }: Holdin
       epoch: hosts.self.epoch,
       sandbox,
       ...(container === undefined ? {} : { container }),
+      ...(request.ports === undefined ? {} : { ports: [...request.ports] }),
       created: new Date(now()).toISOString(),
     };
   }
