@@ -11,7 +11,9 @@ import { openNameServer } from '../src/dns/open.ts';
 import { Reply } from '../src/dns/reply.ts';
 import { openTcp } from '../src/dns/tcp.ts';
 import { openUdp } from '../src/dns/udp.ts';
+import { answerTo } from '../src/dns/upstream.testing.ts';
 import { openSyscalls } from '../src/kernel/syscall.ts';
+import { ParseError } from '../src/lib/errors.ts';
 import { silent } from '../src/lib/log.ts';
 import { bindPair, socketAddress } from './bound-sockets.ts';
 
@@ -86,7 +88,7 @@ test('who is known is answered by an adopted socket, who is not is refused', asy
   assert.deepEqual([count, questions, refused], [51, 4, 2]);
 });
 
-test('a change is answered once it is done, and a snapshot leaves nothing else', async (t) => {
+test('a change is answered once it is done', async (t) => {
   const { port, server } = await open(t);
   const at = (n: number) =>
     ({ kind: 'endpoint', id: 'web', network: 'demo', names: ['web'], addresses: [`10.0.1.${n}`] }) as const;
@@ -94,11 +96,63 @@ test('a change is answered once it is done, and a snapshot leaves nothing else',
     await server.change({ put: [at(n)] });
     assert.deepEqual((await overUdp(t, port, ask('web'))).records[0], [`web 1 A 10.0.1.${n}`]);
   }
-  const thousands = Array.from({ length: 5000 }, (_, n) => ({ ...at(9), id: String(n), names: [`n${n}`] }));
-  await server.change({ put: [{ kind: 'names', id: 'demo', endpoints: thousands }] });
-  assert.equal((await server.status()).endpoints, 5000, 'the others are gone');
-  await server.change({ remove: [{ kind: 'names', id: 'demo' }] });
-  assert.equal((await server.status()).endpoints, 0);
+});
+
+test('while much is entered, questions are answered', async (t) => {
+  const { port, server } = await open(t);
+  let entered = false;
+  const change = server.change({ put: manyEndpoints(50_000) }).then(() => {
+    entered = true;
+  });
+  for (let n = 0; n < 3; n++) assert.equal((await overUdp(t, port, ask('web'))).rcode, 0);
+  assert.equal(entered, false);
+  await change;
+  assert.equal((await server.status()).endpoints, 50_051);
+});
+
+test('a look-up is answered as its asker is', async (t) => {
+  const { server } = await open(t);
+  const look = (name: string, type: string, who = 'c') => server.lookup({ asker: who, name, type });
+  assert.deepEqual(await look('Web.demo.weave.local.', 'a'), {
+    ...{ status: 'NOERROR', own: true },
+    records: [{ name: 'web.demo.weave.local.', ttl: 1, type: 'A', data: '10.0.0.2' }],
+  });
+  const web = { name: '2.0.0.10.in-addr.arpa.', ttl: 1, type: 'PTR', data: 'web.demo.' };
+  assert.deepEqual(await look('10.0.0.2', 'PTR'), { status: 'NOERROR', own: true, records: [web] });
+  assert.deepEqual(await look('web', 'TYPE28'), { status: 'NOERROR', own: true, records: [] });
+  assert.deepEqual(await look('nobody.skein.local', 'A'), { status: 'NXDOMAIN', own: true, records: [] });
+  assert.deepEqual(await look('example.com', 'A'), { status: 'NXDOMAIN', own: false, records: [] });
+  await assert.rejects(look('web', 'QUUX'), ParseError);
+  await assert.rejects(look('a..b', 'A'), ParseError);
+  await assert.rejects(look('web', 'A', 'nobody'), /nobody asks as nobody/);
+  assert.equal((await server.status()).questions, 0);
+});
+
+test('who closes the server waits until what was read is answered', async (t) => {
+  const asked = Promise.withResolvers<() => void>();
+  const upstream = createSocket('udp4', (question, { port, address }) => {
+    asked.resolve(() => upstream.send(answerTo(question, { rcode: 3, soa: [300, 300] }), port, address));
+  });
+  t.after(() => upstream.close());
+  try {
+    upstream.bind(53, '127.0.0.9');
+    await once(upstream, 'listening');
+  } catch {
+    return t.skip('port 53 cannot be bound');
+  }
+  const { port, server } = await open(t, [...endpoints, { ...asker, resolvers: ['127.0.0.9'] }]);
+  const [used, fresh] = [connect(port, '127.0.0.1'), connect(port, '127.0.0.1')];
+  used.write(frame(ask('web')));
+  await Promise.all([once(used, 'data', { signal: AbortSignal.timeout(patience) }), once(fresh, 'connect')]);
+  const forwarded = overUdp(t, port, ask('example.com'));
+  const answer = await asked.promise;
+  const closed = server.close();
+  await once(used.resume(), 'close', { signal: AbortSignal.timeout(patience) });
+  fresh.end(frame(ask('web')));
+  assert.equal((await messages(fresh))[0]?.rcode, 0, 'it was accepted before');
+  answer();
+  assert.equal((await forwarded).rcode, 3);
+  await closed;
 });
 
 test('over TCP questions may come together, in pieces, and before all answers were read', async (t) => {
@@ -254,7 +308,7 @@ test('what is changed before the server is closed leaves nothing behind', async 
   const place = { kind: 'socket', network: 'demo', family: 4 } as const;
   const change = server.change({
     put: [
-      { kind: 'names', id: 'demo', endpoints: manyEndpoints(1000) },
+      ...manyEndpoints(1000),
       { ...place, id: 'udp', transport: 'udp', fd: udp },
       { ...place, id: 'tcp', transport: 'tcp', fd: tcp },
     ],

@@ -20,6 +20,7 @@ import { parseIptables, parseNftChains, parseNftTranslators } from '../src/datap
 import { parseGuests } from '../src/dataplane/foreign/record.ts';
 import { parseStranger } from '../src/dataplane/probe/strangers.ts';
 import { decodeForeign } from '../src/dns/foreign.ts';
+import { decodeLookup } from '../src/dns/lookup.ts';
 import { decodeQuery } from '../src/dns/message.ts';
 import { decodeAttributes } from '../src/kernel/netlink/attribute.ts';
 import { NLMSG, nlmsg, nlmsgerr } from '../src/kernel/netlink/message.ts';
@@ -192,6 +193,11 @@ export const parsers: Readonly<Record<string, Parser>> = {
     kind: 'bytes',
     samples: names.map(({ answered }) => Buffer.from(answered, 'hex')),
     parse: (bytes) => decodeForeign(Buffer.from(bytes)),
+  },
+  'dns/lookup.ts decodeLookup': {
+    kind: 'bytes',
+    samples: names.map(({ answered }) => Buffer.from(answered, 'hex')),
+    parse: (bytes) => decodeLookup(Buffer.from(bytes)),
   },
   'dns/message.ts decodeQuery': {
     kind: 'bytes',

@@ -104,7 +104,7 @@ async function openSkein(scope: Scope, asking: readonly Container[]): Promise<vo
   await server.change({
     put: [
       { kind: 'network', id: 'bench', name: 'bench', subnets: ['10.20.0.0/16'] },
-      { kind: 'names', id: 'bench', endpoints: Array.from({ length: names }, (_, n) => endpointOf(n)) },
+      ...Array.from({ length: names }, (_, n) => endpointOf(n)),
       { kind: 'socket', id: 'udp', transport: 'udp', fd: sockets.udp, ...place },
       { kind: 'socket', id: 'tcp', transport: 'tcp', fd: sockets.tcp, ...place },
       ...asking.map(({ namespace, address }) => {

@@ -1,9 +1,9 @@
 import { messageOf } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
-import { Askers } from './askers.ts';
+import { Askers, type View } from './askers.ts';
 import { type Asked, Forwarder } from './forwarder.ts';
 import type { HostResolvers } from './host-resolvers.ts';
-import { decodeQuery, RCODE, udpLimit } from './message.ts';
+import { decodeQuery, type Query, RCODE, udpLimit } from './message.ts';
 import { Names, type Zone } from './names.ts';
 import { Reply } from './reply.ts';
 import { answer, answerNothingOutside } from './resolve.ts';
@@ -19,10 +19,14 @@ export interface Origin {
   readonly transport: 'udp' | 'tcp';
 }
 
+interface Answer {
+  readonly view: View;
+  readonly limit: number;
+  readonly send: Send;
+}
+
 export interface AnsweringOptions {
   readonly domains: readonly WireName[];
-  /** Addresses at which questions are answered. */
-  readonly own?: readonly string[];
   readonly hostResolvers: HostResolvers;
   readonly log: Log;
   readonly forwarder?: Forwarder;
@@ -45,10 +49,10 @@ export class Answering {
   readonly #hostResolvers: HostResolvers;
   readonly #log: Log;
 
-  constructor({ domains, own, hostResolvers, log, forwarder }: AnsweringOptions) {
+  constructor({ domains, hostResolvers, log, forwarder }: AnsweringOptions) {
     // The longest first, should one be in another.
     this.#domains = domains.toSorted((a, b) => b.length - a.length);
-    this.askers = new Askers(this.names, own);
+    this.askers = new Askers(this.names);
     this.#hostResolvers = hostResolvers;
     this.#log = log;
     this.forwarder = forwarder ?? new Forwarder({ log });
@@ -75,18 +79,34 @@ export class Answering {
       this.counts.refused++;
       return finish(RCODE.REFUSED);
     }
-    const seen = { zones: view.zones, domains: this.#domains };
+    this.#answer(request, query, { view, limit, send });
+    return true;
+  }
+
+  /** Answers a question that came by no socket, as it would one of this asker, over TCP. */
+  ask(request: Buffer, view: View): Promise<Buffer> {
+    const query = decodeQuery(request);
+    if (query?.kind !== 'query') throw new Error('what is no question cannot be asked');
+    const { promise, resolve } = Promise.withResolvers<Buffer>();
+    const send: Send = (bytes, length) => resolve(Buffer.from(bytes.subarray(0, length)));
+    this.#answer(request, query, { view, limit: longestOverTcp, send });
+    return promise;
+  }
+
+  #answer(request: Buffer, query: Query, { view, limit, send }: Answer): void {
+    const { reply } = this;
+    const { id, zones } = view;
+    const seen = { zones, domains: this.#domains };
     const length = answer(reply, request, query, limit, seen);
     if (length !== undefined) send(reply.bytes, length);
     else if (view.resolvers === 'nobody') {
       send(reply.bytes, answerNothingOutside(reply, request, query, limit, seen));
     } else {
       const resolvers = view.resolvers === 'host' ? this.#hostResolvers.list() : view.resolvers;
-      this.#forward({ request, query, asker: view.id, resolvers }, view.zones, limit, send).catch((error: unknown) => {
-        this.#log.error('a question could not be passed on', { network, error: messageOf(error) });
+      this.#forward({ request, query, asker: id, resolvers }, zones, limit, send).catch((error: unknown) => {
+        this.#log.error('a question could not be passed on', { asker: id, error: messageOf(error) });
       });
     }
-    return true;
   }
 
   async #forward(asked: Asked, zones: readonly Zone[], limit: number, send: Send): Promise<void> {

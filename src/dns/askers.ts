@@ -1,6 +1,5 @@
-import { formatAddress, parseAddress } from '../lib/prefix.ts';
 import type { Asker } from './dns.ts';
-import { type Resolver, withoutOwn } from './host-resolvers.ts';
+import { canonical, type Resolver } from './host-resolvers.ts';
 import type { Names, Zone } from './names.ts';
 
 /** What an asker sees, and whom it may ask besides. */
@@ -18,14 +17,11 @@ interface Place {
 /** Who asks, by the network of the socket and the address that a question comes from. */
 export class Askers {
   readonly #names: Names;
-  readonly #own: readonly string[];
   readonly #views = new Map<string, { readonly asker: Asker; readonly view: View }>();
   readonly #places = new Map<string, Place>();
 
-  /** @param own Addresses that are answered here: to ask them would go round in a circle. */
-  constructor(names: Names, own: readonly string[] = []) {
+  constructor(names: Names) {
     this.#names = names;
-    this.#own = own;
   }
 
   /** `address` as sockets give it. */
@@ -34,9 +30,13 @@ export class Askers {
     return place?.byAddress.get(address) ?? place?.others;
   }
 
+  get(id: string): View | undefined {
+    return this.#views.get(id)?.view;
+  }
+
   put(asker: Asker): void {
     const places = asker.places.map(({ network, address }) => ({ network, address: address && canonical(address) }));
-    const resolvers = resolversOf(asker, this.#own);
+    const resolvers = resolversOf(asker);
     const zones = asker.networks.map((network) => this.#names.see(network));
     this.remove(asker.id);
     const view: View = { id: asker.id, zones, resolvers };
@@ -65,13 +65,9 @@ export class Askers {
   }
 }
 
-function canonical(address: string): string {
-  return formatAddress(parseAddress(address));
-}
-
-function resolversOf({ resolvers }: Asker, own: readonly string[]): View['resolvers'] {
+function resolversOf({ resolvers }: Asker): View['resolvers'] {
   if (resolvers === 'host') return 'host';
-  return resolvers.length === 0 ? 'nobody' : withoutOwn(resolvers, own).map((address) => ({ address, port: 53 }));
+  return resolvers.length === 0 ? 'nobody' : resolvers.map((text) => ({ address: canonical(text), port: 53 }));
 }
 
 function withoutUndefined({ network, address }: { network: string; address: string | undefined }) {

@@ -9,8 +9,13 @@
 export interface NameServer {
   /** Afterwards every question is answered from it. Puts replace what has their key; removing what is not there is no error. */
   change(change: NameChange): Promise<void>;
+  /** What an asker is answered now. @throws ParseError for what is no name or no type */
+  lookup(lookup: Lookup): Promise<LookedUp>;
   status(): Promise<NameServerStatus>;
-  /** May be called twice. */
+  /**
+   * What was read of the sockets is answered first, as far as that takes no second; what waits in them is left to whoever
+   * has them besides. May be called twice.
+   */
   close(): Promise<void>;
 }
 
@@ -23,7 +28,7 @@ export interface NameChange {
   readonly remove?: readonly NameKey[];
 }
 
-export type NameItem = NamedNetwork | NamesOfNetwork | NamedEndpoint | Asker | NameSocket;
+export type NameItem = NamedNetwork | NamedEndpoint | Asker | NameSocket;
 export type NameKey = {
   readonly [Kind in NameItem['kind']]: { readonly kind: Kind; readonly id: string };
 }[NameItem['kind']];
@@ -32,19 +37,10 @@ export type NameKey = {
 export interface NamedNetwork {
   readonly kind: 'network';
   readonly id: string;
-  readonly name: string;
+  /** None, where nobody says it. */
+  readonly name?: string | undefined;
   /** Addresses in them are this cluster's: nobody else is asked whose they are. */
   readonly subnets: readonly string[];
-  /** The store is away since then: what was known before goes on being answered. */
-  readonly staleSince?: string;
-}
-
-/** All endpoints of a network: those that it had besides are gone. */
-export interface NamesOfNetwork {
-  readonly kind: 'names';
-  /** The network's. */
-  readonly id: string;
-  readonly endpoints: readonly NamedEndpoint[];
 }
 
 /** Names on one network: those of an endpoint, or a record made by hand. */
@@ -93,10 +89,34 @@ export interface NameSocket {
   readonly fd: number;
 }
 
+export interface Lookup {
+  /** The id of one that was put. */
+  readonly asker: string;
+  readonly name: string;
+  /** `AAAA`, or `TYPE28` (RFC 3597). */
+  readonly type: string;
+}
+
+export interface LookedUp {
+  /** `NOERROR`, `NXDOMAIN`, …: `RCODE23` where it has no name. */
+  readonly status: string;
+  /** It is our own answer; otherwise others gave it, or nobody did. */
+  readonly own: boolean;
+  /** Those that answer the question. */
+  readonly records: readonly LookedUpRecord[];
+}
+
+export interface LookedUpRecord {
+  readonly name: string;
+  /** In seconds. */
+  readonly ttl: number;
+  readonly type: string;
+  /** As zone files have it; of a type that is not known here `\# LENGTH HEX` (RFC 3597). */
+  readonly data: string;
+}
+
 export interface NameServerStatus {
   readonly endpoints: number;
-  /** Networks of which the store has told nothing since. */
-  readonly stale: readonly { readonly network: string; readonly since: string }[];
   /** Questions since the start. */
   readonly questions: number;
   /** Of these, those that others were asked for. */

@@ -27,6 +27,8 @@ export type Forwarded =
 
 export interface ForwarderOptions {
   readonly log: Log;
+  /** Addresses that are answered here: to ask them would go round in a circle. May grow. */
+  readonly own?: ReadonlySet<string>;
   /** Until the next server is asked too, in milliseconds. */
   readonly patience?: number;
   /** Until the asker is told that there is no answer: before it gives up itself (5 s in glibc and musl). */
@@ -65,6 +67,7 @@ interface Flight {
 const noAnswer: Forwarded = { kind: 'failed', rcode: RCODE.SERVFAIL };
 
 export class Forwarder {
+  readonly #own: ReadonlySet<string>;
   readonly #patience: number;
   readonly #deadline: number;
   readonly #tcpPatience: number;
@@ -77,8 +80,10 @@ export class Forwarder {
   readonly #upstreams: Upstreams;
   readonly #closed = new AbortController();
   #allWaiting = 0;
+  #idle: PromiseWithResolvers<void> | undefined;
 
-  constructor({ log, patience, deadline, tcpPatience, now }: ForwarderOptions) {
+  constructor({ log, own, patience, deadline, tcpPatience, now }: ForwarderOptions) {
+    this.#own = own ?? new Set();
     this.#patience = patience ?? 1000;
     this.#deadline = deadline ?? 4500;
     this.#tcpPatience = tcpPatience ?? 1500;
@@ -94,13 +99,26 @@ export class Forwarder {
     this.#waiting.set(asker, waiting + 1);
     this.#allWaiting++;
     try {
-      return await this.#find(asked, await asked.resolvers);
+      return await this.#find(asked, this.others(await asked.resolvers));
     } finally {
       const left = (this.#waiting.get(asker) ?? 1) - 1;
       if (left === 0) this.#waiting.delete(asker);
       else this.#waiting.set(asker, left);
       this.#allWaiting--;
+      if (this.#allWaiting === 0) this.#idle?.resolve();
     }
+  }
+
+  /** Without those that are this server. */
+  others(resolvers: readonly Resolver[]): readonly Resolver[] {
+    return resolvers.filter(({ address }) => !this.#own.has(address.split('%', 1)[0] ?? ''));
+  }
+
+  /** Resolves as soon as nobody waits for an answer. */
+  idle(): Promise<void> {
+    this.#idle ??= Promise.withResolvers();
+    if (this.#allWaiting === 0) this.#idle.resolve();
+    return this.#idle.promise;
   }
 
   #find({ request, query, asker }: Asked, resolvers: readonly Resolver[]): Forwarded | Promise<Forwarded> {

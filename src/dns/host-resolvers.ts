@@ -23,8 +23,6 @@ export interface HostResolversOptions {
   readonly file?: string;
   /** Where systemd-resolved writes whom it asks, for when `file` names only itself. */
   readonly behindStub?: string;
-  /** Addresses that are answered here: to ask them would go round in a circle. */
-  readonly own: readonly string[];
   readonly port?: number;
   readonly now?: () => number;
   /** Called when they are others than before. */
@@ -37,9 +35,9 @@ const lookEvery = 1000;
 /** What was found so long ago is not believed unseen: the host may be on another network by now. */
 const believedFor = 3000;
 
-export function openHostResolvers(options: HostResolversOptions): HostResolvers {
+export function openHostResolvers(options: HostResolversOptions = {}): HostResolvers {
   const { file = '/etc/resolv.conf', behindStub = '/run/systemd/resolve/resolv.conf' } = options;
-  const { own, port = 53, now = () => performance.now() } = options;
+  const { port = 53, now = () => performance.now() } = options;
   let last: readonly Resolver[] = [];
   let seen = '';
   let look: Promise<readonly Resolver[]> | undefined;
@@ -53,7 +51,7 @@ export function openHostResolvers(options: HostResolversOptions): HostResolvers 
     const named = await nameserversIn(file);
     const stubOnly = named.length > 0 && named.every((address) => stubs.includes(address));
     const behind = stubOnly ? await nameserversIn(behindStub) : [];
-    const addresses = withoutOwn(behind.length > 0 ? behind : named, own);
+    const addresses = (behind.length > 0 ? behind : named).map(canonical);
     seen = sign;
     if (addresses.join() === last.map(({ address }) => address).join()) return;
     last = addresses.map((address) => ({ address, port }));
@@ -79,20 +77,11 @@ export function openHostResolvers(options: HostResolversOptions): HostResolvers 
   };
 }
 
-/** In the form that sockets give them, without those that are `own`. @throws ParseError */
-export function withoutOwn(addresses: readonly string[], own: readonly string[]): readonly string[] {
-  const ours = new Set(own.map((text) => canonical(text).address));
-  return addresses.flatMap((text) => {
-    const { address, zone } = canonical(text);
-    return ours.has(address) ? [] : [address + zone];
-  });
-}
-
-/** IPv4 in IPv6 (RFC 4291 §2.5.5.2) is IPv4. */
-function canonical(text: string): { readonly address: string; readonly zone: string } {
+/** In the form that sockets give it; IPv4 in IPv6 (RFC 4291 §2.5.5.2) is IPv4. @throws ParseError */
+export function canonical(text: string): string {
   const [plain = '', zone] = text.split('%');
   const address = formatAddress(parseAddress(plain)).replace(/^::ffff:(?=.*\.)/, '');
-  return { address, zone: zone === undefined ? '' : `%${zone}` };
+  return zone === undefined ? address : `${address}%${zone}`;
 }
 
 async function nameserversIn(path: string): Promise<readonly string[]> {

@@ -20,7 +20,6 @@ const endpoint = fc.record({
 const step = fc.oneof(
   endpoint.map((value) => ({ kind: 'put' as const, value })),
   fc.constantFrom('1', '2', '3', '4').map((id) => ({ kind: 'remove' as const, id })),
-  fc.record({ kind: fc.constant('keep' as const), network: fc.constantFrom('n', 'm'), id: fc.constantFrom('1', '2') }),
 );
 
 test('after any changes the same is found as in a list of all', () => {
@@ -33,16 +32,9 @@ test('after any changes the same is found as in a list of all', () => {
         if (one.kind === 'put') {
           names.put(one.value);
           all.set(one.value.id, one.value);
-        } else if (one.kind === 'remove') {
+        } else {
           names.remove(one.id);
           all.delete(one.id);
-        } else {
-          // Who has neither name nor address is found by nobody, and kept.
-          names.keep(one.network, new Set([one.id]));
-          for (const { id, network, names: own, addresses } of [...all.values()]) {
-            const found = own.some((name) => name !== 'no name') || addresses.length > 0;
-            if (network === one.network && id !== one.id && found) all.delete(id);
-          }
         }
       }
       assert.equal(names.size, all.size);
@@ -78,11 +70,8 @@ test('a network that is renamed answers by its new name, and one that goes by no
   assert.deepEqual([found('a.demo'), findAddress([zone], packAddress('10.0.0.9'))], [['1'], 'nobody']);
   names.putNetwork({ id: 'n', name: 'Other', subnets: [] });
   assert.deepEqual([found('a.demo'), found('a.other')], [[], ['1']]);
-  names.putNetwork({ id: 'n', name: 'Other', subnets: [], staleSince: 'noon' });
-  assert.deepEqual([names.stale, found('a.other')], [[{ network: 'n', since: 'noon' }], ['1']]);
   names.removeNetwork('n');
   names.removeNetwork('n');
-  assert.deepEqual(names.stale, []);
   assert.deepEqual([found('a.other'), found('a')], [[], ['1']]);
 });
 

@@ -54,7 +54,6 @@ interface OpenZone extends Zone {
   /** What keeps it: the network, its endpoints, askers that see it. */
   uses: number;
   known: boolean;
-  staleSince: string | undefined;
 }
 
 const none: readonly never[] = [];
@@ -67,18 +66,11 @@ export class Names {
     return this.#holders.size;
   }
 
-  get stale(): readonly { readonly network: string; readonly since: string }[] {
-    return [...this.#zones.values()].flatMap(({ id, staleSince }) =>
-      staleSince === undefined ? [] : [{ network: id, since: staleSince }],
-    );
-  }
-
-  putNetwork({ id, name, subnets, staleSince }: Omit<NamedNetwork, 'kind'>): void {
+  putNetwork({ id, name, subnets }: Omit<NamedNetwork, 'kind'>): void {
     const parsed = subnets.map(parsePrefix);
     const zone = this.#use(id);
-    zone.name = toWireName(name);
+    zone.name = name === undefined ? undefined : toWireName(name);
     zone.subnets = parsed;
-    zone.staleSince = staleSince;
     if (zone.known) this.#drop(zone);
     zone.known = true;
   }
@@ -89,7 +81,6 @@ export class Names {
     zone.known = false;
     zone.name = undefined;
     zone.subnets = none;
-    zone.staleSince = undefined;
     this.#drop(zone);
   }
 
@@ -133,14 +124,6 @@ export class Names {
     this.#drop(zone);
   }
 
-  /** Afterwards the network has no endpoints but these, if it has them. */
-  keep(network: string, ids: ReadonlySet<string>): void {
-    const zone = this.#zones.get(network);
-    const maps = zone === undefined ? none : [zone.byName, zone.byAddress];
-    const before = new Set(maps.flatMap((map) => [...map.values()].flat()));
-    for (const holder of before) if (!ids.has(holder.id)) this.remove(holder.id);
-  }
-
   /** For who sees the network, whether it is known or not. To be given back to `release`. */
   see(network: string): Zone {
     return this.#use(network);
@@ -163,7 +146,6 @@ export class Names {
         parents: new Map(),
         uses: 0,
         known: false,
-        staleSince: undefined,
       };
       this.#zones.set(id, zone);
     }

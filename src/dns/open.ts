@@ -2,7 +2,7 @@ import type { Worker } from 'node:worker_threads';
 import { messageOf, ParseError } from '../lib/errors.ts';
 import { type Log, silent } from '../lib/log.ts';
 import { nameServerAddresses } from '../model/name-server.ts';
-import type { NameServer, NameServerStatus } from './dns.ts';
+import type { NameServer } from './dns.ts';
 import type { Request, WorkerMessage } from './protocol.ts';
 import { startNameServerThread } from './thread.ts';
 import { toWireName } from './wire-name.ts';
@@ -12,8 +12,6 @@ export interface NameServerOptions {
   readonly thread?: Worker;
   /** Names end in them, and what does and is not known is nowhere. The first is `skein.local` unless it is set. */
   readonly domains?: readonly string[];
-  /** Other addresses at which it answers. */
-  readonly own?: readonly string[];
   readonly log?: Log;
   /** Called when the thread ends by itself: nobody is answered any more. */
   readonly onEnd?: (reason: Error) => void;
@@ -21,10 +19,10 @@ export interface NameServerOptions {
 
 /** Answers as long as it is open, in a thread of its own. @throws ParseError for a domain that is none */
 export async function openNameServer(options: NameServerOptions = {}): Promise<NameServer> {
-  const { domains = ['skein.local'], own = [], log = silent } = options;
+  const { domains = ['skein.local'], log = silent } = options;
   const names = domains.map(domain);
   const worker = options.thread ?? startNameServerThread();
-  const pending = new Map<number, PromiseWithResolvers<NameServerStatus | undefined>>();
+  const pending = new Map<number, PromiseWithResolvers<Done>>();
   const ended = Promise.withResolvers<void>();
   let failure: Error | undefined;
   let closed: Promise<void> | undefined;
@@ -35,10 +33,10 @@ export async function openNameServer(options: NameServerOptions = {}): Promise<N
       case 'log':
         return log[message.level](message.message, message.fields);
       case 'done':
-        pending.get(message.id)?.resolve(message.status);
+        pending.get(message.id)?.resolve(message);
         return void pending.delete(message.id);
       case 'failed':
-        pending.get(message.id)?.reject(new Error(message.message));
+        pending.get(message.id)?.reject(new (message.parse ? ParseError : Error)(message.message));
         return void pending.delete(message.id);
     }
   });
@@ -60,23 +58,28 @@ export async function openNameServer(options: NameServerOptions = {}): Promise<N
     fail(new Error('the name server is closed'));
     ended.resolve();
   });
-  function call(request: DistributiveOmit<Request, 'id'>): Promise<NameServerStatus | undefined> {
+  function call(request: DistributiveOmit<Request, 'id'>): Promise<Done> {
     if (failure) return Promise.reject(failure);
     if (closed && request.kind !== 'close') return Promise.reject(new Error('the name server is being closed'));
-    const waiting = Promise.withResolvers<NameServerStatus | undefined>();
+    const waiting = Promise.withResolvers<Done>();
     id++;
     pending.set(id, waiting);
     worker.postMessage({ id, ...request } satisfies Request);
     return waiting.promise;
   }
 
-  await call({ kind: 'open', domains: names, own: [...Object.values(nameServerAddresses), ...own] });
+  await call({ kind: 'open', domains: names, own: Object.values(nameServerAddresses) });
   return {
     async change(change) {
       await call({ kind: 'change', change });
     },
+    async lookup(lookup) {
+      const { found } = await call({ kind: 'lookup', lookup });
+      if (found === undefined) throw new Error('the name server found nothing to say');
+      return found;
+    },
     async status() {
-      const status = await call({ kind: 'status' });
+      const { status } = await call({ kind: 'status' });
       if (status === undefined) throw new Error('the name server gave no status');
       return status;
     },
@@ -90,6 +93,7 @@ export async function openNameServer(options: NameServerOptions = {}): Promise<N
   };
 }
 
+type Done = Extract<WorkerMessage, { kind: 'done' }>;
 type DistributiveOmit<T, K extends PropertyKey> = T extends unknown ? Omit<T, K> : never;
 
 function domain(text: string): string {

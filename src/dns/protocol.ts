@@ -1,5 +1,5 @@
 import type { Log } from '../lib/log.ts';
-import type { NameChange, NameServerStatus } from './dns.ts';
+import type { LookedUp, Lookup, NameChange, NameServerStatus } from './dns.ts';
 import type { WireName } from './wire-name.ts';
 
 /** What goes between the main thread and the one that answers questions. The first request opens. */
@@ -12,11 +12,13 @@ export type Request =
     }
   | { readonly id: number; readonly kind: 'change'; readonly change: NameChange }
   | { readonly id: number; readonly kind: 'status' }
+  | { readonly id: number; readonly kind: 'lookup'; readonly lookup: Lookup }
   | { readonly id: number; readonly kind: 'close' };
 
 export type WorkerMessage =
-  | { readonly kind: 'done'; readonly id: number; readonly status?: NameServerStatus }
-  | { readonly kind: 'failed'; readonly id: number; readonly message: string }
+  | { readonly kind: 'done'; readonly id: number; readonly status?: NameServerStatus; readonly found?: LookedUp }
+  /** `parse`: it was asked for what cannot be. */
+  | { readonly kind: 'failed'; readonly id: number; readonly message: string; readonly parse: boolean }
   | {
       readonly kind: 'log';
       readonly level: keyof Log;

@@ -1,46 +1,78 @@
 import { closeSync, fstatSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
+import { pause } from '../lib/backoff.ts';
 import type { Log } from '../lib/log.ts';
 import { Serial } from '../lib/serial.ts';
 import { Answering } from './answering.ts';
-import type { NameChange, NameItem, NameKey, NameServerStatus, NameSocket } from './dns.ts';
-import { openHostResolvers } from './host-resolvers.ts';
-import { openTcp } from './tcp.ts';
+import type { LookedUp, Lookup, NameChange, NameItem, NameKey, NameServerStatus, NameSocket } from './dns.ts';
+import { Forwarder } from './forwarder.ts';
+import { canonical, openHostResolvers } from './host-resolvers.ts';
+import { decodeLookup, encodeLookup } from './lookup.ts';
+import { type Adopted, openTcp } from './tcp.ts';
 import { openUdp } from './udp.ts';
 import type { WireName } from './wire-name.ts';
 
-/** Endpoints that are entered without a look at the sockets: some hundred microseconds. */
+/** Items that are entered without a look at the sockets: some hundred microseconds. */
 const atOnce = 64;
+/** How long a server that is closed is given for what it has read, in milliseconds. */
+const patience = 1000;
+/** At which programs of the host ask whomever resolv.conf names. */
+const usualPort = 53;
 
 export interface ServerOptions {
   readonly domains: readonly WireName[];
-  /** Addresses at which it answers, never to be asked. */
+  /** Addresses at which it answers, besides those of its sockets: never to be asked. */
   readonly own: readonly string[];
   readonly log: Log;
 }
+
+type Opened = Adopted & { readonly fd: number };
 
 /** The server in the thread that it runs in. */
 export class Server {
   readonly #answering: Answering;
   readonly #hostResolvers: ReturnType<typeof openHostResolvers>;
   readonly #log: Log;
-  readonly #sockets = new Map<string, { readonly fd: number; readonly close: () => void }>();
+  readonly #own: Set<string>;
+  readonly #sockets = new Map<string, Opened>();
   readonly #turns = new Serial();
 
   constructor({ domains, own, log }: ServerOptions) {
     const onChange = (resolvers: readonly { readonly address: string }[]) =>
       log.debug('resolvers of the host', { resolvers: resolvers.map(({ address }) => address) });
-    this.#hostResolvers = openHostResolvers({ own, onChange });
-    this.#answering = new Answering({ domains, own, hostResolvers: this.#hostResolvers, log });
+    this.#own = new Set(own);
+    this.#hostResolvers = openHostResolvers({ onChange });
+    const forwarder = new Forwarder({ log, own: this.#own });
+    this.#answering = new Answering({ domains, hostResolvers: this.#hostResolvers, log, forwarder });
     this.#log = log;
   }
 
   /** One after the other; done when questions are answered so. @throws ParseError, Error what is wrong with a socket */
   change({ put = [], remove = [] }: NameChange): Promise<void> {
     return this.#turns.run('', async () => {
-      for (const key of remove) this.#remove(key);
-      for (const item of put) await this.#put(item);
+      let entered = 0;
+      // Questions do not wait until all of a large network is read.
+      const rest = async () => {
+        entered++;
+        if (entered % atOnce === 0) await setImmediate();
+      };
+      for (const key of remove) {
+        this.#remove(key);
+        await rest();
+      }
+      for (const item of put) {
+        await this.#put(item);
+        await rest();
+      }
     });
+  }
+
+  /** @throws ParseError */
+  async lookup({ asker, name, type }: Lookup): Promise<LookedUp> {
+    const question = encodeLookup(name, type);
+    const view = this.#answering.askers.get(asker);
+    if (view === undefined) throw new Error(`nobody asks as ${asker}`);
+    return decodeLookup(await this.#answering.ask(question, view));
   }
 
   async #put(item: NameItem): Promise<void> {
@@ -48,14 +80,6 @@ export class Server {
     switch (item.kind) {
       case 'network':
         names.putNetwork(item);
-        break;
-      case 'names':
-        names.keep(item.id, new Set(item.endpoints.map(({ id }) => id)));
-        for (const [n, endpoint] of item.endpoints.entries()) {
-          names.put(endpoint);
-          // Questions do not wait until all of a large network is read.
-          if (n % atOnce === atOnce - 1) await setImmediate();
-        }
         break;
       case 'endpoint':
         names.put(item);
@@ -75,9 +99,6 @@ export class Server {
       case 'network':
         names.removeNetwork(id);
         break;
-      case 'names':
-        names.keep(id, new Set());
-        break;
       case 'endpoint':
         names.remove(id);
         break;
@@ -92,18 +113,23 @@ export class Server {
 
   status(): NameServerStatus {
     const { names, counts, forwarder } = this.#answering;
-    const resolvers = this.#hostResolvers.last.map((resolver) => ({
+    const resolvers = forwarder.others(this.#hostResolvers.last).map((resolver) => ({
       address: resolver.address,
       silent: forwarder.isSilent(resolver),
     }));
-    return { endpoints: names.size, stale: names.stale, ...counts, resolvers };
+    return { endpoints: names.size, ...counts, resolvers };
   }
 
   /** After the changes that were asked for before. */
   close(): Promise<void> {
     return this.#turns.run('', async () => {
+      const { forwarder } = this.#answering;
+      const finished = Promise.all([...this.#sockets.values()].map(({ finish }) => finish()));
+      const over = new AbortController();
+      await Promise.race([Promise.all([finished, forwarder.idle()]), pause(patience, over.signal)]);
+      over.abort();
       for (const id of [...this.#sockets.keys()]) this.#close(id);
-      this.#answering.forwarder.close();
+      forwarder.close();
     });
   }
 
@@ -117,7 +143,8 @@ export class Server {
       const opened = await (socket.transport === 'udp'
         ? openUdp(socket, this.#answering, this.#log)
         : openTcp(socket, this.#answering, { log: this.#log }));
-      this.#sockets.set(id, { fd, close: () => opened.close() });
+      if (opened.port === usualPort) this.#own.add(canonical(opened.address));
+      this.#sockets.set(id, { fd, ...opened });
     } catch (error) {
       // What was opened in part is closed already.
       if (inode !== undefined && inodeOf(fd) === inode) closeSync(fd);

@@ -25,10 +25,10 @@ export function openTcp(
   { network, fd }: Pick<NameSocket, 'network' | 'fd'>,
   answering: Pick<Answering, 'take'>,
   { log, limits = most, idleMs = idle }: TcpOptions,
-): Promise<Closable> {
+): Promise<Adopted> {
   const server = createServer({ allowHalfOpen: true, noDelay: true });
   const sources = new Map<string, number>();
-  const connections = new Set<Socket>();
+  const connections = new Map<Socket, Connection>();
   server.maxConnections = limits.connections;
   server.on('connection', (connection) => {
     const address = connection.remoteAddress;
@@ -38,32 +38,55 @@ export function openTcp(
       return;
     }
     sources.set(address, count + 1);
-    connections.add(connection);
     connection.on('close', () => {
       connections.delete(connection);
       const left = (sources.get(address) ?? 1) - 1;
       if (left === 0) sources.delete(address);
       else sources.set(address, left);
     });
-    serve(connection, answering, { origin: { network, address, transport: 'tcp' }, limits, idleMs });
+    connections.set(
+      connection,
+      serve(connection, answering, { origin: { network, address, transport: 'tcp' }, limits, idleMs }),
+    );
   });
-  const { promise, resolve, reject } = Promise.withResolvers<Closable>();
+  const { promise, resolve, reject } = Promise.withResolvers<Adopted>();
   server.once('error', reject);
   server.listen({ fd }, () => {
     server.off('error', reject);
     server.on('error', (error) => log.warn('a socket for names failed', { network, error }));
+    const bound = server.address();
+    const at = typeof bound === 'object' && bound !== null ? bound : { address: '', port: 0 };
+    const closed = new Promise<void>((done) => server.once('close', done));
     resolve({
+      address: at.address,
+      port: at.port,
+      finish() {
+        server.close();
+        for (const connection of connections.values()) connection.finish();
+        return closed;
+      },
       close() {
         server.close();
-        for (const connection of connections) connection.destroy();
+        for (const connection of connections.keys()) connection.destroy();
       },
     });
   });
   return promise;
 }
 
-export interface Closable {
+/** A socket that is answered. */
+export interface Adopted {
+  /** Where it is bound. */
+  readonly address: string;
+  readonly port: number;
+  /** Begins nothing new. Resolves when what was begun is answered, but that others are asked for. */
+  finish(): Promise<void>;
   close(): void;
+}
+
+interface Connection {
+  /** It ends with the answer to what it has asked, or asks first. */
+  finish(): void;
 }
 
 export interface TcpOptions {
@@ -78,10 +101,16 @@ interface Serving {
   readonly idleMs: number;
 }
 
-function serve(connection: Socket, answering: Pick<Answering, 'take'>, { origin, limits, idleMs }: Serving): void {
+function serve(
+  connection: Socket,
+  answering: Pick<Answering, 'take'>,
+  { origin, limits, idleMs }: Serving,
+): Connection {
   let received = Buffer.alloc(0);
   let pending = 0;
   let ended = false;
+  let finishing = false;
+  let answered = 0;
   let unfinished: NodeJS.Timeout | undefined;
 
   const isBusy = () => pending >= limits.pending || connection.writableLength >= limits.unfetched;
@@ -99,7 +128,7 @@ function serve(connection: Socket, answering: Pick<Answering, 'take'>, { origin,
     if (connection.destroyed) return;
     if (received.length > 0) unfinished ??= setTimeout(giveUp, idleMs);
     if (isBusy()) connection.pause();
-    else if (ended && pending === 0) connection.end();
+    else if (pending === 0 && (ended || (finishing && answered > 0 && received.length === 0))) connection.end();
     else connection.resume();
   };
   const giveUp = () => {
@@ -111,6 +140,7 @@ function serve(connection: Socket, answering: Pick<Answering, 'take'>, { origin,
     pending++;
     const taken = answering.take(request, origin, (bytes, length) => {
       pending--;
+      answered++;
       if (connection.destroyed) return;
       const framed = Buffer.allocUnsafe(framing + length);
       framed.writeUInt16BE(length);
@@ -134,4 +164,10 @@ function serve(connection: Socket, answering: Pick<Answering, 'take'>, { origin,
   connection.on('close', () => clearTimeout(unfinished));
   connection.setTimeout(idleMs, () => connection.destroy());
   connection.on('error', () => connection.destroy());
+  return {
+    finish() {
+      finishing = true;
+      read();
+    },
+  };
 }

@@ -2,7 +2,7 @@ import { createSocket } from 'node:dgram';
 import type { Log } from '../lib/log.ts';
 import type { Answering, Origin } from './answering.ts';
 import type { NameSocket } from './dns.ts';
-import type { Closable } from './tcp.ts';
+import type { Adopted } from './tcp.ts';
 
 /** Answers that wait because nobody takes them; what would be more is lost, as on any way. */
 const mostQueued = 64;
@@ -12,7 +12,7 @@ export function openUdp(
   { network, fd, family }: Pick<NameSocket, 'network' | 'fd' | 'family'>,
   answering: Pick<Answering, 'take' | 'reply'>,
   log: Log,
-): Promise<Closable> {
+): Promise<Adopted> {
   const udp = createSocket({
     type: family === 4 ? 'udp4' : 'udp6',
     // Answers go to an address as it came.
@@ -39,7 +39,7 @@ export function openUdp(
       slow = queued;
     });
   });
-  const { promise, resolve, reject } = Promise.withResolvers<Closable>();
+  const { promise, resolve, reject } = Promise.withResolvers<Adopted>();
   const fail = (error: Error) => {
     close();
     reject(error);
@@ -48,7 +48,9 @@ export function openUdp(
   udp.bind({ fd, exclusive: true }, () => {
     udp.off('error', fail);
     udp.on('error', (error) => log.warn('a socket for names failed', { network, error }));
-    resolve({ close });
+    const { address, port } = udp.address();
+    // Node cannot leave a socket unread and open: what is read on is answered as long as that takes no time.
+    resolve({ address, port, finish: () => Promise.resolve(), close });
   });
   return promise;
 }

@@ -1,5 +1,5 @@
 import { parentPort } from 'node:worker_threads';
-import { messageOf } from '../lib/errors.ts';
+import { messageOf, ParseError } from '../lib/errors.ts';
 import { relayed } from '../lib/log.ts';
 import type { Request, WorkerMessage } from './protocol.ts';
 import { Server } from './server.ts';
@@ -10,6 +10,10 @@ function serve(port: NonNullable<typeof parentPort>): void {
   const log = relayed((level, message, fields) => post({ kind: 'log', level, message, fields }));
   let server: Server | undefined;
 
+  const opened = () => {
+    if (server === undefined) throw new Error('the name server is not open');
+    return server;
+  };
   const answer = async (request: Request): Promise<void> => {
     const { id } = request;
     switch (request.kind) {
@@ -17,10 +21,12 @@ function serve(port: NonNullable<typeof parentPort>): void {
         server = new Server({ domains: request.domains, own: request.own, log });
         return post({ kind: 'done', id });
       case 'change':
-        await server?.change(request.change);
+        await opened().change(request.change);
         return post({ kind: 'done', id });
       case 'status':
-        return post(server === undefined ? { kind: 'done', id } : { kind: 'done', id, status: server.status() });
+        return post({ kind: 'done', id, status: opened().status() });
+      case 'lookup':
+        return post({ kind: 'done', id, found: await opened().lookup(request.lookup) });
       case 'close':
         await server?.close();
         post({ kind: 'done', id });
@@ -28,7 +34,9 @@ function serve(port: NonNullable<typeof parentPort>): void {
     }
   };
   port.on('message', (request: Request) => {
-    answer(request).catch((error: unknown) => post({ kind: 'failed', id: request.id, message: messageOf(error) }));
+    answer(request).catch((error: unknown) => {
+      post({ kind: 'failed', id: request.id, message: messageOf(error), parse: error instanceof ParseError });
+    });
   });
 }
 
