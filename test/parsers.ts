@@ -46,6 +46,7 @@ import { parseContainer } from '../src/model/container.ts';
 import { parseEndpoint } from '../src/model/endpoint.ts';
 import { frame } from '../src/model/frame.ts';
 import { parseHost } from '../src/model/host.ts';
+import { parseNameRecord } from '../src/model/name-record.ts';
 import { Network, parseNetwork } from '../src/model/network.ts';
 import { parseJson, parseRecord } from '../src/model/record.ts';
 import {
@@ -73,7 +74,7 @@ import {
 } from '../src/state/kv/etcd/messages.ts';
 import { parseAlive } from '../src/state/kv/presence.ts';
 import { parseStoreUrl } from '../src/state/kv/url.ts';
-import { parseEndpointSeen, parseHostSeen } from '../src/state/remembered/open.ts';
+import { parseEndpointSeen, parseHostSeen, parseNameSeen } from '../src/state/remembered/open.ts';
 
 /**
  * Everything that reads what comes from outside, by the file it stands in and its name. `test/parsers.test.ts` throws
@@ -104,6 +105,11 @@ const endpoint = {
   ...{ addresses: ['10.0.0.2/24', 'fd00:1::2/64'], host, epoch: 1, created: time },
   sandbox: { id: '0123456789ab', key: '/run/skein/netns/0123456789ab' },
   container: { id, name: 'test1' },
+};
+
+const nameRecord = {
+  ...{ id, name: 'db.team', addresses: ['192.0.2.9', 'fd00::9'], network: id, host, epoch: 1, created: time },
+  ports: [{ name: 'http', port: 80, protocol: 'tcp' }],
 };
 
 const hostRecord = {
@@ -486,6 +492,11 @@ export const parsers: Readonly<Record<string, Parser>> = {
     parse: (json) => parseEndpoint(json, 'endpoint'),
   },
   'model/host.ts parseHost': { kind: 'json', samples: [hostRecord], parse: (json) => parseHost(json, 'host') },
+  'model/name-record.ts parseNameRecord': {
+    kind: 'json',
+    samples: [nameRecord],
+    parse: (json) => parseNameRecord(json, 'record'),
+  },
   'model/network.ts parseNetwork': { kind: 'json', samples: [network], parse: (json) => parseNetwork(json, 'network') },
   'model/record.ts parseJson': { kind: 'text', samples: ['{"a":[1]}'], parse: (text) => parseJson(text, 'a key') },
   'model/record.ts parseRecord': {
@@ -590,6 +601,11 @@ export const parsers: Readonly<Record<string, Parser>> = {
     kind: 'json',
     samples: [{ lost: true, endpoint }],
     parse: (json) => parseEndpointSeen(json, 'endpoint'),
+  },
+  'state/remembered/open.ts parseNameSeen': {
+    kind: 'json',
+    samples: [{ lost: false, record: nameRecord }],
+    parse: (json) => parseNameSeen(json, 'name'),
   },
   'state/remembered/open.ts parseHostSeen': {
     kind: 'json',

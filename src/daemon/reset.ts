@@ -292,7 +292,7 @@ async function giveBack(
     if (gave === undefined) {
       return `left the store as it is: host ${host.slice(0, 12)} is alive elsewhere, and this machine was made from a copy of its disk`;
     }
-    const held = `${count(gave.endpoints, 'endpoint')}, ${count(gave.names, 'name')}, ${count(gave.addresses, 'address')}`;
+    const held = `${count(gave.endpoints, 'endpoint')}, ${count(gave.names, 'name')}, ${count(gave.addresses, 'address')}${gave.records > 0 ? `, ${count(gave.records, 'record')}` : ''}`;
     return `left cluster ${cluster.id.slice(0, 12)} and gave back ${held}`;
   } finally {
     await store.close();

@@ -18,6 +18,9 @@ export function keysBelow(root: string) {
     endpointNames: (network: string) => `${root}/names/endpoints/${network}/`,
     /** Of a network on which each host has names of its own. */
     sharedNames: (network: string, host: string) => `${root}/names/shared/${network}/${host}/`,
+    /** Names given by hand. */
+    records: `${root}/records/`,
+    record: (id: string) => `${root}/records/${id}`,
     addresses: (network: string) => `${root}/addresses/${network}/`,
     /** Prefixes are written `10.0.0.0-24`. */
     subnets: `${root}/subnets/`,

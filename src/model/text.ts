@@ -25,6 +25,7 @@ export const most = {
   routes: 256,
   dnsServers: 16,
   dnsWords: 32,
+  recordAddresses: 64,
 } as const;
 
 export const HexId = v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/, 'is not an id of 64 hexadecimal digits'));

@@ -15,9 +15,9 @@ export interface Journal {
 
 /**
  * `host`: identity; `cluster`: the last cluster seen; `sandbox`, `container`: desired state; `network`, `endpoint`: last
- * snapshots; `intent`: what was begun and is to be undone if it is still there at the next start.
+ * snapshots; `name`: those given by hand here, and the last snapshot of everybody's; `intent`: what was begun and is to be undone if it is still there at the next start.
  */
-export type JournalKind = 'host' | 'cluster' | 'sandbox' | 'container' | 'network' | 'endpoint' | 'intent';
+export type JournalKind = 'host' | 'cluster' | 'sandbox' | 'container' | 'network' | 'endpoint' | 'intent' | 'name';
 
 export interface JournalEntry {
   readonly id: string;

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { Endpoint } from '../model/endpoint.ts';
 import type { Host } from '../model/host.ts';
+import type { NameRecord } from '../model/name-record.ts';
 import type { Network } from '../model/network.ts';
 import type { Allocator } from './allocator.ts';
 import type { Catalog } from './catalog.ts';
@@ -71,6 +72,13 @@ export function endpointRecord(host: string, network: string, name: string): End
     epoch: 1,
     sandbox: { id: '0123456789ab', key: '/run/skein/netns/0123456789ab' },
     created: '2026-01-01T00:00:00.000Z',
+  };
+}
+
+export function nameRecord(host: string, name: string): NameRecord {
+  return {
+    ...{ id: hexId(`${host} ${name}`), name, addresses: ['192.0.2.9', 'fd00::9'] },
+    ...{ host, epoch: 1, created: '2026-01-01T00:00:00.000Z' },
   };
 }
 

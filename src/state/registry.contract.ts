@@ -5,6 +5,7 @@ import {
   hexId,
   hostIdOf,
   hostRecord,
+  nameRecord,
   reading,
   type StateClient,
   type StateHarness,
@@ -103,6 +104,23 @@ export function registryContract({ name, skip, start }: StateKind): void {
       assert.ok(one.skipped().some(({ reason }) => reason.endsWith('addresses.0 is not how fd00::1/64 is written')));
       await one.registry.withdraw({ kind: 'hosts' }, hostIdOf('wrong'));
       await one.registry.withdraw({ kind: 'endpoints', network }, endpoint.id);
+    });
+
+    test('a name given by hand is seen by every host, marked lost with its own, and is gone when it is taken back', async () => {
+      const two = await harness.join('three');
+      await one.settled();
+      const record = { ...nameRecord(two.host, 'printer'), fromLater: 1 };
+      const watch = follow(one.registry, { kind: 'records' });
+      await watch.next();
+      await two.registry.publish({ kind: 'name', record });
+      const entry = { record: { kind: 'name', record }, lost: false } as const;
+      assert.deepEqual(await watch.next(), { kind: 'put', entry });
+      assert.deepEqual(await one.registry.list({ kind: 'records' }), [entry]);
+      await two.close();
+      assert.deepEqual(await watch.next(), { kind: 'put', entry: { ...entry, lost: true } });
+      await one.registry.withdraw({ kind: 'records' }, record.id);
+      assert.deepEqual(await watch.next(), { kind: 'delete', id: record.id });
+      await watch.stop();
     });
 
     test('a watch ends when it is aborted', async () => {

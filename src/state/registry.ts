@@ -1,8 +1,9 @@
 import type { Endpoint } from '../model/endpoint.ts';
 import type { Host } from '../model/host.ts';
+import type { NameRecord } from '../model/name-record.ts';
 
 /**
- * What one host owns and others read: itself and its endpoints. A lost host's records stay, marked lost: names and
+ * What one host owns and others read: itself, its endpoints, names given by hand there. A lost host's records stay, marked lost: names and
  * balancers skip them, overlay and guard keep them.
  */
 export interface Registry {
@@ -16,12 +17,16 @@ export interface Registry {
   list(scope: Scope): Promise<readonly Entry[]>;
 }
 
-/** The hosts, or the endpoints of one network: a host holds and pays for only what its networks need. */
-export type Scope = { readonly kind: 'hosts' } | { readonly kind: 'endpoints'; readonly network: string };
+/** The hosts, all records made by hand, or the endpoints of one network: a host holds and pays for only what its networks need. */
+export type Scope =
+  | { readonly kind: 'hosts' }
+  | { readonly kind: 'records' }
+  | { readonly kind: 'endpoints'; readonly network: string };
 
 export type Owned =
   | { readonly kind: 'host'; readonly host: Host }
-  | { readonly kind: 'endpoint'; readonly endpoint: Endpoint };
+  | { readonly kind: 'endpoint'; readonly endpoint: Endpoint }
+  | { readonly kind: 'name'; readonly record: NameRecord };
 
 export interface Entry {
   readonly record: Owned;

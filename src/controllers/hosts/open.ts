@@ -58,13 +58,13 @@ export async function openHosts(needs: HostsNeeds, { cluster, ...init }: HostsIn
     for await (const event of registry.watch({ kind: 'hosts' }, { signal: stop.signal })) {
       switch (event.kind) {
         case 'snapshot': {
-          const there = new Set(event.entries.map(({ record }) => idOf(record)));
+          const there = new Set(event.entries.map(idOf));
           for (const id of known.keys()) if (!there.has(id)) forget(id);
-          for (const entry of event.entries) note(entry, known.get(idOf(entry.record)));
+          for (const entry of event.entries) note(entry, known.get(idOf(entry)));
           break;
         }
         case 'put':
-          note(event.entry, known.get(idOf(event.entry.record)));
+          note(event.entry, known.get(idOf(event.entry)));
           break;
         case 'delete':
           forget(event.id);
@@ -171,6 +171,6 @@ export async function openHosts(needs: HostsNeeds, { cluster, ...init }: HostsIn
   };
 }
 
-function idOf(record: Entry['record']): string {
-  return record.kind === 'host' ? record.host.id : record.endpoint.host;
+function idOf({ record }: Entry): string {
+  return record.kind === 'host' ? record.host.id : '';
 }

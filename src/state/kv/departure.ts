@@ -2,6 +2,7 @@ import { backoff } from '../../lib/backoff.ts';
 import type { Cluster } from '../../model/cluster.ts';
 import { parseEndpoint } from '../../model/endpoint.ts';
 import type { Keys } from '../../model/keys.ts';
+import { parseNameRecord } from '../../model/name-record.ts';
 import { formatResting, parseAllocation } from './allocation.ts';
 import { parseHolder } from './claims.ts';
 import { joinCluster } from './cluster.ts';
@@ -16,6 +17,8 @@ export interface Departed {
   readonly endpoints: number;
   readonly names: number;
   readonly addresses: number;
+  /** Names given by hand. */
+  readonly records: number;
   /** Of networks that it had begun to make. */
   readonly begun: number;
 }
@@ -50,7 +53,7 @@ export async function depart(store: Store, departure: Departure): Promise<Depart
   );
   const list = (prefix: string) => persist(store, `read ${prefix}`, (signal) => store.list(prefix, { signal }));
   if (await isAliveElsewhere(store, departure)) return undefined;
-  const count = { endpoints: 0, names: 0, addresses: 0, begun: 0 };
+  const count = { endpoints: 0, names: 0, addresses: 0, records: 0, begun: 0 };
   const remove = async (items: readonly Item[]) => {
     await change(
       store,
@@ -74,6 +77,9 @@ export async function depart(store: Store, departure: Departure): Promise<Depart
     await change(store, resting);
     count.addresses += resting.length;
   }
+
+  const given = (await list(keys.records)).items;
+  count.records += await remove(given.filter((item) => readItem(item, parseNameRecord, skipped)?.host === host));
 
   // What it took for a network that it had not made yet when it ended.
   const there = new Set(networks);

@@ -3,6 +3,7 @@ import { type Family, parseAddress } from '../../lib/prefix.ts';
 import { parseEndpoint } from '../../model/endpoint.ts';
 import { parseHost } from '../../model/host.ts';
 import type { Keys } from '../../model/keys.ts';
+import { parseNameRecord } from '../../model/name-record.ts';
 import type { Entry, Owned, Registry, RegistryEvent, Scope } from '../registry.ts';
 import type { Alive } from './alive.ts';
 import { Outbox } from './outbox.ts';
@@ -20,23 +21,25 @@ export interface OpenRegistry {
   readonly underlay: Family;
 }
 
-/** Records at `hosts/<id>` and `endpoints/<network>/<id>`. */
+/** Records at `hosts/<id>`, `records/<id>` and `endpoints/<network>/<id>`. */
 export function openRegistry({ store, keys, alive, skipped, underlay }: OpenRegistry): Registry {
-  const prefixOf = (scope: Scope) => (scope.kind === 'hosts' ? keys.hosts : keys.endpoints(scope.network));
+  const prefixOf = (scope: Scope): string => {
+    switch (scope.kind) {
+      case 'hosts':
+        return keys.hosts;
+      case 'records':
+        return keys.records;
+      case 'endpoints':
+        return keys.endpoints(scope.network);
+    }
+  };
   const entryOf = (scope: Scope, item: Item): Entry | undefined => {
     const record = readItem(item, (json, key) => parseOwned(scope, json, { key, underlay }), skipped);
     return record && { record, lost: alive.isLost(hostOf(record)) };
   };
   return {
     async publish(record) {
-      const [key, what, value] =
-        record.kind === 'host'
-          ? [keys.host(record.host.id), `host ${record.host.name}`, record.host]
-          : [
-              keys.endpoint(record.endpoint.network, record.endpoint.id),
-              `endpoint ${record.endpoint.name}`,
-              record.endpoint,
-            ];
+      const { key, what, value } = placeOf(record, keys);
       const put = { kind: 'put', key, value: formatRecord(value, what) } as const;
       await persist(store, `publish ${what}`, (signal) => store.commit([], [put], { signal }));
     },
@@ -122,6 +125,11 @@ function parseOwned(scope: Scope, json: unknown, { key, underlay }: { key: strin
     }
     return { kind: 'host', host };
   }
+  if (scope.kind === 'records') {
+    const record = parseNameRecord(json, key);
+    if (record.id !== id) throw new ParseError(`${key}: holds the record ${record.id}`);
+    return { kind: 'name', record };
+  }
   const endpoint = parseEndpoint(json, key);
   if (endpoint.id !== id || endpoint.network !== scope.network) {
     throw new ParseError(`${key}: holds the endpoint ${endpoint.id} of the network ${endpoint.network}`);
@@ -129,6 +137,26 @@ function parseOwned(scope: Scope, json: unknown, { key, underlay }: { key: strin
   return { kind: 'endpoint', endpoint };
 }
 
-function hostOf(record: Owned): string {
-  return record.kind === 'host' ? record.host.id : record.endpoint.host;
+function placeOf(owned: Owned, keys: Keys): { readonly key: string; readonly what: string; readonly value: object } {
+  switch (owned.kind) {
+    case 'host':
+      return { key: keys.host(owned.host.id), what: `host ${owned.host.name}`, value: owned.host };
+    case 'name':
+      return { key: keys.record(owned.record.id), what: `record ${owned.record.name}`, value: owned.record };
+    case 'endpoint': {
+      const { endpoint } = owned;
+      return { key: keys.endpoint(endpoint.network, endpoint.id), what: `endpoint ${endpoint.name}`, value: endpoint };
+    }
+  }
+}
+
+function hostOf(owned: Owned): string {
+  switch (owned.kind) {
+    case 'host':
+      return owned.host.id;
+    case 'name':
+      return owned.record.host;
+    case 'endpoint':
+      return owned.endpoint.host;
+  }
 }

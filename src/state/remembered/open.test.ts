@@ -11,7 +11,15 @@ import type { Journal } from '../journal.ts';
 import { openJournal } from '../kv/local/journal.ts';
 import { openLocal } from '../kv/local/local.ts';
 import { openStateIn, type State } from '../kv/open.ts';
-import { endpointRecord, hexId, hostIdOf, hostRecord, networkRecord, reading } from '../records.contract.ts';
+import {
+  endpointRecord,
+  hexId,
+  hostIdOf,
+  hostRecord,
+  nameRecord,
+  networkRecord,
+  reading,
+} from '../records.contract.ts';
 import type { Registry, RegistryEvent, Scope } from '../registry.ts';
 import { openRemembered, type Remembered } from './open.ts';
 
@@ -114,6 +122,28 @@ test('what a life saw is what the next one begins with when the store is away', 
   assert.deepEqual(endpointsOf(await rest.next()), ['a', 'c']);
   await rest.stop();
   await assert.rejects(second.catalog.list(), { kind: 'unavailable' });
+});
+
+test('names given by hand are remembered beside those that this host keeps itself', async (t) => {
+  const { journal, state } = await openHost(t);
+  const records: Scope = { kind: 'records' };
+  const theirs = nameRecord(hostIdOf('two'), 'printer');
+  const own = nameRecord(hostIdOf('one'), 'db');
+  await journal.commit([{ kind: 'name', id: own.id, put: own }]);
+  const first = await live(journal, state, false);
+  await state.registry.publish({ kind: 'name', record: theirs });
+  const seen = reading((signal) => first.registry.watch(records, { signal }));
+  await seen.next();
+  await seen.stop();
+  await first.remembered.close();
+  const second = await live(journal, gone, true);
+  const watch = reading((signal) => second.registry.watch(records, { signal }));
+  assert.deepEqual(await watch.next(), {
+    kind: 'snapshot',
+    entries: [{ lost: false, record: { kind: 'name', record: theirs } }],
+  });
+  await watch.stop();
+  assert.deepEqual((await journal.load('name')).find(({ id }) => id === own.id)?.value, own);
 });
 
 test('a store that answers in time is believed alone; one that answers late is believed after the memory', async (t) => {

@@ -3,6 +3,7 @@ import { pause } from '../../lib/backoff.ts';
 import type { Log } from '../../lib/log.ts';
 import { Endpoint } from '../../model/endpoint.ts';
 import { Host } from '../../model/host.ts';
+import { NameRecord } from '../../model/name-record.ts';
 import { type Network, parseNetwork } from '../../model/network.ts';
 import { parseRecord } from '../../model/record.ts';
 import type { Catalog, CatalogEvent } from '../catalog.ts';
@@ -32,12 +33,14 @@ export interface OpenRemembered {
   readonly wait?: number;
 }
 
-/** Before ids of hosts and networks: this host's own entries are of the same kinds. */
+/** Before ids of hosts, networks and names: this host's own entries are of the same kinds. */
 const seen = 'seen/';
 const HostSeen = v.looseObject({ lost: v.boolean(), host: Host });
 const EndpointSeen = v.looseObject({ lost: v.boolean(), endpoint: Endpoint });
+const NameSeen = v.looseObject({ lost: v.boolean(), record: NameRecord });
 type HostSeen = v.InferOutput<typeof HostSeen>;
 type EndpointSeen = v.InferOutput<typeof EndpointSeen>;
+type NameSeen = v.InferOutput<typeof NameSeen>;
 
 /** @throws ParseError */
 export function parseHostSeen(json: unknown, place: string): HostSeen {
@@ -47,6 +50,11 @@ export function parseHostSeen(json: unknown, place: string): HostSeen {
 /** @throws ParseError */
 export function parseEndpointSeen(json: unknown, place: string): EndpointSeen {
   return parseRecord(EndpointSeen, json, place);
+}
+
+/** @throws ParseError */
+export function parseNameSeen(json: unknown, place: string): NameSeen {
+  return parseRecord(NameSeen, json, place);
 }
 
 /** @throws JournalError */
@@ -61,6 +69,10 @@ export async function openRemembered({ journal, away, log, wait = 1_000 }: OpenR
   const hosts = new Page<HostSeen>({
     ...{ ...own('host'), place: seen, entries: await journal.load('host') },
     ...{ idOf: ({ host }) => host.id, parse: parseHostSeen },
+  });
+  const names = new Page<NameSeen>({
+    ...{ ...own('name'), place: seen, entries: await journal.load('name') },
+    ...{ idOf: ({ record }) => record.id, parse: parseNameSeen },
   });
   const networks = new Page<Network>({
     ...{ ...own('network'), place: seen, entries: await journal.load('network') },
@@ -170,6 +182,16 @@ export async function openRemembered({ journal, away, log, wait = 1_000 }: OpenR
       list: (scope) => registry.list(scope),
       watch: (scope, { signal }) => {
         if (scope.kind === 'endpoints') return watchEndpoints(registry, scope, signal);
+        if (scope.kind === 'records') {
+          return remembering((inner) => registry.watch(scope, { signal: inner }), {
+            signal,
+            read: () => snapshotOf(names.read(), ({ lost, record }) => ({ lost, record: { kind: 'name', record } })),
+            note: (event) =>
+              names.note(
+                toldOf(event, ({ lost, record }) => (record.kind === 'name' ? [{ lost, record: record.record }] : [])),
+              ),
+          });
+        }
         return remembering((inner) => registry.watch(scope, { signal: inner }), {
           signal,
           read: () => snapshotOf(hosts.read(), ({ lost, host }) => ({ lost, record: { kind: 'host', host } })),

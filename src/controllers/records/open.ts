@@ -1,0 +1,292 @@
+import { randomBytes } from 'node:crypto';
+import { isDeepStrictEqual } from 'node:util';
+import * as v from 'valibot';
+import { delay, pause } from '../../lib/backoff.ts';
+import { messageOf, ParseError, Refusal } from '../../lib/errors.ts';
+import { Feed } from '../../lib/feed.ts';
+import type { Log } from '../../lib/log.ts';
+import { Serial } from '../../lib/serial.ts';
+import { NameRecord, parseNameRecord } from '../../model/name-record.ts';
+import { most } from '../../model/text.ts';
+import type { Journal } from '../../state/journal.ts';
+import type { Entry, Registry } from '../../state/registry.ts';
+import type { Hosts } from '../hosts/hosts.ts';
+import type { Networks } from '../networks/networks.ts';
+import type { AddRecord, RecordState, Records, RemoveRecord } from './records.ts';
+
+export interface RecordsNeeds {
+  readonly registry: Pick<Registry, 'publish' | 'withdraw' | 'watch'>;
+  readonly journal: Pick<Journal, 'load' | 'commit'>;
+  readonly hosts: Pick<Hosts, 'self' | 'get'>;
+  readonly networks: Pick<Networks, 'find'>;
+  readonly answers: Answers;
+  readonly log: Log;
+  readonly now: () => number;
+}
+
+/** Who answers with them. */
+export interface Answers {
+  /** New or changed, whole. */
+  record(record: NameRecord, lost: boolean): void;
+  recordGone(id: string): void;
+  /** Resolves when questions are answered from all that was told before. */
+  told(): Promise<void>;
+}
+
+export interface OpenedRecords extends Records {
+  close(): Promise<void>;
+}
+
+const scope = { kind: 'records' } as const;
+/** Of one host. */
+const mostRecords = 1_000;
+/** Before what is not in the store as it should be is put right, in milliseconds; doubles up to `most`. */
+const again = { first: 500, most: 10_000 };
+
+/** Takes up what earlier lives were given, and answers with it; the store is not waited for. */
+export async function openRecords(needs: RecordsNeeds): Promise<OpenedRecords> {
+  const records = new HostRecords(needs);
+  await records.load();
+  return records;
+}
+
+/**
+ * What was given here stands in the journal first: it alone says what there is. What the store has under this host's id and
+ * the journal does not, or the other way round, is put right, as often as it takes.
+ */
+class HostRecords implements OpenedRecords {
+  readonly #needs: RecordsNeeds;
+  readonly #own = new Map<string, NameRecord>();
+  readonly #others = new Map<string, RecordState>();
+  /** What the store has of this host; undefined before it was seen. */
+  #there: Map<string, NameRecord> | undefined;
+  readonly #serial = new Serial();
+  readonly #changes = new Feed(0);
+  readonly #stop = new AbortController();
+  #running: Promise<unknown> = Promise.resolve();
+
+  constructor(needs: RecordsNeeds) {
+    this.#needs = needs;
+  }
+
+  async load(): Promise<void> {
+    const { journal, answers, log } = this.#needs;
+    for (const { id, value } of await journal.load('name')) {
+      // What was seen of all hosts is of the same kind.
+      if (!/^[0-9a-f]{64}$/.test(id)) continue;
+      try {
+        const record = parseNameRecord(value, `name ${id} in the state directory`);
+        this.#own.set(record.id, record);
+        answers.record(record, false);
+      } catch (error) {
+        if (!(error instanceof ParseError)) throw error;
+        log.error('a record of the state directory is passed over', { kind: 'name', id, error });
+      }
+    }
+    this.#running = Promise.all([this.#follow(), this.#keep()]).catch((error: unknown) =>
+      log.error('the records of the cluster cannot be followed', { error }),
+    );
+  }
+
+  async add(request: AddRecord): Promise<NameRecord> {
+    const { answers, hosts, journal, networks, now, registry } = this.#needs;
+    const network = request.network === undefined ? undefined : networks.find(request.network).id;
+    const name = nameIn(request.name);
+    return await this.#serial.run('records', async () => {
+      const [before] = this.#named(name, network, { exactly: true });
+      if (before === undefined && this.#own.size >= mostRecords) {
+        throw new Refusal('conflict', `this host has ${mostRecords} names that were given by hand; remove one first`);
+      }
+      const made = {
+        ...{ id: randomBytes(32).toString('hex'), host: hosts.self.id, epoch: hosts.self.epoch },
+        created: new Date(now()).toISOString(),
+      };
+      const record = checked({
+        ...(before ?? made),
+        name,
+        addresses: [...new Set([...(before?.addresses ?? []), ...request.addresses])],
+        ...(network !== undefined && { network }),
+        ...(request.ports && { ports: [...request.ports] }),
+      });
+      await journal.commit([{ kind: 'name', id: record.id, put: record }]);
+      this.#own.set(record.id, record);
+      try {
+        await registry.publish({ kind: 'name', record });
+      } catch (error) {
+        // As it was; what has reached the store all the same is taken back.
+        if (before === undefined) this.#own.delete(record.id);
+        else this.#own.set(record.id, before);
+        this.#changed();
+        await journal.commit([{ kind: 'name', id: record.id, ...(before ? { put: before } : { remove: true }) }]);
+        throw error;
+      }
+      answers.record(record, false);
+      await answers.told();
+      return record;
+    });
+  }
+
+  async remove(request: RemoveRecord): Promise<readonly NameRecord[]> {
+    const { answers, journal, networks } = this.#needs;
+    const name = nameIn(request.name);
+    const network = request.network === undefined ? undefined : networks.find(request.network).id;
+    const going = new Set(request.addresses);
+    return await this.#serial.run('records', async () => {
+      const isMeant = ({ addresses }: NameRecord) =>
+        going.size === 0 || addresses.some((address) => going.has(address));
+      const found = this.#named(name, network).filter(isMeant);
+      if (found.length === 0) throw this.#notHere(request, network, isMeant);
+      for (const record of found) {
+        const left = going.size === 0 ? [] : record.addresses.filter((address) => !going.has(address));
+        if (left.length === 0) {
+          await journal.commit([{ kind: 'name', id: record.id, remove: true }]);
+          this.#own.delete(record.id);
+          answers.recordGone(record.id);
+        } else {
+          const rest = { ...record, addresses: left };
+          await journal.commit([{ kind: 'name', id: record.id, put: rest }]);
+          this.#own.set(record.id, rest);
+          answers.record(rest, false);
+        }
+      }
+      await answers.told();
+      try {
+        for (const { id } of found) await this.#settle(id);
+      } catch (error) {
+        this.#needs.log.warn('the store hears later of a name that was taken back', { name, error: messageOf(error) });
+      }
+      this.#changed();
+      return found;
+    });
+  }
+
+  list(): readonly RecordState[] {
+    const own = Array.from(this.#own.values(), (record) => ({ record, lost: false }));
+    return [...own, ...this.#others.values()].sort((a, b) => (a.record.name < b.record.name ? -1 : 1));
+  }
+
+  async close(): Promise<void> {
+    this.#stop.abort();
+    await this.#running;
+  }
+
+  #named(name: string, network: string | undefined, { exactly = false } = {}): readonly NameRecord[] {
+    const isMeant = (record: NameRecord) =>
+      record.name === name && (record.network === network || (network === undefined && !exactly));
+    return [...this.#own.values()].filter(isMeant);
+  }
+
+  #notHere(
+    { name, addresses }: RemoveRecord,
+    network: string | undefined,
+    isMeant: (record: NameRecord) => boolean,
+  ): Refusal {
+    const what = addresses.length === 0 ? name : `${name} with ${addresses.join(' or ')}`;
+    const other = [...this.#others.values()].find(
+      ({ record }) =>
+        record.name === nameIn(name) && (network === undefined || record.network === network) && isMeant(record),
+    );
+    if (other === undefined) return new Refusal('not-found', `no record ${what} was added on this host`);
+    const host = this.#needs.hosts.get(other.record.host)?.host.name ?? other.record.host.slice(0, 12);
+    return new Refusal('conflict', `the record ${what} was added on host ${host}: remove it there`);
+  }
+
+  async #follow(): Promise<void> {
+    for await (const event of this.#needs.registry.watch(scope, { signal: this.#stop.signal })) {
+      switch (event.kind) {
+        case 'snapshot': {
+          const ids = new Set(event.entries.map(({ record }) => (record.kind === 'name' ? record.record.id : '')));
+          this.#there = new Map();
+          for (const id of [...this.#others.keys()]) if (!ids.has(id)) this.#forget(id);
+          for (const entry of event.entries) this.#note(entry);
+          break;
+        }
+        case 'put':
+          this.#note(event.entry);
+          break;
+        case 'delete':
+          this.#forget(event.id);
+          break;
+      }
+      this.#changed();
+    }
+  }
+
+  #note({ record: owned, lost }: Entry): void {
+    if (owned.kind !== 'name') return;
+    const { record } = owned;
+    if (record.host === this.#needs.hosts.self.id) {
+      this.#there?.set(record.id, record);
+      return;
+    }
+    this.#others.set(record.id, { record, lost });
+    this.#needs.answers.record(record, lost);
+  }
+
+  #forget(id: string): void {
+    this.#there?.delete(id);
+    if (this.#others.delete(id)) this.#needs.answers.recordGone(id);
+  }
+
+  #changed(): void {
+    this.#changes.set(this.#changes.value + 1);
+  }
+
+  /** Ids of what the store has otherwise than the journal. */
+  #wrong(): readonly string[] {
+    const there = this.#there;
+    if (there === undefined) return [];
+    const ids = new Set([...this.#own.keys(), ...there.keys()]);
+    return [...ids].filter((id) => !isDeepStrictEqual(this.#own.get(id), there.get(id)));
+  }
+
+  async #keep(): Promise<void> {
+    const { signal } = this.#stop;
+    for await (const _ of this.#changes.watch({ signal })) {
+      for (let attempt = 0; this.#wrong().length > 0 && !signal.aborted; attempt += 1) {
+        // Time for the watch to tell of what was published last.
+        await pause(delay(attempt, again), signal);
+        if (signal.aborted) return;
+        await this.#mend();
+      }
+    }
+  }
+
+  async #mend(): Promise<void> {
+    const { log } = this.#needs;
+    await this.#serial.run('records', async () => {
+      for (const id of this.#wrong()) {
+        try {
+          await this.#settle(id);
+          log.info('a name given by hand was not in the store as it is here, and was put right', { id });
+        } catch (error) {
+          log.debug('a name given by hand could not be put right', { id, error: messageOf(error) });
+          return;
+        }
+      }
+    });
+  }
+
+  /** The store has it as the journal does. @throws Refusal 'unavailable' */
+  async #settle(id: string): Promise<void> {
+    const { registry } = this.#needs;
+    const record = this.#own.get(id);
+    if (record === undefined) await registry.withdraw(scope, id);
+    else await registry.publish({ kind: 'name', record });
+  }
+}
+
+function nameIn(text: string): string {
+  return text.replace(/\.$/, '').toLowerCase();
+}
+
+/** As it is read again. @throws Refusal 'invalid' */
+function checked(record: object): NameRecord {
+  const result = v.safeParse(NameRecord, record, { abortEarly: true });
+  if (result.success) return result.output;
+  const [issue] = result.issues;
+  throw new Refusal(
+    'invalid',
+    `the record's ${v.getDotPath(issue) ?? 'fields'} ${issue.message} (at most ${most.recordAddresses} addresses a name)`,
+  );
+}

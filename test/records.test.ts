@@ -1,0 +1,173 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { type OpenedRecords, openRecords } from '../src/controllers/records/open.ts';
+import type { AddRecord } from '../src/controllers/records/records.ts';
+import { findEtcd } from '../src/lab/etcd.ts';
+import { Refusal } from '../src/lib/errors.ts';
+import { silent } from '../src/lib/log.ts';
+import { Scope } from '../src/lib/scope.ts';
+import { startTestEtcd, type TestEtcd } from '../src/state/kv/harness.contract.ts';
+import { eventually, openHost, request, type TestHost } from './piece-host.ts';
+
+const skip = findEtcd() === undefined ? 'etcd is not on this machine' : false;
+
+/** What a host answers with. */
+class Answers {
+  readonly #known = new Map<string, string>();
+
+  record({ id, name, addresses }: { id: string; name: string; addresses: readonly string[] }, lost: boolean): void {
+    this.#known.set(id, `${name} ${addresses.join(' ')}${lost ? ' lost' : ''}`);
+  }
+
+  recordGone(id: string): void {
+    this.#known.delete(id);
+  }
+
+  async told(): Promise<void> {}
+
+  get all(): readonly string[] {
+    return [...this.#known.values()].sort();
+  }
+}
+
+interface Life {
+  readonly records: OpenedRecords;
+  readonly answers: Answers;
+}
+
+describe('names given by hand, on two hosts of one etcd', { skip }, () => {
+  const scope = new Scope();
+  let etcd: TestEtcd;
+  let h1: TestHost;
+  let h2: TestHost;
+  let one: Life;
+  let two: Life;
+
+  async function live({ state, journal, hosts, networks }: TestHost): Promise<Life> {
+    const answers = new Answers();
+    const { registry } = state;
+    return {
+      answers,
+      records: await openRecords({ registry, journal, hosts, networks, answers, log: silent, now: Date.now }),
+    };
+  }
+
+  const add = (name: string, addresses: readonly string[], more: Partial<AddRecord> = {}) =>
+    one.records.add({ name, addresses, ...more });
+  const remove = (name: string, addresses: readonly string[] = []) => one.records.remove({ name, addresses });
+  const inStore = async () =>
+    (await h2.state.registry.list({ kind: 'records' })).flatMap(({ record }) =>
+      record.kind === 'name' ? [record.record.name] : [],
+    );
+  const refusal = (kind: Refusal['kind'], message: RegExp) => (error: unknown) =>
+    error instanceof Refusal && error.kind === kind && message.test(error.message);
+
+  before(async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'skein-records-'));
+    scope.defer(() => rm(folder, { recursive: true, force: true }));
+    etcd = await startTestEtcd();
+    scope.defer(() => etcd.close());
+    const url = etcd.url.replace('http', 'etcd');
+    [h1, h2] = await Promise.all([
+      openHost({ name: 'h1', data: '192.168.205.10', url, folder }),
+      openHost({ name: 'h2', data: '192.168.205.11', url, folder }),
+    ]);
+    scope.defer(() => h1.die());
+    scope.defer(() => h2.die());
+    await eventually(() => h2.hosts.list().length === 2);
+    one = await live(h1);
+    scope.defer(() => one.records.close());
+    two = await live(h2);
+    scope.defer(() => two.records.close());
+  });
+
+  after(() => scope.close());
+
+  it('answers on every host, with all addresses that a name was given', async () => {
+    await add('DB.', ['192.0.2.1']);
+    assert.deepEqual(one.answers.all, ['db 192.0.2.1']);
+    await add('db', ['fd00::1', '192.0.2.1']);
+    await add('printer.office', ['192.0.2.2']);
+    const all = ['db 192.0.2.1 fd00::1', 'printer.office 192.0.2.2'];
+    assert.deepEqual(one.answers.all, all);
+    await eventually(() => two.answers.all.join() === all.join());
+    assert.deepEqual(
+      two.records.list().map(({ record }) => record.name),
+      ['db', 'printer.office'],
+    );
+  });
+
+  it('takes addresses back one by one, and the name with the last', async () => {
+    await remove('db', ['192.0.2.1']);
+    assert.deepEqual(one.answers.all, ['db fd00::1', 'printer.office 192.0.2.2']);
+    await assert.rejects(remove('db', ['192.0.2.1']), refusal('not-found', /no record db with 192\.0\.2\.1 was added/));
+    await remove('db', ['fd00::1']);
+    assert.deepEqual(one.answers.all, ['printer.office 192.0.2.2']);
+    assert.deepEqual(await inStore(), ['printer.office']);
+    await eventually(() => two.answers.all.length === 1);
+  });
+
+  it('keeps a name of one network beside that of all, and gives it back where it was given', async () => {
+    const demo = await h1.networks.create(request('demo'));
+    await add('web', ['192.0.2.3']);
+    const { network } = await add('web', ['10.0.0.9'], {
+      network: 'demo',
+      ports: [{ name: 'http', port: 80, protocol: 'tcp' }],
+    });
+    assert.equal(network, demo.id);
+    await eventually(() => two.answers.all.length === 3);
+    await assert.rejects(
+      two.records.remove({ name: 'web', addresses: [] }),
+      refusal('conflict', /^the record web was added on host h1: remove it there$/),
+    );
+    await one.records.remove({ name: 'web', addresses: [], network: 'demo' });
+    assert.deepEqual(one.answers.all, ['printer.office 192.0.2.2', 'web 192.0.2.3']);
+    await remove('web');
+  });
+
+  it('refuses what no message can have, and leaves nothing of it', async () => {
+    const wrong: [string, string[]][] = [
+      ['', ['192.0.2.1']],
+      ['a..b', ['192.0.2.1']],
+      ['a b', ['192.0.2.1']],
+      ['x'.repeat(64), ['192.0.2.1']],
+      ['x', []],
+      ['x', ['192.0.2']],
+      ['x', ['127.0.0.1']],
+      ['x', Array.from({ length: 65 }, (_, i) => `192.0.2.${i}`)],
+    ];
+    for (const [name, addresses] of wrong)
+      await assert.rejects(add(name, addresses), refusal('invalid', /^the record's /));
+    await assert.rejects(add('x', ['192.0.2.1'], { network: 'nope' }), refusal('not-found', /nope/));
+    assert.deepEqual(await inStore(), ['printer.office']);
+  });
+
+  it('is put back where the store lost it, and taken out where only the store has it', async () => {
+    const [{ record } = assert.fail()] = one.records.list();
+    await h2.state.registry.withdraw({ kind: 'records' }, record.id);
+    await eventually(() => two.answers.all.length === 0);
+    const stray = { ...record, id: 'f'.repeat(64), name: 'stray' };
+    await h2.state.registry.publish({ kind: 'name', record: stray });
+    await eventually(async () => (await inStore()).join() === 'printer.office');
+    await eventually(() => two.answers.all.join() === 'printer.office 192.0.2.2');
+    assert.deepEqual(one.answers.all, ['printer.office 192.0.2.2']);
+  });
+
+  it('is refused while the store is away; what is taken back then goes when it is there again, also by the next life', async () => {
+    await add('old', ['192.0.2.7']);
+    await eventually(() => two.answers.all.length === 2);
+    await etcd.stop();
+    await assert.rejects(add('new', ['192.0.2.8']), refusal('unavailable', /./));
+    await remove('old');
+    assert.deepEqual(one.answers.all, ['printer.office 192.0.2.2']);
+    await one.records.close();
+    await etcd.start();
+    one = await live(h1);
+    assert.deepEqual(one.answers.all, ['printer.office 192.0.2.2']);
+    await eventually(async () => (await inStore()).join() === 'printer.office');
+    await eventually(() => two.answers.all.join() === 'printer.office 192.0.2.2');
+  });
+});
