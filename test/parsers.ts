@@ -51,6 +51,7 @@ import { Network, parseNetwork } from '../src/model/network.ts';
 import { parseJson, parseRecord } from '../src/model/record.ts';
 import {
   parseDirectory,
+  parseDomain,
   parseHostName,
   parseIpText,
   parseListener,
@@ -505,6 +506,7 @@ export const parsers: Readonly<Record<string, Parser>> = {
     parse: (json) => parseRecord(Network, json, 'a key'),
   },
   'model/setting-values.ts parseDirectory': { kind: 'text', samples: ['/var/lib/skein'], parse: parseDirectory },
+  'model/setting-values.ts parseDomain': { kind: 'text', samples: ['skein.local', 'Weave.Local.'], parse: parseDomain },
   'model/setting-values.ts parseHostName': { kind: 'text', samples: ['h1'], parse: parseHostName },
   'model/setting-values.ts parseIpText': { kind: 'text', samples: ['10.0.0.1', 'fd00::1'], parse: parseIpText },
   'model/setting-values.ts parseListener': { kind: 'text', samples: ['unix:///run/a.sock'], parse: parseListener },

@@ -4,9 +4,13 @@ import { join } from 'node:path';
 import { type OpenedEndpoints, openEndpoints } from '../src/controllers/endpoints/open.ts';
 import type { Hosts } from '../src/controllers/hosts/hosts.ts';
 import { openHosts } from '../src/controllers/hosts/open.ts';
+import type { Names } from '../src/controllers/names/names.ts';
+import { openNames } from '../src/controllers/names/open.ts';
 import type { Networks } from '../src/controllers/networks/networks.ts';
 import { openNetworks } from '../src/controllers/networks/open.ts';
 import { type Change, type Dataplane, keyOf, type Piece, type PieceKey } from '../src/dataplane/dataplane.ts';
+import { Server } from '../src/dns/server.ts';
+import { toWireName } from '../src/dns/wire-name.ts';
 import { silent } from '../src/lib/log.ts';
 import { Scope } from '../src/lib/scope.ts';
 import type { Host } from '../src/model/host.ts';
@@ -89,6 +93,7 @@ export interface TestHost {
   journal: Journal;
   hosts: Hosts;
   networks: Networks;
+  names: Names;
   endpoints: OpenedEndpoints;
   /** As SIGKILL would: nothing is given back, the journal stays. */
   die(): Promise<void>;
@@ -165,12 +170,26 @@ export async function openHost({
     const pools = [{ range: '10.0.0.0/8', size: 24 }];
     const networks = await openNetworks({ catalog, allocator, claims, registry, journal, hosts, log }, { pools });
     life.defer(() => networks.close());
+    const server = new Server({ domains: [toWireName('skein.local') ?? ''], own: [], log });
+    const names = openNames(
+      {
+        server: {
+          change: (change) => server.change(change),
+          lookup: (lookup) => server.lookup(lookup),
+          status: async () => server.status(),
+        },
+        nameOf: (id) => networks.get(id)?.name,
+        staleSince: () => undefined,
+        log,
+      },
+      { domains: ['skein.local'] },
+    );
     const endpoints = await openEndpoints(
-      { registry, allocator, claims, hosts, networks, dataplane: kernel, journal, log, now: Date.now },
+      { registry, allocator, claims, hosts, networks, dataplane: kernel, journal, names, log, now: Date.now },
       { namespaces: '/run/skein/netns', exits: { pools: ['172.18.0.0/16'], mtu: 1500 } },
     );
     life.defer(() => endpoints.close());
-    return { state, journal, hosts, networks, endpoints };
+    return { state, journal, hosts, networks, names, endpoints };
   };
   const host: TestHost = {
     name,

@@ -11,11 +11,13 @@ import { followCarrier } from '../controllers/hosts/carrier.ts';
 import { beginEpoch } from '../controllers/hosts/identity.ts';
 import { openHosts } from '../controllers/hosts/open.ts';
 import { WayMtu } from '../controllers/hosts/way-mtu.ts';
+import { openNames } from '../controllers/names/open.ts';
 import { openNetworks } from '../controllers/networks/open.ts';
 import type { Carrier } from '../dataplane/dataplane.ts';
 import type { Foreign } from '../dataplane/foreign/foreign.ts';
 import { openForeign } from '../dataplane/foreign/open.ts';
 import { openDataplane } from '../dataplane/open.ts';
+import { openNameServer } from '../dns/open.ts';
 import { messageOf, Refusal } from '../lib/errors.ts';
 import { Feed } from '../lib/feed.ts';
 import type { Log } from '../lib/log.ts';
@@ -39,6 +41,7 @@ import { repairRegularly } from './repair.ts';
 export interface Threads {
   readonly journal: Worker;
   readonly dataplane: Worker;
+  readonly names: Worker;
 }
 
 export interface DaemonInit {
@@ -85,7 +88,9 @@ export async function openDaemon({
     // This host: what it remembers, who it is, what its kernel says.
     let foreign: Foreign | undefined;
     const carrier = new Feed<{ readonly carrier: Carrier | undefined } | undefined>(undefined);
-    const [journal, dataplane] = await settle([
+    const domains = settings.dnsDomain;
+    const [nameServer, journal, dataplane] = await settle([
+      openNameServer({ domains, log, onEnd: stop, ...(threads && { thread: threads.names }) }).then(held),
       openJournal(files.journal, threads?.journal).then(held),
       openDataplane({
         ...{ run: runDir, state: stateDir, log, onEnd: stop },
@@ -149,9 +154,18 @@ export async function openDaemon({
         { pools: settings.defaultAddressPool },
       ),
     );
+    const names = openNames(
+      {
+        server: nameServer,
+        nameOf: (id) => networks.get(id)?.name,
+        staleSince: () => state.status().failingSince,
+        log,
+      },
+      { domains },
+    );
     const endpoints = held(
       await openEndpoints(
-        { registry, allocator, claims, networks, hosts, dataplane, journal, log, now },
+        { registry, allocator, claims, networks, hosts, dataplane, journal, names, log, now },
         {
           namespaces: files.namespaces,
           exits: { pools: gatewayPools(settings.gatewayAddressPool), mtu: exitMtu },

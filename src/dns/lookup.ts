@@ -39,7 +39,7 @@ function typeOf(text: string): number {
 function reverseName(text: string): string {
   const { family, value } = parseAddress(text);
   if (family === 4) return `${formatAddress({ family, value }).split('.').reverse().join('.')}.in-addr.arpa`;
-  return `${[...value.toString(16).padStart(32, '0')].reverse().join('.')}.ip6.arpa`;
+  return `${value.toString(16).padStart(32, '0').split('').reverse().join('.')}.ip6.arpa`;
 }
 
 /** What a server answered. @throws DecodeError */

@@ -124,7 +124,7 @@ export class Server {
   close(): Promise<void> {
     return this.#turns.run('', async () => {
       const { forwarder } = this.#answering;
-      const finished = Promise.all([...this.#sockets.values()].map(({ finish }) => finish()));
+      const finished = Promise.all([...this.#sockets.values()].map((socket) => socket.finish()));
       const over = new AbortController();
       await Promise.race([Promise.all([finished, forwarder.idle()]), pause(patience, over.signal)]);
       over.abort();

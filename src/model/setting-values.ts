@@ -88,6 +88,21 @@ export function parseDirectory(text: string): string {
   return text.length > 1 ? text.replace(/\/+$/, '') : text;
 }
 
+/** Names are put before it: two of containers and networks, and their dots, are left room. */
+const longestDomain = 120;
+
+/** In lower case, without the dot at its end. */
+export function parseDomain(text: string): string {
+  const domain = text.toLowerCase().replace(/\.$/, '');
+  if (
+    domain.length > longestDomain ||
+    !domain.split('.').every((label) => /^[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?$/.test(label))
+  ) {
+    throw new ParseError(`${shorten(text)} is not a domain such as skein.local`);
+  }
+  return domain;
+}
+
 /** What a listener is called that takes the sockets which systemd hands over. */
 export const handedOver = 'fd://';
 

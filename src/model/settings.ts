@@ -3,6 +3,7 @@ import { ParseError } from '../lib/errors.ts';
 import {
   choice,
   parseDirectory,
+  parseDomain,
   parseHostName,
   parseIpText,
   parseListener,
@@ -77,6 +78,10 @@ export const settings = {
     [...Array.from({ length: 14 }, (_, i) => `172.${18 + i}.0.0/16,size=16`), '192.168.0.0/16,size=20'],
     { value: 'pool', sentence: 'where the subnet of the gateway bridge is taken from: the first that is free' },
   ),
+  dnsDomain: many(parseDomain, ['skein.local'], {
+    value: 'domain',
+    sentence: 'what names of containers may end in; what is not known in it is nowhere',
+  }),
   logLevel: one(choice('debug', 'info', 'warn', 'error'), 'info', {
     value: 'level',
     sentence: 'which lines are logged: debug, info, warn or error',

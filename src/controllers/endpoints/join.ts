@@ -6,6 +6,7 @@ import type { Log } from '../../lib/log.ts';
 import { settle } from '../../lib/settle.ts';
 import type { Endpoint } from '../../model/endpoint.ts';
 import type { Network } from '../../model/network.ts';
+import type { NameFeed } from '../names/names.ts';
 import type { Networks } from '../networks/networks.ts';
 import type { ConnectRequest } from './endpoints.ts';
 import type { Exits } from './exits.ts';
@@ -34,6 +35,7 @@ export interface JoinNeeds {
   readonly overlays: Overlays;
   readonly exits: Exits;
   readonly holdings: Holdings;
+  readonly names: Pick<NameFeed, 'told'>;
   readonly leave: Leaving;
   readonly sizes: Pick<Sizes, 'changed' | 'isUnfit'>;
   readonly log: Log;
@@ -62,7 +64,7 @@ export async function join(
   { way = before.way, fresh }: JoinOptions,
   needs: JoinNeeds,
 ): Promise<void> {
-  const { dataplane, exits, holdings, networks, overlays, sandboxes, sizes } = needs;
+  const { dataplane, exits, holdings, names, networks, overlays, sandboxes, sizes } = needs;
   let reserved: readonly Reserved[] = [];
   let making = Promise.resolve();
   try {
@@ -111,6 +113,8 @@ export async function join(
         ],
       }),
       sandboxes.save(done),
+      // Nobody here is answered with what it had before.
+      names.told(),
       ...joined.map(({ network, place }) => publish(place.endpoint, network, needs)),
     ]);
     await settle(reserved.map(({ network }) => overlays.membership(memberOf(network)).install()));

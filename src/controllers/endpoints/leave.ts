@@ -3,6 +3,7 @@ import { backoff } from '../../lib/backoff.ts';
 import type { Log } from '../../lib/log.ts';
 import type { Serial } from '../../lib/serial.ts';
 import { settle } from '../../lib/settle.ts';
+import type { NameFeed } from '../names/names.ts';
 import type { Networks } from '../networks/networks.ts';
 import type { Exits } from './exits.ts';
 import type { Holdings } from './holdings.ts';
@@ -17,6 +18,7 @@ export interface LeaveNeeds {
   readonly overlays: Overlays;
   readonly exits: Exits;
   readonly holdings: Holdings;
+  readonly names: Pick<NameFeed, 'told'>;
   /** Whatever is done to one sandbox is done here under its id. */
   readonly serial: Serial;
   readonly log: Log;
@@ -79,7 +81,7 @@ export class Leaving {
 
   /** Right as often as it is done. */
   async #finish(sandbox: string, ids: ReadonlySet<string>, { whole, unused = false }: LeaveOptions): Promise<void> {
-    const { dataplane, exits, holdings, networks, overlays, sandboxes } = this.#needs;
+    const { dataplane, exits, holdings, names, networks, overlays, sandboxes } = this.#needs;
     const record = sandboxes.get(sandbox);
     if (record === undefined) return;
     const left = record.places.filter(({ id }) => ids.has(id));
@@ -88,7 +90,7 @@ export class Leaving {
     const exit = hasExit ? [] : [keyOf({ kind: 'exit', sandbox })];
     const rest = whole ? [keyOf({ kind: 'sandbox', id: sandbox })] : [];
     try {
-      await dataplane.change({ remove: [...keys, ...exit, ...rest] });
+      await settle([dataplane.change({ remove: [...keys, ...exit, ...rest] }), names.told()]);
     } catch (error) {
       overlays.stay(closing);
       throw error;

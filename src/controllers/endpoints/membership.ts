@@ -6,6 +6,7 @@ import { formatPrefix, networkOf, parseInterfaceAddress } from '../../lib/prefix
 import type { Endpoint } from '../../model/endpoint.ts';
 import type { Registry } from '../../state/registry.ts';
 import type { Hosts } from '../hosts/hosts.ts';
+import type { NameFeed } from '../names/names.ts';
 import type { EndpointState } from './endpoints.ts';
 import { namesFor } from './holdings.ts';
 import { followNames, type NamesNeeds } from './names.ts';
@@ -24,6 +25,7 @@ export interface MembershipNeeds extends NamesNeeds {
   readonly own: (id: string) => Endpoint | undefined;
   readonly hosts: Pick<Hosts, 'self' | 'get'>;
   readonly change: (change: Change) => Promise<void>;
+  readonly names: Pick<NameFeed, 'network' | 'leave' | 'put' | 'remove'>;
   readonly log: Log;
 }
 
@@ -51,6 +53,8 @@ export class Membership {
   #naming: Promise<void> | undefined;
   #pushing: Promise<void> | undefined;
   #installed = false;
+  /** Whether names are told of it: until it is left. */
+  #named = false;
 
   constructor(network: MemberOf, needs: MembershipNeeds) {
     this.#network = network;
@@ -60,6 +64,7 @@ export class Membership {
 
   /** Begins to follow. `ready` resolves with the first snapshot. */
   open(): void {
+    this.#name();
     this.#following = this.#follow();
     const space = namesFor({ network: this.#network.id, overlay: this.#network }, this.#needs.hosts.self.id);
     this.#naming = followNames(space, this.#needs, this.#stop.signal).catch((error: unknown) => {
@@ -83,6 +88,7 @@ export class Membership {
 
   /** The network is in the kernel: its remote endpoints go there too. Resolves when all have been tried. May be repeated. */
   async install(): Promise<void> {
+    this.#name();
     if (!this.#installed) for (const id of this.#remotes.keys()) this.#stale.add(id);
     this.#installed = true;
     this.#push();
@@ -96,9 +102,11 @@ export class Membership {
     return [...this.#remotes.values()];
   }
 
-  /** The keys of all remote pieces, to be removed with the network; from here on nothing goes to the kernel. */
+  /** The keys of all remote pieces, to be removed with the network; from here on nothing goes to the kernel or to names. */
   uninstall(): readonly PieceKey[] {
     this.#installed = false;
+    this.#named = false;
+    this.#needs.names.leave(this.#network.id);
     this.#stale.clear();
     this.#failures.clear();
     return [...this.#remotes.values()].map(keyOf);
@@ -192,13 +200,28 @@ export class Membership {
     for (const text of textsOf(endpoint)) for (const id of this.#holders.get(text) ?? []) this.#look(id);
   }
 
-  /** Works out the remote piece of one endpoint. */
+  /** Works out the remote piece of one endpoint; what is reached has names. */
   #look(id: string): void {
     const piece = this.#remoteOf(id);
+    this.#nameOne(id, piece);
     if (JSON.stringify(piece) === JSON.stringify(this.#remotes.get(id))) return;
     if (piece === undefined) this.#remotes.delete(id);
     else this.#remotes.set(id, piece);
     this.#stale.add(id);
+  }
+
+  #nameOne(id: string, piece: RemotePiece | undefined): void {
+    const state = this.#known.get(id);
+    if (!this.#named) return;
+    if (piece === undefined || state === undefined) this.#needs.names.remove(id);
+    else this.#needs.names.put(state.endpoint, state.lost);
+  }
+
+  #name(): void {
+    if (this.#named) return;
+    this.#named = true;
+    this.#needs.names.network(this.#network.id, [...this.#subnets]);
+    for (const [id, piece] of this.#remotes) this.#nameOne(id, piece);
   }
 
   #remoteOf(id: string): RemotePiece | undefined {

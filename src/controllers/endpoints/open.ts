@@ -7,6 +7,7 @@ import type { Network } from '../../model/network.ts';
 import type { Journal } from '../../state/journal.ts';
 import type { Registry } from '../../state/registry.ts';
 import type { Hosts, PathProblem } from '../hosts/hosts.ts';
+import type { NameFeed } from '../names/names.ts';
 import type { Networks } from '../networks/networks.ts';
 import type { Adoptable, Connect, EndpointState, Endpoints, OpenSandbox, Sandbox } from './endpoints.ts';
 import { Exits, type ExitsInit } from './exits.ts';
@@ -28,6 +29,7 @@ export interface EndpointsNeeds extends Omit<HoldingsNeeds, 'registry' | 'hosts'
   readonly hosts: Pick<Hosts, 'self' | 'cluster' | 'get' | 'watch' | 'list'>;
   readonly dataplane: Pick<Dataplane, 'set' | 'change' | 'adopt' | 'look'>;
   readonly journal: Pick<Journal, 'load' | 'commit'>;
+  readonly names: NameFeed;
   readonly log: Log;
 }
 
@@ -54,21 +56,21 @@ export interface OpenedEndpoints extends Endpoints {
  * process dies, the next start knows what to give back.
  */
 export async function openEndpoints(needs: EndpointsNeeds, init: EndpointsInit): Promise<OpenedEndpoints> {
-  const { registry, networks, hosts, dataplane, journal, log } = needs;
+  const { registry, networks, hosts, dataplane, journal, names, log } = needs;
   const stop = new AbortController();
   const { signal } = stop;
   const serial = new Serial();
   const change: Dataplane['change'] = (pieces) => dataplane.change(pieces);
   const exits = new Exits({ journal, look: () => dataplane.look() }, { ...init.exits, host: hosts.self.id });
-  const sandboxes = new Sandboxes(journal, init.namespaces);
+  const sandboxes = new Sandboxes({ journal, names }, init.namespaces);
   const overlays = new Overlays({
-    ...{ registry, claims: needs.claims, hosts, log, change },
+    ...{ registry, claims: needs.claims, hosts, names, log, change },
     own: (id) => sandboxes.endpoint(id),
     ownOn: (network) => sandboxes.endpointsOn(network),
     ownNamed: (network, name) => sandboxes.endpointNamed(network, name),
     missing: (endpoint, what) => upkeep.look(endpoint, what),
   });
-  const shared = { networks, dataplane, sandboxes, overlays, exits, holdings: openHoldings(needs), log };
+  const shared = { networks, dataplane, sandboxes, overlays, exits, holdings: openHoldings(needs), names, log };
   const leave = new Leaving({ ...shared, serial, signal });
   const upkeep = new Upkeep({ ...shared, leave, serial, signal });
   const seen = hosts.list();

@@ -3,6 +3,7 @@ import { Endpoint } from '../../model/endpoint.ts';
 import { vniRange } from '../../model/network.ts';
 import { parseRecord } from '../../model/record.ts';
 import { AddressText, HexId, InterfaceAddressText, Mac, Mtu, most, Name, SandboxId, Text } from '../../model/text.ts';
+import type { NamedSandbox } from '../names/names.ts';
 
 const Interface = v.pipe(v.string(), v.regex(/^[a-z]+[0-9a-f]{1,7}$/));
 
@@ -95,4 +96,17 @@ export function freeInterface(taken: readonly { readonly interface: string }[]):
 /** What people call it. */
 export function nameOf({ id, container }: Pick<SandboxRecord, 'id' | 'container'>): string {
   return container?.name ?? `sandbox ${id}`;
+}
+
+/** What its containers are answered. Whose networks are all internal, without a way out, asks nobody outside. */
+export function named(record: Pick<SandboxRecord, 'places' | 'exit' | 'dns'>): NamedSandbox {
+  const { exit, dns = [] } = record;
+  const places = connectedPlaces(record);
+  const isInternal =
+    exit === undefined && places.length > 0 && places.every(({ overlay }) => overlay?.internal === true);
+  return {
+    endpoints: places.map(({ endpoint }) => endpoint),
+    exits: (exit?.addresses ?? []).map((text) => text.split('/', 1)[0] ?? text),
+    resolvers: isInternal ? [] : dns.length > 0 ? dns : 'host',
+  };
 }

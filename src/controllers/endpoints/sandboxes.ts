@@ -3,8 +3,9 @@ import { Refusal } from '../../lib/errors.ts';
 import type { Log } from '../../lib/log.ts';
 import type { Endpoint } from '../../model/endpoint.ts';
 import type { Journal } from '../../state/journal.ts';
+import type { NameFeed } from '../names/names.ts';
 import type { Sandbox } from './endpoints.ts';
-import { type Connected, connectedPlaces, parseSandboxRecord, type SandboxRecord } from './sandbox-record.ts';
+import { type Connected, connectedPlaces, named, parseSandboxRecord, type SandboxRecord } from './sandbox-record.ts';
 
 /** What this host has promised to its sandboxes: in memory, and in the journal. */
 export class Sandboxes {
@@ -16,19 +17,27 @@ export class Sandboxes {
   /** By network and name: the id of the endpoint that is connected. */
   readonly #named = new Map<string, string>();
   readonly #journal: Pick<Journal, 'load' | 'commit'>;
+  readonly #names: Pick<NameFeed, 'sandbox'>;
   readonly #folder: string;
 
   /** `folder`: where namespaces are pinned. */
-  constructor(journal: Pick<Journal, 'load' | 'commit'>, folder: string) {
+  constructor(
+    {
+      journal,
+      names,
+    }: { readonly journal: Pick<Journal, 'load' | 'commit'>; readonly names: Pick<NameFeed, 'sandbox'> },
+    folder: string,
+  ) {
     this.#journal = journal;
+    this.#names = names;
     this.#folder = folder;
   }
 
-  /** Takes up what earlier lives left; what cannot be read is passed over. */
+  /** Takes up what earlier lives left; what cannot be read is passed over. Nobody is told of it yet: it may be gone. */
   async load(log: Log): Promise<void> {
     for (const { id, value } of await this.#journal.load('sandbox')) {
       try {
-        this.add(parseSandboxRecord(value, `sandbox ${id} in the state directory`));
+        this.#enter(parseSandboxRecord(value, `sandbox ${id} in the state directory`));
       } catch (error) {
         log.error('a sandbox of the state directory is passed over', { sandbox: id, error });
       }
@@ -43,8 +52,13 @@ export class Sandboxes {
     }
   }
 
-  /** In memory only. */
+  /** In memory only. Its names are answered from now on, and no others. */
   add(record: SandboxRecord): void {
+    this.#enter(record);
+    this.#names.sandbox(record.id, named(record));
+  }
+
+  #enter(record: SandboxRecord): void {
     this.#forget(record.id);
     for (const { id, endpoint } of connectedPlaces(record)) {
       this.#endpoints.set(id, endpoint);
@@ -65,6 +79,7 @@ export class Sandboxes {
     this.letGo(id);
     this.#forget(id);
     this.#records.delete(id);
+    this.#names.sandbox(id, undefined);
     await this.#journal.commit([{ kind: 'sandbox', id, remove: true }]);
   }
 

@@ -52,6 +52,7 @@ export async function takeUp(
     record.bootId !== bootId || (record.adopted !== undefined && pinned.get(record.id) !== record.adopted.inode);
   const alive = sandboxes.list().filter((record) => !isGone(record));
   const places = alive.flatMap(connectedPlaces);
+  for (const record of alive) sandboxes.add(record);
   for (const place of places) overlays.addPort(place);
   const used = new Map(places.flatMap(({ network, overlay }) => (overlay === undefined ? [] : [[network, overlay]])));
   const memberships = [...used].map(([id, overlay]) => overlays.membership({ id, ...overlay }));

@@ -75,6 +75,10 @@ export class KnownNetworks {
     return [...this.#networks.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
   }
 
+  get(id: string): Network | undefined {
+    return this.#networks.get(id);
+  }
+
   /** @throws Refusal 'not-found' | 'invalid' (ambiguous) */
   find(nameOrId: string): Network {
     return findByNameOrId('network', nameOrId, [...this.#networks.values()]);

@@ -7,6 +7,8 @@ export interface Networks {
   create(request: CreateNetwork, warn?: (sentence: string) => void): Promise<Network>;
   /** Every network, by name. Never waits. */
   list(): readonly Network[];
+  /** By full id. Never waits. */
+  get(id: string): Network | undefined;
   /** By full name, full id or unambiguous start of the id. @throws Refusal 'not-found' | 'invalid' (ambiguous) */
   find(nameOrId: string): Network;
   /** @throws Refusal 'not-found' | 'forbidden' (has endpoints) | 'unavailable' */

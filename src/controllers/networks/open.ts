@@ -52,6 +52,7 @@ export async function openNetworks(needs: NetworksNeeds, { pools }: NetworksInit
   return {
     create: (request, warn = () => undefined) => createNetwork(request, { ...parts, warn }),
     list: () => known.list(),
+    get: (id) => known.get(id),
     find: (nameOrId) => known.find(nameOrId),
     async remove(nameOrId) {
       const network = known.find(nameOrId);
