@@ -19,6 +19,7 @@ import { parseDepartures } from '../src/daemon/departures.ts';
 import { parseIptables, parseNftChains, parseNftTranslators } from '../src/dataplane/foreign/listings.ts';
 import { parseGuests } from '../src/dataplane/foreign/record.ts';
 import { parseStranger } from '../src/dataplane/probe/strangers.ts';
+import { parseSocketName } from '../src/dataplane/socket-name.ts';
 import { decodeForeign } from '../src/dns/foreign.ts';
 import { decodeLookup } from '../src/dns/lookup.ts';
 import { decodeQuery } from '../src/dns/message.ts';
@@ -335,6 +336,11 @@ export const parsers: Readonly<Record<string, Parser>> = {
     kind: 'text',
     samples: ['192.0.2.1 . 2485355531485', 'fd00::1 . 1'],
     parse: (text) => parseStranger(text),
+  },
+  'dataplane/socket-name.ts parseSocketName': {
+    kind: 'text',
+    samples: ['1-3d430f3338 4026532311 udp 169.254.53.53 53', 'host 4026531840 tcp fd53::53 5353'],
+    parse: (text) => parseSocketName(text),
   },
   'kernel/netlink/attribute.ts decodeAttributes': {
     kind: 'bytes',

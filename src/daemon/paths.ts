@@ -15,5 +15,6 @@ export function pathsOf({ stateDir, runDir }: Pick<Settings, 'stateDir' | 'runDi
     pid: join(runDir, 'skein.pid'),
     socket: join(runDir, 'skein.sock'),
     shim: join(home, 'build/skein-shim'),
+    holder: join(home, 'build/skein-holder'),
   } as const;
 }

@@ -93,7 +93,7 @@ export async function openDaemon({
       openNameServer({ domains, log, onEnd: stop, ...(threads && { thread: threads.names }) }).then(held),
       openJournal(files.journal, threads?.journal).then(held),
       openDataplane({
-        ...{ run: runDir, state: stateDir, log, onEnd: stop },
+        ...{ run: runDir, state: stateDir, holder: files.holder, log, onEnd: stop },
         ...(threads && { thread: threads.dataplane }),
         onForeign: () => foreign?.touched(),
         onCarrier: (now) => carrier.set({ carrier: now }),

@@ -13,22 +13,26 @@ import {
   type KernelObject,
   type RedirectObject,
   type ShortcutObject,
+  type SocketObject,
   type Sysctl,
 } from './objects.ts';
 import type { Places } from './places.ts';
 import { type Step, stage } from './plan.ts';
 import { portRules, sendRules } from './port-rules.ts';
+import type { SocketStep, Sockets } from './sockets.ts';
 
 /** Works steps off, in order. */
 export class Applier {
   readonly links: LinkWork;
   readonly #places: Places;
   readonly #settings: HostSettings;
+  readonly #sockets: Sockets;
 
-  constructor(places: Places, settings: HostSettings) {
+  constructor(places: Places, settings: HostSettings, sockets: Sockets) {
     this.links = new LinkWork(places);
     this.#places = places;
     this.#settings = settings;
+    this.#sockets = sockets;
   }
 
   /** Tells `done` each step as it is done; stops at the first that fails. @throws KernelError */
@@ -45,6 +49,7 @@ export class Applier {
         this.#rules(namespace, batch);
         batch.forEach(done);
       } else if (isEntry(object)) applyEntries(this.#places, batch, done);
+      else if (object.kind === 'socket') this.#sockets.apply(batch.filter(isSocketStep), done);
       else if (object.kind === 'redirect') done(this.#redirect(first, object));
       else {
         this.#single(first, object, leaving);
@@ -64,7 +69,7 @@ export class Applier {
 
   #single(
     step: Step,
-    object: Exclude<KernelObject, RuleObject | Entry | RedirectObject>,
+    object: Exclude<KernelObject, RuleObject | Entry | RedirectObject | SocketObject>,
     leaving: ReadonlySet<string>,
   ): void {
     switch (object.kind) {
@@ -144,7 +149,11 @@ function nameOf({ object }: Step): string {
   return object.kind === 'netns' ? object.name : '';
 }
 
-/** What can be sent or said at once: entries of one namespace, rules of one namespace. */
+function isSocketStep(step: Step): step is SocketStep {
+  return step.object.kind === 'socket';
+}
+
+/** What can be sent, said or done at once: entries, rules or sockets of one namespace. */
 function batchesOf(steps: readonly Step[]): Step[][] {
   const batches: Step[][] = [];
   for (const step of steps) {
@@ -154,7 +163,9 @@ function batchesOf(steps: readonly Step[]): Step[][] {
       first !== undefined &&
       stage(first) === stage(step) &&
       first.object.namespace === step.object.namespace &&
-      ((isEntry(first.object) && isEntry(step.object)) || (isRule(first.object) && isRule(step.object)));
+      ((isEntry(first.object) && isEntry(step.object)) ||
+        (isRule(first.object) && isRule(step.object)) ||
+        (isSocketStep(first) && isSocketStep(step) && first.do === step.do));
     if (batch && together) batch.push(step);
     else batches.push([step]);
   }

@@ -82,7 +82,8 @@ export type Piece =
   | NetworkPiece
   | RemotePiece
   | PortPiece
-  | ExitPiece;
+  | ExitPiece
+  | ListenerPiece;
 
 /** How VXLAN packets of this host leave and arrive: the guard, and no connection tracking for them. At most one. */
 export interface UnderlayPiece {
@@ -124,6 +125,11 @@ export interface NetworkPiece {
   readonly mtu: number;
   /** Addresses of `br0`, with their prefix length: the same on every host. */
   readonly gateways: readonly string[];
+  /**
+   * Addresses, without prefix length, at which names are answered: also `br0`'s, with sockets, and on the link for every
+   * port that has an address of the family. Of several ports of a sandbox the one with the first interface leads there.
+   */
+  readonly answers: readonly string[];
 }
 
 /** An endpoint on another host: FDB and neighbour entries. */
@@ -164,6 +170,41 @@ export interface ExitPiece {
   readonly addresses: readonly string[];
 }
 
+/**
+ * Sockets of the host's namespace at which names are answered besides. Should the kernel refuse them, because another has
+ * the place, that fails no change: it is logged, and tried again by every repair.
+ */
+export interface ListenerPiece {
+  readonly kind: 'listener';
+  /** Need not be there yet. */
+  readonly address: string;
+  readonly port: number;
+}
+
+/** What became of the sockets: first what is gone. */
+export interface SocketChange {
+  readonly put: readonly NameSocketPlace[];
+  /** Ids. */
+  readonly gone: readonly string[];
+}
+
+/**
+ * A bound socket at which questions come in, listening if it is TCP's. What nobody reads waits in it, also while there is
+ * no daemon.
+ */
+export interface NameSocketPlace {
+  /** No other socket ever has it. */
+  readonly id: string;
+  /** Id of the network; a listener has none. */
+  readonly network?: string;
+  readonly transport: 'udp' | 'tcp';
+  readonly family: 4 | 6;
+  readonly address: string;
+  readonly port: number;
+  /** Belongs to whoever is told. */
+  readonly fd: number;
+}
+
 declare const brand: unique symbol;
 export type PieceKey = string & { readonly [brand]: 'PieceKey' };
 
@@ -175,7 +216,8 @@ export type PieceRef =
   | Pick<NetworkPiece, 'kind' | 'id'>
   | Pick<RemotePiece, 'kind' | 'network' | 'endpoint'>
   | Pick<PortPiece, 'kind' | 'network' | 'endpoint'>
-  | Pick<ExitPiece, 'kind' | 'sandbox'>;
+  | Pick<ExitPiece, 'kind' | 'sandbox'>
+  | Pick<ListenerPiece, 'kind' | 'address' | 'port'>;
 
 /** Two pieces with one key are the same thing, the later replacing the earlier. */
 export function keyOf(piece: PieceRef): PieceKey {
@@ -197,5 +239,7 @@ function textOf(piece: PieceRef): string {
       return `${piece.kind} ${piece.network} ${piece.endpoint}`;
     case 'exit':
       return `exit ${piece.sandbox}`;
+    case 'listener':
+      return `listener ${piece.address} ${piece.port}`;
   }
 }

@@ -21,6 +21,7 @@ import {
 } from './objects.ts';
 import { BRIDGE, VXLAN } from './overlay/network.ts';
 import type { Places } from './places.ts';
+import type { Sockets } from './sockets.ts';
 
 /**
  * Reads what the kernel holds of ours. A network's namespace is wholly ours: what nothing stands for is read as stray. In
@@ -29,6 +30,7 @@ import type { Places } from './places.ts';
 export interface DumpNeeds extends Omit<LinkNeeds, 'lists'> {
   /** Host settings that were changed by us. */
   readonly changed: readonly string[];
+  readonly sockets: Sockets;
   /** Told of links that were cut off and not deleted yet. */
   readonly foundDead: (namespace: string) => void;
   /** Told of namespaces whose pin was gone. */
@@ -52,10 +54,12 @@ interface Reading extends DumpNeeds, LinkNeeds {
 }
 
 function read(needs: Reading): KernelObject[] {
-  const { places, lists, desired, settings } = needs;
+  const { places, sockets, lists, desired, settings } = needs;
   const found: KernelObject[] = [];
-  const pinned = places.pinned(needs.again);
+  sockets.renew();
+  const pinned = places.pinned(needs.again, sockets.namespaces());
   for (const [name, inode] of pinned) found.push(object.netns(name, inode));
+  found.push(...sockets.list(pinned));
   const wanted = Map.groupBy([...desired.values()].filter(isSysctl), ({ namespace }) => namespace);
   const values: Sysctl[] = [];
   // Sandboxes first, each in one visit: there are more of them than are kept open.

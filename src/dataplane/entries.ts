@@ -63,10 +63,13 @@ function requestsOf(places: Places, step: Step): Request[] {
     case 'up':
       return links.setMessages(index(object.name), { up: add });
     case 'route': {
+      const route = routeOf(object, index);
+      if (!add) return [routes.removeMessage(route)];
+      // By an interface that goes, or by another of the sandbox's: there is no moment without one.
+      if (object.spec.via === undefined) return [routes.replaceMessage(route)];
       const old =
         step.do === 'change' && step.from.kind === 'route' ? [routes.removeMessage(routeOf(step.from, index))] : [];
-      const route = routeOf(object, index);
-      return add ? [...old, routes.addMessage(route)] : [routes.removeMessage(route)];
+      return [...old, routes.addMessage(route)];
     }
   }
 }

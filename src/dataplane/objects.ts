@@ -22,6 +22,7 @@ export type KernelObject =
   | Ingress
   | RedirectObject
   | ShortcutObject
+  | SocketObject
   | NftTable
   | NftSet
   | NftElement
@@ -122,6 +123,17 @@ export type ShortcutObject = Thing<
     readonly to?: string;
   }
 > & { readonly device: string };
+
+/** A bound socket for questions. Of a namespace that is none of those pinned, only in dumps. */
+export type SocketObject = Thing<'socket', Record<never, never>> & {
+  readonly transport: 'udp' | 'tcp';
+  readonly address: string;
+  readonly port: number;
+  /** Id of the network that it is of. */
+  readonly network?: string;
+  /** Of the namespace that it is in, where that is not the one which has the name. */
+  readonly inode?: string;
+};
 
 export type NftFamily = 'ip' | 'ip6' | 'netdev';
 interface InTable {
@@ -302,7 +314,15 @@ export const object = {
       spec: { mac, addresses: addresses.toSorted(), prefix, ...(to !== undefined && { to }) },
     };
   },
+  socket(namespace: string, { transport, address, port, network, inode }: SocketPlace): SocketObject {
+    const key = `socket ${transport} ${address} ${port}`;
+    const place = { transport, address, port, ...(network !== undefined && { network }) };
+    if (inode !== undefined) return { kind: 'socket', namespace, key: `${key} of ${inode}`, ...place, inode, spec: {} };
+    return { kind: 'socket', namespace, key, ...place, ...within(namespace), spec: {} };
+  },
 } as const;
+
+export type SocketPlace = Pick<SocketObject, 'transport' | 'address' | 'port' | 'network' | 'inode'>;
 
 function orderFlags({ learning, unicastFlood, isolated, locked }: PortFlags): PortFlags {
   return { learning, unicastFlood, isolated, locked };

@@ -1,9 +1,9 @@
-import { writeSync } from 'node:fs';
+import { closeSync, writeSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import type { Worker } from 'node:worker_threads';
 import { messageOf } from '../lib/errors.ts';
 import { type Log, silent } from '../lib/log.ts';
-import type { Carrier, Dataplane } from './dataplane.ts';
+import type { Carrier, Dataplane, SocketChange } from './dataplane.ts';
 import { openProbes } from './probe/open.ts';
 import type { ProbeInit } from './probe/place.ts';
 import type { Probes } from './probe/probe.ts';
@@ -19,11 +19,15 @@ export interface DataplaneOptions {
   readonly ipNetns?: string;
   /** Outlives a restart: settings of the host that were changed, as they were. */
   readonly state?: string;
+  /** The program that keeps sockets over a restart; without it none is started. It listens at `<run>/holder.sock`. */
+  readonly holder?: string;
   readonly log?: Log;
   /** Called when packet rules of others on this host were changed, once or more for a change. */
   readonly onForeign?: () => void;
   /** Called with the interface that has the data address, once it is known and whenever it changes. */
   readonly onCarrier?: (carrier: Carrier | undefined) => void;
+  /** Called after sockets have come or gone with a change of the kernel, before that change's promise resolves. */
+  readonly onSockets?: (change: SocketChange) => void;
   /** Called when the thread ends by itself: nothing can be done to the kernel any more. */
   readonly onEnd?: (reason: Error) => void;
 }
@@ -40,6 +44,7 @@ export interface WithProbes extends Dataplane {
  */
 export async function openDataplane(options: DataplaneOptions = {}): Promise<WithProbes> {
   const { run = '/run/skein', ipNetns = '/run/netns', state = '/var/lib/skein', log = silent } = options;
+  const { holder, onSockets = closeAll } = options;
   const worker = options.thread ?? startDataplaneThread();
   const pending = new Map<number, PromiseWithResolvers<unknown>>();
   const ready = Promise.withResolvers<number>();
@@ -55,6 +60,8 @@ export async function openDataplane(options: DataplaneOptions = {}): Promise<Wit
         return options.onForeign?.();
       case 'carrier':
         return options.onCarrier?.(message.carrier);
+      case 'sockets':
+        return onSockets(message.change);
       case 'log':
         return log[message.level](message.message, message.fields);
       case 'done':
@@ -84,7 +91,7 @@ export async function openDataplane(options: DataplaneOptions = {}): Promise<Wit
   });
   // A thread of the pool stays in the namespace of the thread that starts it: they are started now, at home.
   await stat('/');
-  worker.postMessage({ run, ipNetns, state } satisfies WorkerPlaces);
+  worker.postMessage({ run, ipNetns, state, ...(holder !== undefined && { holder }) } satisfies WorkerPlaces);
   const wake = await ready.promise;
   let closed: Promise<void> | undefined;
 
@@ -119,6 +126,10 @@ export async function openDataplane(options: DataplaneOptions = {}): Promise<Wit
       return closed;
     },
   };
+}
+
+function closeAll({ put }: SocketChange): void {
+  for (const { fd } of put) closeSync(fd);
 }
 
 /** What an event counter takes: 64 bits, of this machine's order. */

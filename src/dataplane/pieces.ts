@@ -5,14 +5,15 @@ import { sandboxObjects } from './endpoint/sandbox.ts';
 import { exitObjects } from './gateway/exit.ts';
 import { gatewayObjects } from './gateway/gateway.ts';
 import { peerObjects, underlayObjects } from './guard/guard.ts';
-import { idOf, type KernelObject, type ObjectId } from './objects.ts';
-import { networkObjects } from './overlay/network.ts';
+import { HOST, idOf, type KernelObject, type ObjectId } from './objects.ts';
+import { answering, networkObjects } from './overlay/network.ts';
 import { remoteObjects } from './overlay/remote.ts';
 
 /**
  * The pieces that should be, and the kernel objects that they stand for. A piece that needs another (a port its network
  * and its sandbox) stands for nothing while that is missing, so the order in which pieces come does not matter. Two pieces
- * may ask for one object, as an endpoint's old and new place do while it moves: the later one has it.
+ * may ask for one object, as an endpoint's old and new place do while it moves: the later one has it, but of routes the one
+ * by the first interface.
  */
 export class Pieces {
   readonly #pieces = new Map<PieceKey, Piece>();
@@ -106,7 +107,7 @@ export class Pieces {
     for (const object of objects) {
       const id = idOf(object);
       const others = this.#claims.get(id)?.filter((claim) => claim.owner !== owner) ?? [];
-      this.#claims.set(id, [...others, { owner, object }]);
+      this.#claims.set(id, inOrder([...others, { owner, object }]));
       touched.add(id);
     }
   }
@@ -117,12 +118,22 @@ interface Claim {
   readonly object: KernelObject;
 }
 
+/** The one that has it last: of routes of a sandbox the one by its first interface, which others' coming leaves as it is. */
+function inOrder(claims: readonly Claim[]): readonly Claim[] {
+  if (claims.at(-1)?.object.kind !== 'route') return claims;
+  const device = ({ object }: Claim) => (object.kind === 'route' ? object.spec.device : '');
+  return claims.toSorted((a, b) => byNumber.compare(device(b), device(a)));
+}
+
+const byNumber = new Intl.Collator('en', { numeric: true });
+
 /** Keys of the pieces that a piece needs. */
 function needsOf(piece: Piece): readonly string[] {
   switch (piece.kind) {
     case 'underlay':
     case 'gateway':
     case 'sandbox':
+    case 'listener':
       return [];
     case 'peer':
     case 'network':
@@ -164,6 +175,8 @@ export function objectsOf(piece: Piece, among: ReadonlyMap<string, Piece>): read
       const [via, from] = [find(among, 'gateway', 'gateway'), sandbox(piece.sandbox)];
       return via && from ? exitObjects(piece, via, from) : [];
     }
+    case 'listener':
+      return answering(HOST, [piece]);
   }
 }
 

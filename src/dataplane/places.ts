@@ -1,6 +1,7 @@
 import { closeSync, lstatSync, mkdirSync, readdirSync, readlinkSync, rmSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { ethtool } from '../kernel/ethtool.ts';
+import { namespaceOfSocket } from '../kernel/inet-socket.ts';
 import { isKernelError, KernelError } from '../kernel/kernel-error.ts';
 import {
   bootId,
@@ -130,9 +131,12 @@ export class Places {
 
   /**
    * Every pinned namespace with its inode. What was pinned anew under a known name is opened anew; what lost its pin and
-   * still exists, because we have it open or a process is in it, is pinned again, and `again` is told.
+   * still exists, because we have it open, a socket of it is held or a process is in it, is pinned again, and `again` is told.
    */
-  pinned(again: (name: string) => void = () => {}): ReadonlyMap<string, string> {
+  pinned(
+    again: (name: string) => void = () => {},
+    held: ReadonlyMap<string, HeldNamespace> = new Map(),
+  ): ReadonlyMap<string, string> {
     const pins = new Map<string, string>();
     const device = namespaceDevice();
     const seen = new Map(readdirSync(this.#ipNetns, { withFileTypes: true }).map((entry) => [entry.name, entry]));
@@ -145,10 +149,11 @@ export class Places {
         if (!seen.has(name)) this.#link(name);
       }
     }
-    const lost = [...this.#known].filter(([name]) => !pins.has(name));
+    const heldInodes = [...held].map(([name, { inode }]) => [name, inode] as const);
+    const lost = [...new Map([...heldInodes, ...this.#known])].filter(([name]) => !pins.has(name));
     const processes = lost.length === 0 ? undefined : processesByNamespace();
     for (const [name, inode] of lost) {
-      if (!this.#pinAgain(name, { inode, pid: processes?.get(inode) })) continue;
+      if (!this.#pinAgain(name, { inode, pid: processes?.get(inode), socket: held.get(name)?.socket })) continue;
       pins.set(name, inode);
       again(name);
     }
@@ -165,11 +170,11 @@ export class Places {
     return pins;
   }
 
-  #pinAgain(name: string, { inode, pid }: { readonly inode: string; readonly pid: number | undefined }): boolean {
+  #pinAgain(name: string, { inode, pid, socket }: Lost): boolean {
     const open = this.#open.get(name);
     const source = open && inodeOf(open.fd) === inode ? `/proc/thread-self/fd/${open.fd}` : `/proc/${pid}/ns/net`;
     try {
-      const fd = openNamespace(source);
+      const fd = socket === undefined ? openNamespace(source) : namespaceOfSocket(this.#sys, socket);
       try {
         if (inodeOf(fd) !== inode) return false;
         this.#namespaces.pin(fd, this.#path(name));
@@ -309,6 +314,20 @@ export class Places {
     const isLink = lstatSync(link, { throwIfNoEntry: false })?.isSymbolicLink() ?? false;
     return isLink && readlinkSync(link) === this.#path(namespace);
   }
+}
+
+/** A namespace of which a socket is open. */
+export interface HeldNamespace {
+  readonly inode: string;
+  readonly socket: number;
+}
+
+/** What may lead to a namespace that is pinned no more. */
+interface Lost {
+  readonly inode: string;
+  /** Of a process in it. */
+  readonly pid: number | undefined;
+  readonly socket: number | undefined;
 }
 
 interface Place {

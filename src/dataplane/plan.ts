@@ -58,8 +58,10 @@ function mustGo(wanted: KernelObject, is: KernelObject): boolean {
   return !same(wanted, is) && recreates(is, wanted);
 }
 
-/** What goes with something else needs no step, except rules: they can outlive the device that they hung on. */
+/** What goes with something else needs no step, except sockets, and rules: they can outlive the device that they hung on. */
 function needsRemoval(object: KernelObject, gone: ReadonlySet<ObjectId>): boolean {
+  // Somebody may hold it, and then it holds its namespace.
+  if (object.kind === 'socket') return true;
   if (object.parent === undefined || !gone.has(object.parent)) return true;
   return object.kind === 'nft-chain' && !gone.has(netnsId(object.namespace)) && !goneTable(object, gone);
 }
@@ -97,6 +99,8 @@ export function stage(step: Step): number {
       return object.name === VXLAN ? TUNNEL_UP : UP;
     case 'route':
       return ROUTES;
+    case 'socket':
+      return SOCKETS;
     case 'nft-table':
     case 'nft-set':
     case 'nft-element':
@@ -116,7 +120,8 @@ const TUNNEL_UP = 10;
 const SHORTCUTS = 11;
 const UP = 12;
 const ROUTES = 13;
-const NAMESPACES = 14;
+const SOCKETS = 14;
+const NAMESPACES = 15;
 
 export function formatStep(step: Step): string {
   return `${step.do} ${formatObject(step.object)}`;

@@ -1,7 +1,7 @@
 import { KernelError } from '../kernel/kernel-error.ts';
 import { ParseError, Refusal, type RefusalKind } from '../lib/errors.ts';
 import type { Fields } from '../lib/log.ts';
-import type { Adopted, Carrier, Change, HostView, Piece, Repaired } from './dataplane.ts';
+import type { Adopted, Carrier, Change, HostView, Piece, Repaired, SocketChange } from './dataplane.ts';
 import type { ProbeInit, ProbeSockets, ProbeTarget } from './probe/place.ts';
 import type { Stranger } from './probe/strangers.ts';
 
@@ -38,6 +38,7 @@ export type WorkerMessage =
   | { readonly kind: 'foreign' }
   /** What carries the underlay is another than before, or like it no more. */
   | { readonly kind: 'carrier'; readonly carrier: Carrier | undefined }
+  | { readonly kind: 'sockets'; readonly change: SocketChange }
   | {
       readonly kind: 'log';
       readonly level: 'debug' | 'info' | 'warn' | 'error';
@@ -50,6 +51,7 @@ export interface WorkerPlaces {
   readonly run: string;
   readonly ipNetns: string;
   readonly state: string;
+  readonly holder?: string;
 }
 
 /** An error as it crosses: structured cloning would lose its class and code. */

@@ -4,7 +4,7 @@ import { messageOf } from '../lib/errors.ts';
 import { Fights } from '../lib/fights.ts';
 import type { Log } from '../lib/log.ts';
 import { Applier } from './apply.ts';
-import { type Carrier, type Change, keyOf, type Piece } from './dataplane.ts';
+import { type Carrier, type Change, keyOf, type Piece, type SocketChange } from './dataplane.ts';
 import { dump, dumpRules } from './dump.ts';
 import type { Underlay } from './guard/guard.ts';
 import { HostSettings, SETTINGS_FILE } from './host-settings.ts';
@@ -17,7 +17,10 @@ import { Places } from './places.ts';
 import { formatStep, plan, type Step } from './plan.ts';
 import { Refused } from './refused.ts';
 import { sentencesOf } from './sentences.ts';
+import { Sockets } from './sockets.ts';
 
+/** Below the run directory. */
+const HOLDER_SOCKET = 'holder.sock';
 /** More rounds than this, and something else keeps undoing our work. */
 const MAX_ROUNDS = 4;
 
@@ -28,6 +31,8 @@ export interface ReconcilerOptions {
   readonly ipNetns: string;
   /** Where it is kept what the host's settings were. */
   readonly state: string;
+  /** The program that keeps sockets over a restart; without it none is started. */
+  readonly holder?: string;
   readonly log: Log;
 }
 
@@ -36,6 +41,7 @@ export class Reconciler {
   readonly places: Places;
   readonly #pieces = new Pieces();
   readonly #settings: HostSettings;
+  readonly #sockets: Sockets;
   readonly #applier: Applier;
   readonly #log: Log;
   #actual = new ObjectMap();
@@ -49,10 +55,14 @@ export class Reconciler {
   /** What was done something to since reading began, the last time. */
   #touched = new Set<ObjectId>();
 
-  constructor(sys: Syscalls, { run, ipNetns, state, log }: ReconcilerOptions) {
+  constructor(sys: Syscalls, { run, ipNetns, state, holder: program, log }: ReconcilerOptions) {
     this.places = new Places(sys, { directory: `${run}/netns`, ipNetns });
     this.#settings = new HostSettings(`${state}/${SETTINGS_FILE}`);
-    this.#applier = new Applier(this.places, this.#settings);
+    this.#sockets = new Sockets(sys, this.places, {
+      ...{ path: `${run}/${HOLDER_SOCKET}`, log },
+      ...(program !== undefined && { program }),
+    });
+    this.#applier = new Applier(this.places, this.#settings, this.#sockets);
     this.#log = log;
   }
 
@@ -194,7 +204,13 @@ export class Reconciler {
     return [...this.#actual.values()].map(formatObject).toSorted().join('\n');
   }
 
+  /** What became of the sockets since the last time, if anything did. @throws KernelError */
+  socketNews(): SocketChange | undefined {
+    return this.#sockets.news(this.#pieces);
+  }
+
   close(): void {
+    this.#sockets.close();
     this.places.close();
   }
 
@@ -216,13 +232,13 @@ export class Reconciler {
   /** A failure may come of the kernel not being as it was remembered: it is read again, and tried once more. */
   #try(touched: ReadonlySet<ObjectId>): void {
     try {
-      this.#apply(plan(touched, this.#pieces, this.#actual));
+      this.#applyWhole(plan(touched, this.#pieces, this.#actual));
     } catch (error) {
       if (!(error instanceof KernelError)) throw error;
       this.#log.debug('kernel refused a step, reading it again', { error: messageOf(error) });
       this.#read();
       try {
-        this.#apply(plan(touched, this.#pieces, this.#actual));
+        this.#applyWhole(plan(touched, this.#pieces, this.#actual));
       } catch (second) {
         throw second instanceof KernelError ? second.after(error) : second;
       }
@@ -233,10 +249,17 @@ export class Reconciler {
     const ids = new Set([...this.#pieces.change(undo).touched, ...touched]);
     try {
       this.#read();
-      this.#apply(plan(ids, this.#pieces, this.#actual));
+      this.#applyWhole(plan(ids, this.#pieces, this.#actual));
     } catch (error) {
       this.#log.error('taking back a failed change failed; repair will do it', { error: messageOf(error) });
     }
+  }
+
+  /** All or nothing; but no container goes without its network because names cannot be answered: `repair` tries those again. */
+  #applyWhole(steps: readonly Step[]): void {
+    const isOptional = (step: Step) => step.do !== 'remove' && step.object.kind === 'socket';
+    this.#apply(steps.filter((step) => !isOptional(step)));
+    this.#applyAllowed(steps.filter(isOptional), new Refused(), () => {});
   }
 
   #applyAllowed(steps: readonly Step[], refused: Refused, done: (step: Step) => void): void {
@@ -302,7 +325,16 @@ export class Reconciler {
     const isTouched = (id: ObjectId) => touched.has(id);
     const changed = this.#settings.paths();
     const again = (name: string) => this.#again.push(`the pin of namespace ${name}`);
-    const found = dump({ places: this.places, desired, changed, foundDead, pause, isTouched, again });
+    const found = dump({
+      places: this.places,
+      sockets: this.#sockets,
+      desired,
+      changed,
+      foundDead,
+      pause,
+      isTouched,
+      again,
+    });
     // All was read anew in a pause.
     if (this.#touched !== touched) return;
     const former = this.#actual;

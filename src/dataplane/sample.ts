@@ -1,3 +1,4 @@
+import { nameServerAddresses } from '../model/name-server.ts';
 import type { Piece, PortPiece, RemotePiece } from './dataplane.ts';
 
 /** Pieces for tests: one network with a container on each of two hosts. */
@@ -8,6 +9,7 @@ export const network = {
   vni: 256,
   mtu: 1450,
   gateways: ['10.0.0.1/24', 'fd01::1/64'],
+  answers: [nameServerAddresses[4], nameServerAddresses[6]],
 } as const;
 
 export interface HostSample {

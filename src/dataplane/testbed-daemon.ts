@@ -1,3 +1,4 @@
+import { fileURLToPath } from 'node:url';
 import { openDataplane } from './open.ts';
 import { type Call, toWire } from './protocol.ts';
 
@@ -6,6 +7,7 @@ const log = (level: string) => (message: string, fields?: object) =>
   process.env['TESTBED_LOG'] && console.error(level, message, fields);
 const dataplane = await openDataplane({
   state: '/run/state',
+  holder: fileURLToPath(new URL('../../build/skein-holder', import.meta.url)),
   log: { debug: log('debug'), info: log('info'), warn: log('warn'), error: log('error') },
 });
 

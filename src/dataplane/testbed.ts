@@ -1,5 +1,6 @@
 import { type ChildProcess, execFile, execFileSync, fork, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import type { Dataplane, Piece } from './dataplane.ts';
@@ -112,8 +113,27 @@ export class TestHost {
     await once(daemon, 'exit');
   }
 
+  /** Of what holds sockets while no data plane runs, if anything does. */
+  get socketHolderPid(): number | undefined {
+    const mounts = (pid: number | string) => readlinkSync(`/proc/${pid}/ns/mnt`);
+    return readdirSync('/proc')
+      .filter((name) => /^\d+$/.test(name))
+      .map(Number)
+      .find((pid) => {
+        try {
+          const isOne = readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('/skein-holder\0');
+          return isOne && mounts(pid) === mounts(this.pid);
+        } catch {
+          // It has ended meanwhile.
+          return false;
+        }
+      });
+  }
+
   async end(): Promise<void> {
     await this.kill();
+    const holder = this.socketHolderPid;
+    if (holder !== undefined) process.kill(holder, 'SIGKILL');
     this.#holder.kill('SIGKILL');
   }
 
@@ -130,6 +150,7 @@ export class TestHost {
       'bridge fdb show | grep -E "static|dst"',
       'bridge -d link | grep -oE "(locked|isolated|learning|flood) [a-z]+"',
       'nft list ruleset | sort',
+      "ss -Hltun | awk '{ print $1, $2, $5 }'",
       'for d in vxlan0 $(ls /sys/class/net | grep -E "^veth[0-9]+$"); do for s in ingress egress; do tc filter show dev $d $s 2>/dev/null | grep -E "match|mirred|link" | sed "s/^/$d $s /"; done; done',
       'cat /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv6/conf/all/forwarding',
     ].join('; ');

@@ -58,10 +58,25 @@ function main(port: NonNullable<typeof parentPort>, places: WorkerPlaces): void 
   };
 
   const answer = ({ id, call }: CallMessage): void => {
+    const answered = resultOf(id, call);
+    tellSockets();
+    post(answered);
+  };
+
+  const resultOf = (id: number, call: Call): WorkerMessage => {
     try {
-      post({ kind: 'done', id, value: run(call) });
+      return { kind: 'done', id, value: run(call) };
     } catch (error) {
-      post({ kind: 'failed', id, error: toWire(error) });
+      return { kind: 'failed', id, error: toWire(error) };
+    }
+  };
+
+  const tellSockets = () => {
+    try {
+      const change = reconciler.socketNews();
+      if (change) post({ kind: 'sockets', change });
+    } catch (error) {
+      log.error('sockets for names cannot be handed on', { error: messageOf(error) });
     }
   };
 
@@ -136,6 +151,7 @@ function main(port: NonNullable<typeof parentPort>, places: WorkerPlaces): void 
       if (told.some((events) => events !== 0)) watcher.read();
       if (reconciler.hasDead && performance.now() >= quiet) reconciler.sweep();
       watcher.putRight(pause);
+      tellSockets();
     } catch (error) {
       log.error('kernel state could not be put right', { error: messageOf(error) });
     }

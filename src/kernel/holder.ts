@@ -13,6 +13,8 @@ export interface Holder {
   drop(name: string): void;
   /** All that it keeps, with new descriptors of the caller's, closed on exec. @throws KernelError */
   list(): ReadonlyMap<string, number>;
+  /** It may have ended, or been cut off: it never speaks unasked. */
+  isGone(): boolean;
   close(): void;
 }
 
@@ -99,6 +101,7 @@ export function openHolder(sys: Syscalls, path: string): Holder | undefined {
         throw error;
       }
     },
+    isGone: () => broken !== undefined || sys.poll([socket], 0)[0] !== 0,
     close: () => sys.close(socket),
   };
 }

@@ -11,6 +11,7 @@ export interface Syscalls {
   socket(domain: number, type: number, protocol: number): number;
   bind(fd: number, address: Uint8Array): void;
   connect(fd: number, address: Uint8Array): void;
+  listen(fd: number, backlog: number): void;
   /** @returns whether it has the lock; false when another has it (LOCK_NB). */
   flock(fd: number, operation: number): boolean;
   /** Writes the socket's address into `into`. @returns its length, which can be larger than `into`. */
@@ -30,6 +31,10 @@ export interface Syscalls {
   poll(fds: readonly number[], timeoutMs: number): readonly number[];
   /** Of those that take a struct ifreq: `device` is its name, `data` what it points to, for the kernel to read and to write. */
   ioctl(fd: number, request: number, device: string, data: Uint8Array): void;
+  /** Of those that take nothing. @returns the descriptor that it gives, closed on exec */
+  ioctl_fd(fd: number, request: number): number;
+  /** Of the commands those that take a number. */
+  fcntl(fd: number, command: number, argument: number): number;
   eventfd(initial: number, flags: number): number;
   open(path: string, flags: number, mode?: number): number;
   close(fd: number): void;
@@ -84,6 +89,7 @@ export function openSyscalls(): Syscalls {
   const socket = libc.func('int socket(int, int, int)');
   const bind = libc.func('int bind(int, const void *, uint32_t)');
   const connect = libc.func('int connect(int, const void *, uint32_t)');
+  const listen = libc.func('int listen(int, int)');
   const flock = libc.func('int flock(int, int)');
   const madvise = libc.func('int madvise(uintptr_t, size_t, int)');
   const getsockname = libc.func('int getsockname(int, void *, void *)');
@@ -114,6 +120,8 @@ export function openSyscalls(): Syscalls {
     rest: koffi.array('uint8_t', IFREQ_REST),
   });
   const ioctl = libc.func('ioctl', 'int', ['int', 'unsigned long', koffi.pointer(ifreq)]);
+  const ioctlFd = libc.func('ioctl', 'int', ['int', 'unsigned long', 'long']);
+  const fcntl = libc.func('int fcntl(int, int, long)');
   const eventfd = libc.func('int eventfd(unsigned int, int)');
   const open = libc.func('int open(const char *, int, unsigned int)');
   const close = libc.func('int close(int)');
@@ -129,6 +137,7 @@ export function openSyscalls(): Syscalls {
     socket: (domain, type, protocol) => call('open a socket', () => socket(domain, type, protocol)),
     bind: (fd, address) => void call('bind a socket', () => bind(fd, address, address.length)),
     connect: (fd, address) => void call('connect a socket', () => connect(fd, address, address.length)),
+    listen: (fd, backlog) => void call('listen on a socket', () => listen(fd, backlog)),
     madvise: (address, length, advice) => void call('advise on memory', () => madvise(address, length, advice)),
     flock: (fd, operation) => callUnlessAgain('lock a file', () => flock(fd, operation)) !== undefined,
     getsockname(fd, into) {
@@ -164,6 +173,8 @@ export function openSyscalls(): Syscalls {
       const argument = { ifr_name: device, ifr_data: data, rest: new Uint8Array(IFREQ_REST) };
       call(`control device ${device}`, () => ioctl(fd, request, argument));
     },
+    ioctl_fd: (fd, request) => call(`ask descriptor ${fd} for another`, () => ioctlFd(fd, request, 0)),
+    fcntl: (fd, command, argument) => call(`control descriptor ${fd}`, () => fcntl(fd, command, argument)),
     eventfd: (initial, flags) => call('open an event counter', () => eventfd(initial, flags)),
     open: (path, flags, mode = 0) => call(`open ${path}`, () => open(path, flags, mode)),
     close(fd) {

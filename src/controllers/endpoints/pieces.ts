@@ -8,6 +8,7 @@ import type {
 } from '../../dataplane/dataplane.ts';
 import { parsePrefix } from '../../lib/prefix.ts';
 import type { Endpoint } from '../../model/endpoint.ts';
+import { nameServerAddresses } from '../../model/name-server.ts';
 import { type Network, namespaceName } from '../../model/network.ts';
 import { connectedPlaces, type Exit, type Place, type SandboxRecord } from './sandbox-record.ts';
 
@@ -33,7 +34,9 @@ export function networkPiece(
   id: string,
   { namespace, vni, mtu, gateways }: NonNullable<Place['overlay']>,
 ): NetworkPiece {
-  return { kind: 'network', id, namespace, vni, mtu, gateways };
+  const families = new Set(gateways.map((gateway) => (gateway.includes(':') ? 6 : 4)));
+  const answers = [...families].map((family) => nameServerAddresses[family]);
+  return { kind: 'network', id, namespace, vni, mtu, gateways, answers };
 }
 
 /** All of a sandbox but the networks. */

@@ -14,6 +14,7 @@ import {
   parseInterfaceAddress,
   parsePrefix,
 } from '../../lib/prefix.ts';
+import { nameServerAddresses } from '../../model/name-server.ts';
 import type { Subnet } from '../../model/network.ts';
 import { most } from '../../model/text.ts';
 
@@ -97,6 +98,8 @@ function parseMasked(text: string): Prefix {
 const special = ['0.0.0.0/8', '127.0.0.0/8', '169.254.0.0/16', '224.0.0.0/3', '::/8', 'fe80::/10', 'ff00::/8'].map(
   parsePrefix,
 );
+/** That of IPv4 is in link-local space. */
+const nameServer = networkOf(parseInterfaceAddress(`${nameServerAddresses[6]}/64`));
 
 function usable(subnet: Prefix): Prefix {
   if (lastOf(subnet) - firstOf(subnet) < 3n) {
@@ -105,6 +108,11 @@ function usable(subnet: Prefix): Prefix {
   }
   if (special.some((other) => overlaps(other, subnet))) {
     throw new ParseError('it is loopback, link-local, multicast or unspecified space');
+  }
+  if (overlaps(nameServer, subnet)) {
+    throw new ParseError(
+      `it overlaps ${formatPrefix(nameServer)}, where containers find the name server (${nameServerAddresses[6]})`,
+    );
   }
   return subnet;
 }

@@ -2,7 +2,7 @@ import { formatAddress, formatPrefix, networkOf, overlaps, parseInterfaceAddress
 import type { NetworkPiece, PortPiece, SandboxPiece } from '../dataplane.ts';
 import { CONTAINER_MACS, macFor } from '../mac.ts';
 import { type KernelObject, linkId, type ObjectId, object } from '../objects.ts';
-import { BRIDGE, VXLAN } from '../overlay/network.ts';
+import { alone, BRIDGE, VXLAN } from '../overlay/network.ts';
 import { antispoof } from './antispoof.ts';
 import { inside } from './inside.ts';
 
@@ -30,7 +30,9 @@ export function portObjects(piece: PortPiece, network: NetworkPiece, sandbox: Sa
     object.up(namespace, port, link),
     ...inside(sandbox, piece, link),
     ...askingAgain(piece, link, sandbox.id),
-    ...otherSubnets(piece, network).map((dst) => object.route(sandbox.id, dst, { device: piece.interface }, link)),
+    ...[...otherSubnets(piece, network), ...answersFor(piece, network)].map((dst) =>
+      object.route(sandbox.id, dst, { device: piece.interface }, link),
+    ),
   ];
 }
 
@@ -55,6 +57,11 @@ function otherSubnets({ addresses }: PortPiece, { gateways }: NetworkPiece): str
       return family.length > 0 && !family.some((other) => overlaps(other, subnet));
     })
     .map(formatPrefix);
+}
+
+/** The name server, on the link: by no router, whatever routes the sandbox has. */
+function answersFor({ addresses }: PortPiece, { answers }: NetworkPiece): string[] {
+  return answers.filter((answer) => addresses.some((own) => own.includes(':') === answer.includes(':'))).map(alone);
 }
 
 function shortcut({ port, mac, addresses }: PortPiece, namespace: string): KernelObject[] {

@@ -4,10 +4,26 @@ import { quiet } from '../endpoint/sandbox.ts';
 import { familyOf, VNIS } from '../guard/guard.ts';
 import { macFor } from '../mac.ts';
 import { nft } from '../nft.ts';
-import { HOST, type KernelObject, object } from '../objects.ts';
+import { HOST, type KernelObject, object, type SocketObject, type SocketPlace } from '../objects.ts';
 
 export const BRIDGE = 'br0';
 export const VXLAN = 'vxlan0';
+
+const DNS_PORT = 53;
+
+/** An address as the whole of its subnet. */
+export function alone(address: string): string {
+  return `${address}/${address.includes(':') ? 128 : 32}`;
+}
+
+/** Sockets of both kinds at each place. Pure. */
+export function answering(namespace: string, places: readonly Omit<SocketPlace, 'transport'>[]): SocketObject[] {
+  return places.flatMap(({ address, port, network }) =>
+    (['udp', 'tcp'] as const).map((transport) =>
+      object.socket(namespace, { transport, address, port, ...(network !== undefined && { network }) }),
+    ),
+  );
+}
 
 /** The same on every host, and nobody else's. */
 export function bridgeMac({ id }: Pick<NetworkPiece, 'id'>): string {
@@ -36,7 +52,13 @@ export function networkObjects(piece: NetworkPiece, underlay: UnderlayPiece): Ke
     object.up(namespace, 'lo'),
     bridge,
     object.up(namespace, BRIDGE, link),
-    ...piece.gateways.map((address) => object.address(namespace, BRIDGE, address, link)),
+    ...[...piece.gateways, ...piece.answers.map(alone)].map((address) =>
+      object.address(namespace, BRIDGE, address, link),
+    ),
+    ...answering(
+      namespace,
+      piece.answers.map((address) => ({ address, port: DNS_PORT, network: piece.id })),
+    ),
     object.vxlan(namespace, VXLAN, {
       id: vni,
       local: underlay.data,

@@ -227,7 +227,7 @@ export function formatMac(bytes: Uint8Array): string {
 const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'));
 
 /** @throws ParseError */
-function addressBytes(text: string): Uint8Array {
+export function addressBytes(text: string): Uint8Array {
   const { family, value } = parseAddress(text);
   return Buffer.from(value.toString(16).padStart(family === 4 ? 8 : 32, '0'), 'hex');
 }

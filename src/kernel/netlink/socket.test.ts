@@ -62,6 +62,9 @@ function functionKernel(answer: (messages: readonly NlMsg[]) => readonly (Datagr
       return datagram.bytes.length;
     },
     connect: refuse,
+    listen: refuse,
+    ioctl_fd: refuse,
+    fcntl: refuse,
     flock: refuse,
     madvise: refuse,
     poll: refuse,

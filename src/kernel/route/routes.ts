@@ -137,6 +137,12 @@ export const routes = {
     return { action: `add ${describe(route)}`, type: RTM.NEWROUTE, flags, payload: rtmsg.encode(route) };
   },
 
+  /** Instead of the one to the same place with the same metric, if there is one. Equivalent to `ip route replace`. */
+  replaceMessage(route: NewRoute): Request {
+    const flags = NLM_F.CREATE | NLM_F.REPLACE;
+    return { action: `set ${describe(route)}`, type: RTM.NEWROUTE, flags, payload: rtmsg.encode(route) };
+  },
+
   /** Equivalent to `ip route add DST via VIA dev LINK`. */
   add(nl: Netlink, route: NewRoute): void {
     nl.request(routes.addMessage(route));
