@@ -51,7 +51,10 @@ describe('names given by hand, on two hosts of one etcd', { skip }, () => {
     const { registry } = state;
     return {
       answers,
-      records: await openRecords({ registry, journal, hosts, networks, answers, log: silent, now: Date.now }),
+      records: await openRecords(
+        { registry, journal, hosts, networks, answers, log: silent, now: Date.now },
+        { domains: ['skein.local.', 'weave.local'] },
+      ),
     };
   }
 
@@ -89,7 +92,7 @@ describe('names given by hand, on two hosts of one etcd', { skip }, () => {
   it('answers on every host, with all addresses that a name was given', async () => {
     await add('DB.', ['192.0.2.1']);
     assert.deepEqual(one.answers.all, ['db 192.0.2.1']);
-    await add('db', ['fd00::1', '192.0.2.1']);
+    await add('db.skein.local.', ['fd00::1', '192.0.2.1']);
     await add('printer.office', ['192.0.2.2']);
     const all = ['db 192.0.2.1 fd00::1', 'printer.office 192.0.2.2'];
     assert.deepEqual(one.answers.all, all);

@@ -12,7 +12,7 @@ import { labsFolder } from '../lab/rootless.ts';
 import { parseEnvironmentFile } from './environment.ts';
 import { formatCommand } from './ps.ts';
 import { parseTarget } from './session.ts';
-import { formatStatus } from './status.ts';
+import { formatDns, formatStatus } from './status.ts';
 import { formatDuration, formatTable, printable } from './table.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'skein-cli-'));
@@ -263,6 +263,72 @@ test('what a container is told of names is in its inspect, and what resolv.conf 
     assert.match(stderr, /^skein: the body: dns\./);
   }
   await skein('rm', '-f', 'named');
+});
+
+test('names are given by hand, looked up, listed and taken back', async () => {
+  await skein('network', 'create', 'office');
+  const given = ['dns', 'add', 'printer', '192.0.2.9', 'FD00::9', '--port', 'http:631', '--network', 'office'];
+  assert.deepEqual(await skein(...given), { code: 0, stdout: 'printer\n', stderr: '' });
+  await skein('dns', 'add', 'scanner', '192.0.2.10');
+  const list = '{{.Name}} {{.Network}} {{.Addresses}} {{.Ports}} {{.Kind}} {{.Host}} {{.State}}';
+  assert.equal(
+    (await skein('dns', 'ls', '--format', list)).stdout,
+    'printer office 192.0.2.9,fd00::9 http:631/tcp record h1 alive\nscanner * 192.0.2.10  record h1 alive\n',
+  );
+  assert.match((await skein('dns', 'ls')).stdout, /^NAME +NETWORK +ADDRESSES +KIND +HOST +STATE\nprinter +office /);
+  assert.match((await skein('dns', 'ls', '-q', '--filter', 'network=office')).stdout, /^[0-9a-f]{12}\n$/);
+  assert.equal((await skein('dns', 'ls', '-q', '--filter', 'kind=container')).stdout, '');
+  assert.equal((await skein('dns', 'lookup', 'printer')).stdout, '192.0.2.9\nfd00::9\n');
+  assert.equal((await skein('dns', 'lookup', 'printer', '--type', 'aaaa')).stdout, 'fd00::9\n');
+  const [json] = (await skein('dns', 'lookup', 'scanner', '--format', 'json')).stdout.split('\n');
+  assert.deepEqual(JSON.parse(json ?? ''), {
+    ...{ name: 'scanner', status: 'NOERROR', own: true },
+    records: [{ name: 'scanner', ttl: 1, type: 'A', data: '192.0.2.10' }],
+  });
+  for (const [words, message] of [
+    [['lookup', 'scanner', '--type', 'AAAA'], 'skein: scanner has no record of type AAAA\n'],
+    [['lookup', 'nobody'], 'skein: nobody is answered with NXDOMAIN\n'],
+    [['lookup', 'x', '--from', 'nobody'], 'skein: container nobody not found\n'],
+    [['lookup', 'x', '--type', 'A+B'], 'skein: the query: type is not a type of records\n'],
+    [['add', 'x', '192.0.2'], 'skein: the body: addresses.0 is not an IP address\n'],
+    [['remove', 'x'], 'skein: no record x was added on this host\n'],
+  ] as const) {
+    assert.deepEqual(await skein('dns', ...words), { code: 1, stdout: '', stderr: message });
+  }
+  assert.equal((await skein('dns', 'remove', 'printer', 'fd00::9')).stdout, 'printer\n');
+  assert.equal((await skein('dns', 'lookup', 'printer')).stdout, '192.0.2.9\n');
+  await skein('dns', 'rm', 'printer');
+  await skein('dns', 'rm', 'scanner');
+  assert.equal((await skein('dns', 'ls', '-q')).stdout, '');
+  await skein('network', 'rm', 'office');
+});
+
+test('status dns says where names are asked for, and who says nothing', async () => {
+  const { stdout } = await skein('status', 'dns');
+  assert.equal(
+    stdout,
+    [
+      'Servers:     169.254.53.53, fd53::53',
+      'Domains:     skein.local',
+      'Names:       of 0 endpoints and records',
+      'Questions:   12, of which others were asked 3; they left 1 unanswered; 0 refused',
+      'Others:      192.0.2.53',
+      '             192.0.2.54 is silent',
+      '',
+    ].join('\n'),
+  );
+  assert.equal(
+    (await skein('status', 'dns', '--format', '{{range .resolvers}}{{.silent}} {{end}}')).stdout,
+    'false true \n',
+  );
+  const status = {
+    ...JSON.parse((await skein('status', 'dns', '--format', 'json')).stdout),
+    staleSince: '2026-01-01T00:00:00Z',
+  };
+  assert.match(
+    formatDns(status, Date.parse('2026-01-01T00:00:10Z')),
+    /\nStale: +since 2026-01-01T00:00:00Z \(10 seconds\): the store is away/,
+  );
 });
 
 test('a shell completes commands, flags and the names that the daemon knows', async () => {

@@ -29,6 +29,10 @@ export const commands: Readonly<Record<string, Entry>> = {
   version: { sentence: 'Show versions', load: async () => (await import('./version.ts')).addVersion },
   host: { sentence: 'Hosts of the cluster', load: async () => (await import('./host.ts')).addHost },
   network: { sentence: 'Networks of the cluster', load: async () => (await import('./network/network.ts')).addNetwork },
+  dns: {
+    sentence: 'Names of containers, and those given by hand',
+    load: async () => (await import('./dns/dns.ts')).addDns,
+  },
   inspect: {
     sentence: 'Show containers and networks as JSON',
     load: async () => (await import('./inspect.ts')).addInspect,

@@ -85,6 +85,8 @@ function flagsOf(command: Command): readonly Candidate[] {
 async function valuesOf(option: Option, program: Command): Promise<readonly Candidate[]> {
   if (option.argChoices !== undefined) return option.argChoices.map(plain);
   switch (option.long ?? '') {
+    case '--from':
+      return await namesFor('container', program);
     case '--network':
     case '--net':
       return await namesFor('network', program);
@@ -106,6 +108,7 @@ type Kind = 'network' | 'any network' | 'container' | 'object' | 'nothing';
 
 /** What the operands of a command name. */
 function kindOf(command: Command, operands: number): Kind {
+  if (command.parent?.name() === 'dns') return 'nothing';
   const inNetwork = command.parent?.name() === 'network';
   switch (command.name()) {
     case 'connect':

@@ -1,5 +1,5 @@
-import type { Command } from 'commander';
-import type { StatusView } from '../adapters/api/client.ts';
+import { Argument, type Command } from 'commander';
+import type { DnsView, StatusView } from '../adapters/api/client.ts';
 import { clientOf, formatBy, print } from './session.ts';
 import { formatDuration, printable } from './table.ts';
 
@@ -7,12 +7,46 @@ export function addStatus(program: Command): void {
   const command = program
     .command('status')
     .description('Show how this host, its store and the cluster do')
+    .addArgument(new Argument('[part]', 'dns: how names are answered, and by whom others').choices(['dns']))
     .option('-f, --format <template>', 'json, or a template such as {{.cluster.id}}');
-  command.action(async ({ format }: { format?: string }) => {
-    const status = await clientOf(command).call('getStatus', {});
-    if (format !== undefined) print(`${await formatBy(format, status)}\n`);
-    else print(formatStatus(status, Date.now()));
+  command.action(async (part: 'dns' | undefined, { format }: { format?: string }) => {
+    const client = clientOf(command);
+    if (part === undefined) await show(await client.call('getStatus', {}), format, formatStatus);
+    else await show(await client.call('getDns', {}), format, formatDns);
   });
+}
+
+async function show<T>(status: T, format: string | undefined, asText: (status: T, now: number) => string) {
+  if (format !== undefined) print(`${await formatBy(format, status)}\n`);
+  else print(asText(status, Date.now()));
+}
+
+export function formatDns(dns: DnsView, now: number): string {
+  const { servers, domains, resolvers, endpoints, questions, forwarded, failed, refused, staleSince } = dns;
+  const stale = staleSince === undefined ? 0 : now - Date.parse(staleSince);
+  const rows: [string, string][] = [
+    ['Servers', servers.join(', ')],
+    ['Domains', domains.join(', ')],
+    ['Names', `of ${endpoints} endpoints and records`],
+    [
+      'Questions',
+      `${questions}, of which others were asked ${forwarded}; they left ${failed} unanswered; ${refused} refused`,
+    ],
+    ...(resolvers.length === 0 ? ([['Others', 'the host has no resolvers']] satisfies [string, string][]) : []),
+    ...resolvers.map(({ address, silent }, i): [string, string] => [
+      i === 0 ? 'Others' : '',
+      `${address}${silent ? ' is silent' : ''}`,
+    ]),
+    ...(staleSince === undefined
+      ? []
+      : ([
+          [
+            'Stale',
+            `since ${staleSince} (${formatDuration(stale)}): the store is away, names of other hosts are as they were`,
+          ],
+        ] satisfies [string, string][])),
+  ];
+  return formatRows(rows);
 }
 
 export function formatStatus(status: StatusView, now: number): string {
@@ -38,5 +72,9 @@ export function formatStatus(status: StatusView, now: number): string {
     ...paths.map(({ sentence }, i): [string, string] => [i === 0 ? 'Problems' : '', sentence]),
     ...skipped.map(({ place, reason }, i): [string, string] => [i === 0 ? 'Skipped' : '', `${place}: ${reason}`]),
   ];
+  return formatRows(rows);
+}
+
+function formatRows(rows: readonly (readonly [string, string])[]): string {
   return rows.map(([name, value]) => `${(name && `${name}:`).padEnd(13)}${printable(value)}\n`).join('');
 }

@@ -13,6 +13,7 @@ import { openHosts } from '../controllers/hosts/open.ts';
 import { WayMtu } from '../controllers/hosts/way-mtu.ts';
 import { openNames } from '../controllers/names/open.ts';
 import { openNetworks } from '../controllers/networks/open.ts';
+import { openRecords } from '../controllers/records/open.ts';
 import type { Carrier } from '../dataplane/dataplane.ts';
 import type { Foreign } from '../dataplane/foreign/foreign.ts';
 import { openForeign } from '../dataplane/foreign/open.ts';
@@ -163,6 +164,9 @@ export async function openDaemon({
       },
       { domains },
     );
+    const records = held(
+      await openRecords({ registry, journal, hosts, networks, answers: names, log, now }, { domains }),
+    );
     const endpoints = held(
       await openEndpoints(
         { registry, allocator, claims, networks, hosts, dataplane, journal, names, log, now },
@@ -207,6 +211,8 @@ export async function openDaemon({
       networks,
       endpoints,
       containers,
+      names,
+      records,
       store: state,
       skipped,
       gateway,

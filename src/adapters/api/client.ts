@@ -8,6 +8,8 @@ import { request as httpRequest } from './http.ts';
 import { type AnswerOf, type CallOf, type JsonRouteKey, type Route, routes } from './routes.ts';
 import {
   type ContainerView as ContainerAnswer,
+  type DnsView as DnsAnswer,
+  type NameView as NameAnswer,
   type NetworkView as NetworkAnswer,
   Problem,
   type StatusView as StatusAnswer,
@@ -54,6 +56,8 @@ export interface Follow {
 }
 
 export type ContainerView = ContainerAnswer;
+export type DnsView = DnsAnswer;
+export type NameView = NameAnswer;
 export type NetworkView = NetworkAnswer;
 export type StatusView = StatusAnswer;
 export type Frame = OutputFrame;
@@ -252,7 +256,8 @@ async function* cutAware(response: IncomingMessage, socketPath: string): AsyncGe
   }
 }
 
-type Texts = Readonly<Record<string, string | number | boolean | undefined>>;
+/** Lists have commas between what they hold. */
+type Texts = Readonly<Record<string, string | number | boolean | readonly string[] | undefined>>;
 
 function formatPath(path: string, params: Texts, query: Texts): string {
   const filled = path.replace(/:(\w+)/g, (_, name: string) => encodeURIComponent(String(params[name])));

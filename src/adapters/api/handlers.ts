@@ -8,6 +8,7 @@ import type { Networks } from '../../controllers/networks/networks.ts';
 import { Refusal } from '../../lib/errors.ts';
 import { aliasesOf, type Container } from '../../model/container.ts';
 import { describeApi } from './description.ts';
+import { type NamesApiNeeds, openNameHandlers } from './names.ts';
 import type { AnswerOf, JsonRouteKey, RequestOf } from './routes.ts';
 import type { ContainerView, HostView, NetworkView, StatusView } from './schema.ts';
 import { type Gateway, gatewayName, viewAttached, viewContainer, viewGateway, viewHost, viewNetwork } from './view.ts';
@@ -21,7 +22,7 @@ export interface StoreHealth {
 }
 
 /** What the API answers from. */
-export interface ApiNeeds {
+export interface ApiNeeds extends Pick<NamesApiNeeds, 'names' | 'records'> {
   readonly hosts: Pick<Hosts, 'self' | 'cluster' | 'list'>;
   readonly paths: Pick<Paths, 'problems'>;
   readonly networks: Pick<Networks, 'create' | 'list' | 'find' | 'remove'>;
@@ -298,6 +299,7 @@ export function openHandlers(needs: ApiNeeds): Handlers {
     waitForExit: async ({ params }, options) => ({ StatusCode: await containers.streams.wait(params.id, options) }),
     attach: ({ body }) => attach(body),
     detach: ({ body }) => detach(body),
+    ...openNameHandlers(needs),
   };
 }
 

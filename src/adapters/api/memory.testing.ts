@@ -18,6 +18,7 @@ import { frame } from '../../model/frame.ts';
 import type { Network } from '../../model/network.ts';
 import { version } from '../../model/version.ts';
 import type { ApiNeeds } from './handlers.ts';
+import { memoryNames } from './memory-names.testing.ts';
 
 /**
  * The controllers in memory, for tests of the API and the command line: one host, no kernel, no store. Containers are
@@ -74,6 +75,7 @@ export function memoryControllers(options: { readonly stop: () => void }): ApiNe
     networks,
     endpoints,
     containers: memoryContainers(endpoints),
+    ...memoryNames(self.host.id, networks),
     store: { status: () => ({ url: 'memory:', members: [{ url: 'memory:', healthy: true }], lastAnswer: now() }) },
     skipped: () => [{ place: '/skein/networks/x', reason: 'is not JSON' }],
     gateway: () => (endpoints.sandboxes().some(({ exit }) => exit) ? { addresses: ['172.18.0.1/16'] } : undefined),

@@ -189,6 +189,37 @@ export const routes = {
     body: schema.DetachBody,
     answer: schema.Done,
   },
+
+  getDns: { method: 'GET', path: '/dns', sentence: 'How names are answered on this host', answer: schema.DnsView },
+  listNames: {
+    method: 'GET',
+    path: '/dns/names',
+    sentence: 'Every name that is known on this host',
+    answer: v.array(schema.NameView),
+  },
+  lookUpName: {
+    method: 'GET',
+    path: '/dns/names/:name',
+    sentence: 'What a container, or the host, is answered for a name',
+    params: schema.DnsNameParams,
+    query: schema.LookupQuery,
+    answer: schema.LookupView,
+  },
+  addRecord: {
+    method: 'POST',
+    path: '/dns/records',
+    sentence: 'Gives a name to addresses, which need not be those of containers',
+    body: schema.RecordBody,
+    answer: schema.RecordView,
+  },
+  removeRecord: {
+    method: 'DELETE',
+    path: '/dns/records/:name',
+    sentence: 'Takes addresses, or all, from a name that was given on this host; what was taken',
+    params: schema.DnsNameParams,
+    query: schema.RemoveRecordQuery,
+    answer: v.array(schema.RecordView),
+  },
 } as const satisfies Record<string, Route>;
 
 export interface Route {

@@ -155,6 +155,41 @@ export const AttachBody = v.strictObject({
 });
 export const DetachBody = v.strictObject({ network: Reference, ...Namespace, sandbox: v.exactOptional(SandboxId) });
 
+/** A name as it is asked for: what no message can have is refused where it is looked up. */
+const DnsName = v.pipe(v.string(), v.minLength(1, 'is empty'), v.maxLength(254, 'is longer than 254 characters'));
+
+export const RecordBody = v.strictObject({
+  name: DnsName,
+  addresses: v.pipe(
+    v.array(AddressInput),
+    v.minLength(1, 'are none'),
+    v.maxLength(most.recordAddresses, `are more than ${most.recordAddresses}`),
+  ),
+  ports: v.exactOptional(NamedPorts),
+  /** Without it every container of the cluster sees the name. */
+  network: v.exactOptional(Reference),
+});
+
+export const DnsNameParams = v.strictObject({ name: DnsName });
+export const LookupQuery = v.strictObject({
+  type: v.optional(v.pipe(v.string(), v.regex(/^[A-Za-z0-9]{1,16}$/, 'is not a type of records')), 'A'),
+  /** Who asks: a container of this host; without it the host itself, which sees all that its containers do. */
+  container: v.exactOptional(Reference),
+});
+export const RemoveRecordQuery = v.strictObject({
+  network: v.exactOptional(Reference),
+  /** With commas between them; without any all go. */
+  addresses: v.optional(
+    v.pipe(
+      v.string(),
+      v.maxLength(most.recordAddresses * 50),
+      v.transform((text) => (text === '' ? [] : text.split(','))),
+      v.array(AddressInput),
+    ),
+    '',
+  ),
+});
+
 export const NoQuery = v.strictObject({});
 export const ForceQuery = v.strictObject({ force: v.optional(Flag, 'false') });
 export const ListContainersQuery = v.strictObject({ all: v.optional(Flag, 'false') });
@@ -330,6 +365,57 @@ export const ContainerView = v.looseObject({
   }),
 });
 
+const PortView = v.looseObject({ name: v.string(), port: IntegerView, protocol: v.string() });
+
+export const NameView = v.looseObject({
+  id: v.string(),
+  /** The first is what its addresses are called. */
+  names: v.array(v.string()),
+  /** None: every container of the cluster sees it. */
+  network: v.optional(v.looseObject({ id: v.string(), name: v.optional(v.string()) })),
+  addresses: v.array(v.string()),
+  ports: v.array(PortView),
+  host: v.looseObject({ id: v.string(), name: v.optional(v.string()) }),
+  container: v.optional(v.looseObject({ id: v.string(), name: v.string() })),
+  /** Its host is lost: it is not answered. */
+  lost: v.boolean(),
+  byHand: v.boolean(),
+});
+
+export const RecordView = v.looseObject({
+  id: v.string(),
+  name: v.string(),
+  addresses: v.array(v.string()),
+  ports: v.array(PortView),
+  /** Its id. */
+  network: v.optional(v.string()),
+});
+
+export const LookupView = v.looseObject({
+  /** NOERROR, NXDOMAIN and so on. */
+  status: v.string(),
+  /** Answered from names of the cluster, not by others. */
+  own: v.boolean(),
+  records: v.array(v.looseObject({ name: v.string(), ttl: IntegerView, type: v.string(), data: v.string() })),
+});
+
+export const DnsView = v.looseObject({
+  /** Where containers ask. */
+  servers: v.array(v.string()),
+  domains: v.array(v.string()),
+  /** Names that are known here. */
+  endpoints: IntegerView,
+  /** Since the start. */
+  questions: IntegerView,
+  forwarded: IntegerView,
+  failed: IntegerView,
+  refused: IntegerView,
+  /** Of the host, who are asked for names outside. */
+  resolvers: v.array(v.looseObject({ address: v.string(), silent: v.boolean() })),
+  /** The store has been away since then: what was known of other hosts is answered. */
+  staleSince: v.optional(v.string()),
+});
+
 export const ObjectView = v.variant('Kind', [
   v.looseObject({ Kind: v.literal('network'), Network: NetworkView }),
   v.looseObject({ Kind: v.literal('container'), Container: ContainerView }),
@@ -375,5 +461,8 @@ export type HostView = v.InferOutput<typeof HostView>;
 export type StatusView = v.InferOutput<typeof StatusView>;
 export type NetworkView = v.InferOutput<typeof NetworkView>;
 export type ContainerView = v.InferOutput<typeof ContainerView>;
+export type NameView = v.InferOutput<typeof NameView>;
+export type RecordView = v.InferOutput<typeof RecordView>;
+export type DnsView = v.InferOutput<typeof DnsView>;
 export type AttachedView = v.InferOutput<typeof AttachedView>;
 export type Problem = v.InferOutput<typeof Problem>;

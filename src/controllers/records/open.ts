@@ -24,6 +24,11 @@ export interface RecordsNeeds {
   readonly now: () => number;
 }
 
+export interface RecordsInit {
+  /** Of our names: `db.skein.local` is `db`. */
+  readonly domains: readonly string[];
+}
+
 /** Who answers with them. */
 export interface Answers {
   /** New or changed, whole. */
@@ -44,8 +49,8 @@ const mostRecords = 1_000;
 const again = { first: 500, most: 10_000 };
 
 /** Takes up what earlier lives were given, and answers with it; the store is not waited for. */
-export async function openRecords(needs: RecordsNeeds): Promise<OpenedRecords> {
-  const records = new HostRecords(needs);
+export async function openRecords(needs: RecordsNeeds, { domains }: RecordsInit): Promise<OpenedRecords> {
+  const records = new HostRecords(needs, domains);
   await records.load();
   return records;
 }
@@ -56,6 +61,7 @@ export async function openRecords(needs: RecordsNeeds): Promise<OpenedRecords> {
  */
 class HostRecords implements OpenedRecords {
   readonly #needs: RecordsNeeds;
+  readonly #domains: readonly string[];
   readonly #own = new Map<string, NameRecord>();
   readonly #others = new Map<string, RecordState>();
   /** What the store has of this host; undefined before it was seen. */
@@ -65,8 +71,9 @@ class HostRecords implements OpenedRecords {
   readonly #stop = new AbortController();
   #running: Promise<unknown> = Promise.resolve();
 
-  constructor(needs: RecordsNeeds) {
+  constructor(needs: RecordsNeeds, domains: readonly string[]) {
     this.#needs = needs;
+    this.#domains = domains.map(bare);
   }
 
   async load(): Promise<void> {
@@ -91,7 +98,7 @@ class HostRecords implements OpenedRecords {
   async add(request: AddRecord): Promise<NameRecord> {
     const { answers, hosts, journal, networks, now, registry } = this.#needs;
     const network = request.network === undefined ? undefined : networks.find(request.network).id;
-    const name = nameIn(request.name);
+    const name = this.#nameOf(request);
     return await this.#serial.run('records', async () => {
       const [before] = this.#named(name, network, { exactly: true });
       if (before === undefined && this.#own.size >= mostRecords) {
@@ -128,14 +135,14 @@ class HostRecords implements OpenedRecords {
 
   async remove(request: RemoveRecord): Promise<readonly NameRecord[]> {
     const { answers, journal, networks } = this.#needs;
-    const name = nameIn(request.name);
+    const name = this.#nameOf(request);
     const network = request.network === undefined ? undefined : networks.find(request.network).id;
     const going = new Set(request.addresses);
     return await this.#serial.run('records', async () => {
       const isMeant = ({ addresses }: NameRecord) =>
         going.size === 0 || addresses.some((address) => going.has(address));
       const found = this.#named(name, network).filter(isMeant);
-      if (found.length === 0) throw this.#notHere(request, network, isMeant);
+      if (found.length === 0) throw this.#notHere({ ...request, name }, network, isMeant);
       for (const record of found) {
         const left = going.size === 0 ? [] : record.addresses.filter((address) => !going.has(address));
         if (left.length === 0) {
@@ -170,6 +177,13 @@ class HostRecords implements OpenedRecords {
     await this.#running;
   }
 
+  /** Without a domain of ours, which every name can be asked for with. */
+  #nameOf({ name: text }: Pick<AddRecord, 'name'>): string {
+    const name = bare(text);
+    const domain = this.#domains.find((one) => name.endsWith(`.${one}`));
+    return domain === undefined ? name : name.slice(0, -domain.length - 1);
+  }
+
   #named(name: string, network: string | undefined, { exactly = false } = {}): readonly NameRecord[] {
     const isMeant = (record: NameRecord) =>
       record.name === name && (record.network === network || (network === undefined && !exactly));
@@ -183,8 +197,7 @@ class HostRecords implements OpenedRecords {
   ): Refusal {
     const what = addresses.length === 0 ? name : `${name} with ${addresses.join(' or ')}`;
     const other = [...this.#others.values()].find(
-      ({ record }) =>
-        record.name === nameIn(name) && (network === undefined || record.network === network) && isMeant(record),
+      ({ record }) => record.name === name && (network === undefined || record.network === network) && isMeant(record),
     );
     if (other === undefined) return new Refusal('not-found', `no record ${what} was added on this host`);
     const host = this.#needs.hosts.get(other.record.host)?.host.name ?? other.record.host.slice(0, 12);
@@ -276,7 +289,7 @@ class HostRecords implements OpenedRecords {
   }
 }
 
-function nameIn(text: string): string {
+function bare(text: string): string {
   return text.replace(/\.$/, '').toLowerCase();
 }
 

@@ -1,0 +1,60 @@
+import { randomBytes } from 'node:crypto';
+import { isIPv4 } from 'node:net';
+import type { Networks } from '../../controllers/networks/networks.ts';
+import type { RecordState, Records } from '../../controllers/records/records.ts';
+import { Refusal } from '../../lib/errors.ts';
+import type { NameRecord } from '../../model/name-record.ts';
+import type { NamesApiNeeds } from './names.ts';
+
+/** Names in memory: records made by hand, which are looked up by their whole names. */
+export function memoryNames(self: string, networks: Pick<Networks, 'find'>): Pick<NamesApiNeeds, 'names' | 'records'> {
+  const all = new Map<string, NameRecord>();
+  const records: Records = {
+    add: async ({ name, addresses, ports, network }) => {
+      const at = network === undefined ? {} : { network: networks.find(network).id };
+      const before = [...all.values()].find((record) => record.name === name && record.network === at.network);
+      const record: NameRecord = {
+        ...{ id: before?.id ?? randomBytes(32).toString('hex'), name, host: self, epoch: 1, ...at },
+        addresses: [...new Set([...(before?.addresses ?? []), ...addresses])],
+        ...(ports && { ports: [...ports] }),
+        created: new Date().toISOString(),
+      };
+      all.set(record.id, record);
+      return record;
+    },
+    remove: async ({ name, addresses }) => {
+      const found = [...all.values()].filter((record) => record.name === name);
+      if (found.length === 0) throw new Refusal('not-found', `no record ${name} was added on this host`);
+      for (const record of found) {
+        const left = record.addresses.filter((address) => addresses.length > 0 && !addresses.includes(address));
+        if (left.length === 0) all.delete(record.id);
+        else all.set(record.id, { ...record, addresses: left });
+      }
+      return found;
+    },
+    list: () => Array.from(all.values(), (record): RecordState => ({ record, lost: false })),
+  };
+  return {
+    records,
+    names: {
+      list: () =>
+        Array.from(all.values(), ({ id, name, addresses, ports = [], host, network }) => ({
+          ...{ id, names: [name], addresses, ports, host, lost: false, byHand: true },
+          ...(network !== undefined && { network: { id: network, name: networks.find(network).name } }),
+        })),
+      lookup: async ({ name, type }) => {
+        const [found] = [...all.values()].filter((record) => record.name === name);
+        const fitting = (found?.addresses ?? []).filter((address) => type === (isIPv4(address) ? 'A' : 'AAAA'));
+        const status = found === undefined ? 'NXDOMAIN' : 'NOERROR';
+        return { status, own: true, records: fitting.map((data) => ({ name, ttl: 1, type, data })) };
+      },
+      status: async () => ({
+        ...{ domains: ['skein.local'], endpoints: all.size, questions: 12, forwarded: 3, failed: 1, refused: 0 },
+        resolvers: [
+          { address: '192.0.2.53', silent: false },
+          { address: '192.0.2.54', silent: true },
+        ],
+      }),
+    },
+  };
+}

@@ -1,0 +1,67 @@
+import type { Containers } from '../../controllers/containers/containers.ts';
+import type { Hosts } from '../../controllers/hosts/hosts.ts';
+import type { KnownName, Names } from '../../controllers/names/names.ts';
+import type { Records } from '../../controllers/records/records.ts';
+import { ParseError, Refusal } from '../../lib/errors.ts';
+import type { NameRecord } from '../../model/name-record.ts';
+import { nameServerAddresses } from '../../model/name-server.ts';
+import type { JsonHandlers } from './handlers.ts';
+import type { NameView, RecordView } from './schema.ts';
+
+export interface NamesApiNeeds {
+  readonly hosts: Pick<Hosts, 'self' | 'list'>;
+  readonly containers: Pick<Containers, 'find'>;
+  readonly names: Pick<Names, 'lookup' | 'list' | 'status'>;
+  readonly records: Records;
+}
+
+type NameHandlers = Pick<JsonHandlers, 'getDns' | 'listNames' | 'lookUpName' | 'addRecord' | 'removeRecord'>;
+
+/** What is answered by name, and records made by hand. */
+export function openNameHandlers({ hosts, containers, names, records }: NamesApiNeeds): NameHandlers {
+  function listNames(): NameView[] {
+    const known = new Map(hosts.list().map(({ host }) => [host.id, host.name]));
+    return names.list().map((name) => viewName(name, known.get(name.host)));
+  }
+
+  return {
+    getDns: async () => {
+      const { domains, resolvers, ...status } = await names.status();
+      const servers = Object.values(nameServerAddresses);
+      return { ...status, servers, domains: [...domains], resolvers: resolvers.map((resolver) => ({ ...resolver })) };
+    },
+    listNames,
+    lookUpName: async ({ params, query: { type, container } }) => {
+      const sandbox = container === undefined ? {} : { sandbox: containers.find(container).sandbox };
+      try {
+        const { status, own, records: found } = await names.lookup({ name: params.name, type, ...sandbox });
+        return { status, own, records: found.map((record) => ({ ...record })) };
+      } catch (error) {
+        if (!(error instanceof ParseError)) throw error;
+        throw new Refusal('invalid', error.message, { cause: error });
+      }
+    },
+    addRecord: async ({ body }) => viewRecord(await records.add(body)),
+    removeRecord: async ({ params: { name }, query: { network, addresses } }) => {
+      const gone = await records.remove({ name, addresses, ...(network !== undefined && { network }) });
+      return gone.map(viewRecord);
+    },
+  };
+}
+
+function viewName(
+  { names, network, addresses, ports, container, ...rest }: KnownName,
+  host: string | undefined,
+): NameView {
+  return {
+    ...{ id: rest.id, names: [...names], addresses: [...addresses], ports: ports.map((port) => ({ ...port })) },
+    ...(network && { network: { ...network } }),
+    ...(container && { container: { ...container } }),
+    host: { id: rest.host, ...(host !== undefined && { name: host }) },
+    ...{ lost: rest.lost, byHand: rest.byHand },
+  };
+}
+
+function viewRecord({ id, name, addresses, ports = [], network }: NameRecord): RecordView {
+  return { id, name, addresses, ports, ...(network !== undefined && { network }) };
+}
