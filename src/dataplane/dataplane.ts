@@ -107,10 +107,12 @@ export interface GatewayPiece {
   readonly mtu: number;
 }
 
-/** A container's network namespace, pinned as `/run/skein/netns/<id>`. */
+/** A container's network namespace, pinned as `/run/skein/netns/<id>`; or the host itself, which is on a network as a container is. */
 export interface SandboxPiece {
   readonly kind: 'sandbox';
   readonly id: string;
+  /** The host's own namespace: only the interfaces in it are ours. */
+  readonly host?: true;
   /** Ours to make and to remove, or adopted: `identity` is then what was adopted. */
   readonly adopted?: Identity;
 }
@@ -151,11 +153,13 @@ export interface PortPiece {
   readonly sandbox: string;
   /** Name in the network's namespace, `vethN`. */
   readonly port: string;
-  /** Name in the sandbox, `ethN`. */
+  /** Name in the sandbox, `ethN`; on the host `skein-` and 9 hexadecimal digits. */
   readonly interface: string;
   readonly mac: string;
   /** `10.0.0.2/24` */
   readonly addresses: readonly string[];
+  /** On the host: that it forwards packets onto the network, and whether with its own address there. Unless said, only what was translated. */
+  readonly forwards?: 'masqueraded' | 'as-it-came';
 }
 
 /** A sandbox's way out: a veth from the gateway bridge, default routes. */

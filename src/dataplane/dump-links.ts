@@ -103,7 +103,7 @@ function readPeer(needs: LinkNeeds, namespace: string, link: Link) {
   const inside: KernelObject[] = [
     ...readAddresses(lists, at.namespace, end, id),
     ...(isUp(end) ? [object.up(at.namespace, name, id)] : []),
-    ...readRoutes(lists, at.namespace, end, id),
+    ...readRoutes(needs, at.namespace, end, id),
   ];
   return { peer: { namespace: at.namespace, name, mac: end.address, mtu: end.mtu }, inside };
 }
@@ -119,6 +119,11 @@ function far(lists: Lists, link: Link, { namespace, name }: NonNullable<VethLink
   return there.find((end) => end.name === name && end.index === link.link && end.link === link.index);
 }
 
+/** Of the host's own routes only those that we want are ours. */
+function isOurs({ desired }: LinkNeeds, namespace: string, dst: string): boolean {
+  return namespace !== HOST || desired.has(`${HOST} route ${dst}`);
+}
+
 /** A link that is down has no routes: they come when it is up. */
 function readAddresses(lists: Lists, namespace: string, link: Link, parent: string): KernelObject[] {
   const { name, index } = link;
@@ -128,10 +133,10 @@ function readAddresses(lists: Lists, namespace: string, link: Link, parent: stri
   });
 }
 
-function readRoutes(lists: Lists, namespace: string, { index, name }: Link, parent: string): KernelObject[] {
-  return lists
+function readRoutes(needs: LinkNeeds, namespace: string, { index, name }: Link, parent: string): KernelObject[] {
+  return needs.lists
     .routes(namespace)
-    .filter(({ oif }) => oif === index)
+    .filter(({ oif, dst }) => oif === index && isOurs(needs, namespace, dst))
     .map(({ dst, via }) => {
       const spec = { ...(via === undefined ? {} : { via }), device: name };
       return object.route(namespace, dst, spec, parent);

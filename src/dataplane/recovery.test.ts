@@ -3,7 +3,7 @@ import { after, before, beforeEach, describe, test } from 'node:test';
 import { isKernelError, KernelError } from '../kernel/kernel-error.ts';
 import { Refusal } from '../lib/errors.ts';
 import { keyOf, type Piece } from './dataplane.ts';
-import { exitOf, network, piecesFor, portOf, remoteOf, sandboxOf } from './sample.ts';
+import { exitOf, hostOn, network, piecesFor, portOf, remoteOf, sandboxOf } from './sample.ts';
 import { isRoot, Testbed, type TestHost, until } from './testbed.ts';
 
 const h1 = { number: 1, data: '10.9.0.1' };
@@ -43,6 +43,9 @@ const states: Record<string, readonly Piece[]> = {
         ? { ...piece, mac: '02:42:0a:00:00:99', addresses: ['10.0.0.99/24'] }
         : piece,
   ),
+  'the host on the network': [...full, ...hostOn('masqueraded')],
+  'the host, for those who have no way out': [...without(full, 'exit', 'gateway'), ...hostOn()],
+  'the host, with what it forwards as it came': [...full, ...hostOn('as-it-came')],
   'an interface of another name': full.map((piece) =>
     piece.kind === 'port' ? { ...piece, interface: 'eth7', port: 'veth3' } : piece,
   ),

@@ -53,6 +53,19 @@ export function piecesFor(host: HostSample, others: readonly HostSample[]): read
   ];
 }
 
+/** The host itself on the network: a sandbox and its port. */
+export function hostOn(forwards?: PortPiece['forwards']): readonly Piece[] {
+  const sandbox = 'b00000000001';
+  return [
+    { kind: 'sandbox', id: sandbox, host: true },
+    {
+      ...{ kind: 'port', network: network.id, endpoint: 'x1', sandbox, port: 'veth5', interface: 'skein-3d430f333' },
+      ...{ mac: '02:42:0a:00:00:05', addresses: ['10.0.0.5/24', 'fd01::5/64'] },
+      ...(forwards && { forwards }),
+    },
+  ];
+}
+
 export function exitOf(host: HostSample, place = 2): Extract<Piece, { kind: 'exit' }> {
   return {
     kind: 'exit',

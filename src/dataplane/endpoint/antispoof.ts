@@ -1,4 +1,4 @@
-import { formatAddress, parseInterfaceAddress } from '../../lib/prefix.ts';
+import { formatAddress, formatPrefix, type Prefix, parseInterfaceAddress } from '../../lib/prefix.ts';
 import { linkLocalOf } from '../mac.ts';
 import { nft } from '../nft.ts';
 import { HOST, type NftChain } from '../objects.ts';
@@ -11,21 +11,41 @@ import { HOST, type NftChain } from '../objects.ts';
  * accepted is dropped. The port's shortcut stands before them: what it takes must be what they would accept.
  *
  * A port's own chain has only what names its addresses, in words that are quick to set (see port-rules.ts), and leads to
- * what `sending` makes once for all ports of a namespace.
+ * what `sending` makes once for all ports of a namespace. With `except` it is that of who routes for others: their
+ * addresses are let out too, of the families that it has itself, but none in these subnets. With `priority` packets are
+ * marked by it.
  */
-export function antispoof(namespace: string, port: string, mac: string, addresses: readonly string[]): NftChain {
+export function antispoof(
+  namespace: string,
+  port: string,
+  mac: string,
+  addresses: readonly string[],
+  { priority, except }: { readonly priority?: string; readonly except?: readonly Prefix[] } = {},
+): NftChain {
   const parsed = addresses.map((text) => parseInterfaceAddress(text).address);
   const own4 = parsed.filter(({ family }) => family === 4).map(formatAddress);
   const own6 = parsed.filter(({ family }) => family === 6).map(formatAddress);
   if (own6.length > 0) own6.push(linkLocalOf(mac));
   const rules = [
+    ...(priority === undefined ? [] : [`meta priority set ${priority}`]),
     ...own4.map((own) => `ip saddr ${own} goto ${SEND4}`),
     ...(own6.length > 0 ? [`icmpv6 type nd-neighbor-advert ${own6.map(isNotTarget).join(' ')} drop`] : []),
     ...own6.map((own) => `ip6 saddr ${own} goto ${SEND6}`),
     ...own4.map((own) => `arp saddr ether ${mac} arp saddr ip ${own} accept`),
+    ...(except && own4.length > 0 ? [`ip saddr != ${besides(NOBODY4, except, 4)} goto ${SEND4}`] : []),
+    ...(except && own6.length > 0 ? [`ip6 saddr != ${besides(NOBODY6, except, 6)} goto ${SEND6}`] : []),
   ];
   const hook = { type: 'filter', hook: 'ingress', priority: 0, policy: 'drop', device: port };
   return nft.chain(namespace, 'netdev', port, rules, hook);
+}
+
+/** What no packet comes from that was forwarded. */
+const NOBODY4 = ['0.0.0.0/8', '127.0.0.0/8', '224.0.0.0/3'];
+const NOBODY6 = ['::/8', 'fe80::/10', 'ff00::/8'];
+
+function besides(nobody: readonly string[], except: readonly Prefix[], family: 4 | 6): string {
+  const own = except.filter(({ address }) => address.family === family).map(formatPrefix);
+  return `{ ${[...nobody, ...own].join(', ')} }`;
 }
 
 const SEND4 = 'send4';

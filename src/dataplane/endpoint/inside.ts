@@ -1,5 +1,6 @@
 import type { SandboxPiece } from '../dataplane.ts';
 import { type KernelObject, type ObjectId, object } from '../objects.ts';
+import { namespaceOf } from './sandbox.ts';
 
 /** What an interface is inside a sandbox; it goes with the veth that it is an end of. */
 export function inside(
@@ -8,15 +9,15 @@ export function inside(
   link: ObjectId,
 ): KernelObject[] {
   const device = end.interface;
+  const namespace = namespaceOf(sandbox);
+  const isOurs = sandbox.adopted === undefined && sandbox.host === undefined;
   const setting = (name: string, value: string) =>
-    object.sysctl(sandbox.id, `net/ipv6/conf/${device}/${name}`, value, link);
+    object.sysctl(namespace, `net/ipv6/conf/${device}/${name}`, value, link);
   return [
     // In a sandbox of ours these are the defaults of every interface.
-    ...(sandbox.adopted === undefined ? [] : [setting('accept_ra', '0')]),
-    ...(sandbox.adopted !== undefined && end.addresses.some((a) => a.includes(':'))
-      ? [setting('disable_ipv6', '0')]
-      : []),
-    ...end.addresses.map((address) => object.address(sandbox.id, device, address, link)),
-    object.up(sandbox.id, device, link),
+    ...(isOurs ? [] : [setting('accept_ra', '0')]),
+    ...(!isOurs && end.addresses.some((a) => a.includes(':')) ? [setting('disable_ipv6', '0')] : []),
+    ...end.addresses.map((address) => object.address(namespace, device, address, link)),
+    object.up(namespace, device, link),
   ];
 }

@@ -1,37 +1,55 @@
-import { formatAddress, formatPrefix, networkOf, overlaps, parseInterfaceAddress } from '../../lib/prefix.ts';
+import {
+  formatAddress,
+  formatPrefix,
+  networkOf,
+  overlaps,
+  type Prefix,
+  parseInterfaceAddress,
+} from '../../lib/prefix.ts';
 import type { NetworkPiece, PortPiece, SandboxPiece } from '../dataplane.ts';
+import { EXPOSED_PRIORITY } from '../guard/guard.ts';
 import { CONTAINER_MACS, macFor } from '../mac.ts';
 import { type KernelObject, linkId, type ObjectId, object } from '../objects.ts';
 import { alone, BRIDGE, VXLAN } from '../overlay/network.ts';
 import { antispoof } from './antispoof.ts';
+import { exposedObjects } from './exposed.ts';
 import { inside } from './inside.ts';
+import { namespaceOf } from './sandbox.ts';
 
 /** A whole number of ticks at every rate that kernels are built with: it is read as it was written. */
 const ASK_AGAIN_MS = '40';
 
-/** An endpoint of this host: the veth between `br0` and the sandbox, and what the port lets through. Pure. */
+/** An endpoint of this host: the veth between `br0` and the sandbox, and what the port lets through and on. Pure. */
 export function portObjects(piece: PortPiece, network: NetworkPiece, sandbox: SandboxPiece): KernelObject[] {
   const { port, mac } = piece;
   const { namespace, mtu } = network;
   const link = linkId(namespace, port);
+  const into = namespaceOf(sandbox);
+  const isHost = sandbox.host === true;
+  const spoof = antispoof(namespace, port, mac, piece.addresses, {
+    ...(isHost && { priority: EXPOSED_PRIORITY }),
+    ...(piece.forwards === 'as-it-came' && { except: subnetsOf(network) }),
+  });
   return [
     object.veth(namespace, port, {
       mac: macFor(`port ${piece.endpoint}`),
       mtu,
       master: BRIDGE,
       flags: { learning: false, unicastFlood: false, isolated: false, locked: true },
-      peer: { namespace: sandbox.id, name: piece.interface, mac, mtu },
+      peer: { namespace: into, name: piece.interface, mac, mtu },
     }),
     object.bridgeFdb(namespace, BRIDGE, mac, port),
     // See overlay/network.ts.
     object.redirect(namespace, VXLAN, mac, port),
-    ...shortcut(piece, namespace),
-    { ...antispoof(namespace, port, mac, piece.addresses), parent: link },
+    // Past the port's rules nothing would tell the guard what it is.
+    ...(isHost ? [] : shortcut(piece, namespace)),
+    { ...spoof, parent: link },
     object.up(namespace, port, link),
     ...inside(sandbox, piece, link),
-    ...askingAgain(piece, link, sandbox.id),
+    ...(isHost ? exposedObjects(piece, link) : []),
+    ...askingAgain(piece, link, into),
     ...[...otherSubnets(piece, network), ...answersFor(piece, network)].map((dst) =>
-      object.route(sandbox.id, dst, { device: piece.interface }, link),
+      object.route(into, dst, { device: piece.interface }, link),
     ),
   ];
 }
@@ -48,10 +66,9 @@ function askingAgain({ interface: device, addresses }: PortPiece, link: ObjectId
 }
 
 /** Those of the network that the endpoint has no address in, but one of the family: they are on the same link. */
-function otherSubnets({ addresses }: PortPiece, { gateways }: NetworkPiece): string[] {
+function otherSubnets({ addresses }: PortPiece, network: NetworkPiece): string[] {
   const own = addresses.map((text) => networkOf(parseInterfaceAddress(text)));
-  return gateways
-    .map((text) => networkOf(parseInterfaceAddress(text)))
+  return subnetsOf(network)
     .filter((subnet) => {
       const family = own.filter(({ address }) => address.family === subnet.address.family);
       return family.length > 0 && !family.some((other) => overlaps(other, subnet));
@@ -62,6 +79,10 @@ function otherSubnets({ addresses }: PortPiece, { gateways }: NetworkPiece): str
 /** The name server, on the link: by no router, whatever routes the sandbox has. */
 function answersFor({ addresses }: PortPiece, { answers }: NetworkPiece): string[] {
   return answers.filter((answer) => addresses.some((own) => own.includes(':') === answer.includes(':'))).map(alone);
+}
+
+function subnetsOf({ gateways }: NetworkPiece): Prefix[] {
+  return gateways.map((text) => networkOf(parseInterfaceAddress(text)));
 }
 
 function shortcut({ port, mac, addresses }: PortPiece, namespace: string): KernelObject[] {

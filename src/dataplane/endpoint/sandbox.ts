@@ -1,10 +1,16 @@
 import type { SandboxPiece } from '../dataplane.ts';
-import { type KernelObject, object } from '../objects.ts';
+import { HOST, type KernelObject, object } from '../objects.ts';
 
-/** A container's namespace. One that was adopted is pinned and otherwise left as it is. Pure. */
-export function sandboxObjects({ id, adopted }: SandboxPiece): KernelObject[] {
+/** A container's namespace. One that was adopted is pinned and otherwise left as it is, the host's is there. Pure. */
+export function sandboxObjects({ id, host, adopted }: SandboxPiece): KernelObject[] {
+  if (host) return [];
   if (adopted) return [object.netns(id, adopted.inode)];
   return [object.netns(id), ...quiet(id), object.up(id, 'lo')];
+}
+
+/** The namespace that its interfaces are in. */
+export function namespaceOf({ id, host }: SandboxPiece): string {
+  return host ? HOST : id;
 }
 
 /**

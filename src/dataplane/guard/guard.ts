@@ -115,7 +115,7 @@ export function underlayObjects({ data, port, device }: Underlay): KernelObject[
     // first match fails at once. A process of the host that speaks on another's VXLAN device is seen as owner; what it sends
     // is its own and stays tracked.
     chain('guard-out', 'output', [
-      `meta skuid 0-4294967295 ${ours} ${family} daddr @${PEERS} goto ${TUNNEL_OUT}`,
+      `meta skuid 0-4294967295 ${ours} ${family} daddr @${PEERS} meta priority != ${EXPOSED_PRIORITY} goto ${TUNNEL_OUT}`,
       `${ours} ${family} daddr @${PEERS} notrack`,
     ]),
     chain('guard-forward', 'forward', [`${ours} ${family} daddr @${PEERS} drop`]),
@@ -137,6 +137,12 @@ export function peerObjects({ data }: PeerPiece, underlay: UnderlayPiece): Kerne
 export function memberObjects({ via }: RemotePiece, { vni }: NetworkPiece, underlay: UnderlayPiece): KernelObject[] {
   return familyOf(via) === familyOf(underlay.data) ? [member(via, vni)] : [];
 }
+
+/**
+ * Of what a process of the host sends onto a network that the host itself is on: it keeps its socket in the tunnel too. A
+ * process that may give its packets this priority may send any packet.
+ */
+export const EXPOSED_PRIORITY = '5ce1:0';
 
 function member(data: string, vni: number): KernelObject {
   return nft.element(HOST, familyOf(data), MEMBERS, `${data} . ${vni}`);
