@@ -708,6 +708,12 @@ test('status says since when the store has not answered, and which member', () =
       networks: 0,
       containers: { all: 0, running: 0 },
       sandboxes: 0,
+      exposed: [
+        {
+          ...{ id: 'n', network: 'demo', name: 'h1', interface: 'skein-3d430f333', masquerade: false },
+          addresses: ['10.0.0.5/24', 'fd01::5/64'],
+        },
+      ],
       paths: [
         { kind: 'mtu', host: 'h2', sentence: 'packets of 1500 bytes do not pass', since: '2026-01-01T00:00:00Z' },
       ],
@@ -715,6 +721,7 @@ test('status says since when the store has not answered, and which member', () =
     },
     Date.parse('2026-01-01T00:00:10Z'),
   );
+  assert.match(text, /^Exposed: +on demo as h1, 10\.0\.0\.5\/24 fd01::5\/64 \(skein-3d430f333, no masquerade\)$/m);
   assert.match(text, /^Problems: +packets of 1500 bytes do not pass$/m);
   assert.match(
     text,

@@ -54,6 +54,11 @@ export const commands: Readonly<Record<string, Entry>> = {
     load: async () => (await import('./attach.ts')).addAttach,
   },
   detach: { sentence: 'Take it off again', load: async () => (await import('./attach.ts')).addDetach },
+  expose: {
+    sentence: 'Put this host itself on a network',
+    load: async () => (await import('./expose.ts')).addExpose,
+  },
+  hide: { sentence: 'Take this host off a network again', load: async () => (await import('./expose.ts')).addHide },
   lab: { sentence: 'A cluster on this machine', load: async () => (await import('./lab.ts')).addLab },
   completion: {
     sentence: 'Complete commands, flags and names in a shell',

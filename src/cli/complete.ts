@@ -36,7 +36,7 @@ async function candidates(before: readonly string[], typed: string): Promise<rea
   const used = before.find((word) => Object.hasOwn(commands, word));
   const program = await openProgram((name) => name === used);
   const { command, waiting, operands } = placeOf(program, before);
-  if (waiting !== undefined) return await valuesOf(waiting, program);
+  if (waiting !== undefined) return await valuesOf(waiting, command, program);
   if (typed.startsWith('-')) return flagsOf(command);
   if (command.commands.length > 0) {
     return command.commands.map((inner) => ({ word: inner.name(), says: inner.description() }));
@@ -82,12 +82,14 @@ function flagsOf(command: Command): readonly Candidate[] {
     .flatMap(({ long, description }) => (long == null ? [] : [{ word: long, says: description }]));
 }
 
-async function valuesOf(option: Option, program: Command): Promise<readonly Candidate[]> {
+async function valuesOf(option: Option, command: Command, program: Command): Promise<readonly Candidate[]> {
   if (option.argChoices !== undefined) return option.argChoices.map(plain);
   switch (option.long ?? '') {
     case '--from':
       return await namesFor('container', program);
     case '--network':
+      if (command.name() === 'hide') return await namesFor('exposed', program);
+      return await namesFor('network', program);
     case '--net':
       return await namesFor('network', program);
     case '--restart':
@@ -103,8 +105,8 @@ async function valuesOf(option: Option, program: Command): Promise<readonly Cand
   }
 }
 
-/** `network` is one of the cluster; the way out of a host can be looked at alone. */
-type Kind = 'network' | 'any network' | 'container' | 'object' | 'nothing';
+/** `network` is one of the cluster; the way out of a host can be looked at alone. On an `exposed` one the host itself is. */
+type Kind = 'network' | 'exposed' | 'any network' | 'container' | 'object' | 'nothing';
 
 /** What the operands of a command name. */
 function kindOf(command: Command, operands: number): Kind {
@@ -164,6 +166,11 @@ async function clusterNetworks(client: Client): Promise<readonly Candidate[]> {
   return (await listNetworks(client)).filter(({ Scope }) => Scope === 'global').map(viewNetwork);
 }
 
+async function exposedNetworks(client: Client): Promise<readonly Candidate[]> {
+  const { exposed } = await client.call('getStatus', {}, { signal: AbortSignal.timeout(patience) });
+  return exposed.map(({ network, addresses }) => ({ word: network, says: `network, with ${addresses.join(' ')}` }));
+}
+
 function listNetworks(client: Client): Promise<readonly NetworkView[]> {
   return client.call('listNetworks', {}, { signal: AbortSignal.timeout(patience) });
 }
@@ -175,6 +182,7 @@ function viewNetwork({ Name, Driver }: NetworkView): Candidate {
 const listsOf: Record<Exclude<Kind, 'nothing'>, readonly ((client: Client) => Promise<readonly Candidate[]>)[]> = {
   network: [clusterNetworks],
   'any network': [anyNetworks],
+  exposed: [exposedNetworks],
   container: [containersOf],
   object: [containersOf, anyNetworks],
 };

@@ -31,6 +31,8 @@ export const examples: Readonly<Record<string, string>> = {
   'skein rm': 'skein rm --force web',
   'skein attach': 'skein attach --network demo --name box 10.0.9.8 /run/netns/box',
   'skein detach': 'skein detach --network demo /run/netns/box',
+  'skein expose': 'skein expose --network demo -h edge 10.0.9.9',
+  'skein hide': 'skein hide --network demo',
   'skein lab up': 'skein lab up --hosts 2',
   'skein lab down': 'skein lab down',
   'skein lab ls': 'skein lab ls',

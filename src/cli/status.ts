@@ -1,5 +1,5 @@
 import { Argument, type Command } from 'commander';
-import type { DnsView, StatusView } from '../adapters/api/client.ts';
+import type { DnsView, ExposedView, StatusView } from '../adapters/api/client.ts';
 import { clientOf, formatBy, print } from './session.ts';
 import { formatDuration, printable } from './table.ts';
 
@@ -50,7 +50,7 @@ export function formatDns(dns: DnsView, now: number): string {
 }
 
 export function formatStatus(status: StatusView, now: number): string {
-  const { cluster, store, host, hosts, networks, containers, paths, skipped } = status;
+  const { cluster, store, host, hosts, networks, containers, exposed, paths, skipped } = status;
   const ago = (time: string) => `${formatDuration(now - Date.parse(time))} ago`;
   const health =
     store.failingSince === undefined
@@ -69,6 +69,7 @@ export function formatStatus(status: StatusView, now: number): string {
     ['Hosts', `${hosts.alive} alive, ${hosts.lost} lost`],
     ['Networks', String(networks)],
     ['Containers', `${containers.running} running of ${containers.all}`],
+    ...exposed.map((place, i): [string, string] => [i === 0 ? 'Exposed' : '', formatExposed(place)]),
     ...paths.map(({ sentence }, i): [string, string] => [i === 0 ? 'Problems' : '', sentence]),
     ...skipped.map(({ place, reason }, i): [string, string] => [i === 0 ? 'Skipped' : '', `${place}: ${reason}`]),
   ];
@@ -77,4 +78,8 @@ export function formatStatus(status: StatusView, now: number): string {
 
 function formatRows(rows: readonly (readonly [string, string])[]): string {
   return rows.map(([name, value]) => `${(name && `${name}:`).padEnd(13)}${printable(value)}\n`).join('');
+}
+
+function formatExposed({ network, name, addresses, interface: device, masquerade }: ExposedView): string {
+  return `on ${network} as ${name}, ${addresses.join(' ')} (${device}${masquerade ? '' : ', no masquerade'})`;
 }

@@ -96,6 +96,11 @@ export function parseNetwork(json: unknown, place: string): Network {
   return parseRecord(Network, json, place);
 }
 
+/** Name of the interface that a host has on a network itself. */
+export function hostInterface(id: string): string {
+  return `skein-${id.slice(0, 9)}`;
+}
+
 /** Name of the network's namespace, the same on every host: `<n>-<first 10 of the id>`, n counting from 1 with the VNI. */
 export function namespaceName({ vni, id }: Pick<Network, 'vni' | 'id'>): string {
   return `${vni - vniRange.first + 1}-${id.slice(0, 10)}`;

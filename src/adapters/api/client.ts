@@ -9,6 +9,7 @@ import { type AnswerOf, type CallOf, type JsonRouteKey, type Route, routes } fro
 import {
   type ContainerView as ContainerAnswer,
   type DnsView as DnsAnswer,
+  type ExposedView as ExposedAnswer,
   type NameView as NameAnswer,
   type NetworkView as NetworkAnswer,
   Problem,
@@ -58,6 +59,7 @@ export interface Follow {
 export type ContainerView = ContainerAnswer;
 export type DnsView = DnsAnswer;
 export type NameView = NameAnswer;
+export type ExposedView = ExposedAnswer;
 export type NetworkView = NetworkAnswer;
 export type StatusView = StatusAnswer;
 export type Frame = OutputFrame;

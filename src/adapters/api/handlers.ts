@@ -10,8 +10,17 @@ import { aliasesOf, type Container } from '../../model/container.ts';
 import { describeApi } from './description.ts';
 import { type NamesApiNeeds, openNameHandlers } from './names.ts';
 import type { AnswerOf, JsonRouteKey, RequestOf } from './routes.ts';
-import type { ContainerView, HostView, NetworkView, StatusView } from './schema.ts';
-import { type Gateway, gatewayName, viewAttached, viewContainer, viewGateway, viewHost, viewNetwork } from './view.ts';
+import type { ContainerView, ExposedView, HostView, NetworkView, StatusView } from './schema.ts';
+import {
+  type Gateway,
+  gatewayName,
+  viewAttached,
+  viewContainer,
+  viewExposed,
+  viewGateway,
+  viewHost,
+  viewNetwork,
+} from './view.ts';
 
 export interface StoreHealth {
   readonly url: string;
@@ -28,7 +37,7 @@ export interface ApiNeeds extends Pick<NamesApiNeeds, 'names' | 'records'> {
   readonly networks: Pick<Networks, 'create' | 'list' | 'find' | 'remove'>;
   readonly endpoints: Pick<
     Endpoints,
-    'openSandbox' | 'connect' | 'disconnect' | 'expel' | 'detach' | 'sandbox' | 'sandboxes' | 'list'
+    'openSandbox' | 'connect' | 'disconnect' | 'expel' | 'detach' | 'expose' | 'hide' | 'sandbox' | 'sandboxes' | 'list'
   >;
   readonly containers: Containers;
   readonly store: { status(): StoreHealth };
@@ -85,9 +94,22 @@ export function openHandlers(needs: ApiNeeds): Handlers {
       networks: networks.list().length,
       containers: { all: all.length, running: all.filter(isRunning).length },
       sandboxes: endpoints.sandboxes().length,
+      exposed: listExposed(),
       paths: paths.problems().map((problem) => ({ ...problem })),
       skipped: skipped().map((record) => ({ ...record })),
     };
+  }
+
+  function listExposed(): ExposedView[] {
+    const host = endpoints.sandboxes().find((sandbox) => sandbox.host);
+    return Array.from(host?.endpoints.values() ?? [], ({ masquerade = true, ...place }) =>
+      viewExposed({ ...place, masquerade }, nameOf(place.endpoint.network)),
+    );
+  }
+
+  /** Or its id, while the catalog cannot show it. */
+  function nameOf(network: string): string {
+    return networks.list().find(({ id }) => id === network)?.name ?? network;
   }
 
   function listNetworks(): NetworkView[] {
@@ -209,6 +231,12 @@ export function openHandlers(needs: ApiNeeds): Handlers {
     return viewAttached(sandbox, local);
   }
 
+  async function expose(name: string, wishes: RequestOf<'exposeHost'>['body']) {
+    refuseGateway(name);
+    const exposed = await endpoints.expose({ ...wishes, network: name });
+    return viewExposed(exposed, nameOf(exposed.endpoint.network));
+  }
+
   async function attach({ path, pid, exit, name, network, ...wishes }: RequestOf<'attach'>['body']) {
     refuseGateway(network);
     const { id } = networks.find(network);
@@ -255,6 +283,11 @@ export function openHandlers(needs: ApiNeeds): Handlers {
       refuseGateway(params.name);
       await disconnect(params.name, body);
       return {};
+    },
+    exposeHost: ({ params, body }) => expose(params.name, body),
+    hideHost: async ({ params, body }) => {
+      const hidden = await endpoints.hide(params.name, body.address);
+      return { addresses: [...(hidden?.endpoint.addresses ?? [])] };
     },
     inspect: ({ params }) => inspect(params.name),
     listContainers: ({ query }) =>

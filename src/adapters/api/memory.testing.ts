@@ -202,6 +202,34 @@ function memoryEndpoints(host: string, networks: ApiNeeds['networks']): MemoryEn
       if (!sandbox?.endpoints.delete(network)) throw new Refusal('not-found', 'the namespace is not attached');
       if (sandbox.endpoints.size === 0) sandboxes.delete(sandbox.id);
     },
+    expose: async ({ network, name = 'h1', masquerade = true, ...wishes }) => {
+      const { id, internal } = networks.find(network);
+      if (internal && !masquerade) throw new Refusal('invalid', `network ${network} is internal`);
+      const known = [...sandboxes.values()].find((sandbox) => sandbox.host);
+      const sandbox = known ?? {
+        ...{ id: randomBytes(6).toString('hex'), host: true as const, key: '/proc/1/ns/net' },
+        endpoints: new Map<string, LocalEndpoint>(),
+      };
+      sandboxes.set(sandbox.id, sandbox);
+      const aliases = name === 'h1' ? [] : ['h1'];
+      const local = sandbox.endpoints.get(id);
+      const endpoint =
+        local?.endpoint ?? (await connect({ ...wishes, sandbox: sandbox.id, network: id, name, aliases }));
+      const device = `skein-${id.slice(0, 9)}`;
+      sandbox.endpoints.set(id, { endpoint, interface: device, port: 'veth0', masquerade });
+      return { endpoint, interface: device, masquerade };
+    },
+    hide: async (network, address) => {
+      const { id } = networks.find(network);
+      const host = [...sandboxes.values()].find((sandbox) => sandbox.host);
+      const local = host?.endpoints.get(id);
+      if (host === undefined || local === undefined) return undefined;
+      if (address !== undefined && !local.endpoint.addresses.includes(`${address}/24`)) {
+        throw new Refusal('conflict', `this host does not have ${address}`);
+      }
+      host.endpoints.delete(id);
+      return { ...local, masquerade: local.masquerade ?? true };
+    },
     closeSandbox: async (id) => {
       sandboxes.delete(id);
     },

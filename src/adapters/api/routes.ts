@@ -65,6 +65,22 @@ export const routes = {
     body: schema.DisconnectBody,
     answer: schema.Done,
   },
+  exposeHost: {
+    method: 'POST',
+    path: '/networks/:name/expose',
+    sentence: 'Puts this host itself on the network; one that is on it already as is wished stays as it is',
+    params: schema.ReferenceParams,
+    body: schema.ExposeBody,
+    answer: schema.ExposedView,
+  },
+  hideHost: {
+    method: 'POST',
+    path: '/networks/:name/hide',
+    sentence: 'Takes it off again, and says what addresses it had there: none if it was not on it',
+    params: schema.ReferenceParams,
+    body: schema.HideBody,
+    answer: schema.HiddenView,
+  },
 
   inspect: {
     method: 'GET',

@@ -85,6 +85,16 @@ const Wishes = {
 export const ConnectBody = v.strictObject({ container: Reference, aliases: v.optional(Aliases, []), ...Wishes });
 export const DisconnectBody = v.strictObject({ container: Reference, force: v.optional(v.boolean(), false) });
 
+/** Without a name it has the host's, without an address the next that is free. */
+export const ExposeBody = v.strictObject({
+  name: v.exactOptional(Name),
+  ip: v.exactOptional(AddressInput),
+  ip6: v.exactOptional(AddressInput),
+  /** Whether what the host forwards onto the network has its address there; it has unless said. */
+  masquerade: v.exactOptional(v.boolean()),
+});
+export const HideBody = v.strictObject({ address: v.exactOptional(AddressInput) });
+
 export const RunBody = v.strictObject({
   command: Command,
   name: v.exactOptional(Name),
@@ -239,6 +249,17 @@ const StoreView = v.looseObject({
   lastError: v.optional(v.string()),
 });
 
+/** This host itself on a network. */
+export const ExposedView = v.looseObject({
+  id: v.string(),
+  network: v.string(),
+  name: v.string(),
+  interface: v.string(),
+  addresses: v.array(v.string()),
+  masquerade: v.boolean(),
+});
+export const HiddenView = v.looseObject({ addresses: v.array(v.string()) });
+
 export const StatusView = v.looseObject({
   version: v.string(),
   pid: IntegerView,
@@ -256,6 +277,8 @@ export const StatusView = v.looseObject({
   networks: IntegerView,
   containers: v.looseObject({ all: IntegerView, running: IntegerView }),
   sandboxes: IntegerView,
+  /** Networks that this host itself is on. */
+  exposed: v.optional(v.array(ExposedView), []),
   /** What is wrong on the ways to other hosts, with this host's own port or with a network that it cannot carry, and what to do. */
   paths: v.array(
     v.looseObject({
@@ -465,4 +488,5 @@ export type NameView = v.InferOutput<typeof NameView>;
 export type RecordView = v.InferOutput<typeof RecordView>;
 export type DnsView = v.InferOutput<typeof DnsView>;
 export type AttachedView = v.InferOutput<typeof AttachedView>;
+export type ExposedView = v.InferOutput<typeof ExposedView>;
 export type Problem = v.InferOutput<typeof Problem>;

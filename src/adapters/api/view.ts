@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto';
-import type { LocalEndpoint, Sandbox } from '../../controllers/endpoints/endpoints.ts';
+import type { Exposed, LocalEndpoint, Sandbox } from '../../controllers/endpoints/endpoints.ts';
 import type { HostState } from '../../controllers/hosts/hosts.ts';
 import { formatPrefix, networkOf, parseInterfaceAddress } from '../../lib/prefix.ts';
 import type { Container } from '../../model/container.ts';
 import type { Endpoint } from '../../model/endpoint.ts';
 import type { Network } from '../../model/network.ts';
-import type { AttachedView, ContainerView, HostView, NetworkView } from './schema.ts';
+import type { AttachedView, ContainerView, ExposedView, HostView, NetworkView } from './schema.ts';
 
 /** Our records as Docker's `inspect` shows them. Pure. */
 
@@ -237,6 +237,11 @@ export function viewAttached(
 ): AttachedView {
   const { id, network, name, mac, addresses, sandbox } = endpoint;
   return { endpoint: id, network, name, sandbox: sandbox.id, key, interface: device, mac, addresses };
+}
+
+export function viewExposed({ endpoint, interface: device, masquerade }: Exposed, network: string): ExposedView {
+  const { network: id, name, addresses } = endpoint;
+  return { id, network, name, interface: device, addresses, masquerade };
 }
 
 function idOf(...parts: readonly string[]): string {

@@ -23,6 +23,13 @@ export interface Endpoints {
   expel(network: Pick<Network, 'id' | 'name'>, container: string): Promise<void>;
   /** As `disconnect` for a namespace of others, which is let go with its last endpoint. @throws Refusal 'not-found' | 'invalid' */
   detach(source: Adoptable, network: string): Promise<void>;
+  /**
+   * Puts this host itself on a network, with an interface of its own. One that is on it already as is wished stays as it is.
+   * @throws Refusal, KernelError
+   */
+  expose(wishes: Expose): Promise<Exposed>;
+  /** Takes it off again. @returns what it had; undefined when it was not on it. @throws Refusal 'not-found' | 'conflict' (another address) */
+  hide(network: string, address?: string): Promise<Exposed | undefined>;
   /** Takes back all endpoints of a sandbox and lets the namespace go. May repeat. */
   closeSandbox(sandbox: string): Promise<void>;
   /** One sandbox of this host, if it is there. Never waits. */
@@ -53,6 +60,8 @@ export interface OpenSandbox {
 
 export interface Sandbox {
   readonly id: string;
+  /** Whether it is the host itself. */
+  readonly host?: true;
   /** `/run/skein/netns/<id>` */
   readonly key: string;
   readonly container?: { readonly id: string; readonly name: string };
@@ -66,6 +75,26 @@ export interface LocalEndpoint {
   readonly endpoint: Endpoint;
   readonly interface: string;
   readonly port: string;
+  /** Of the host itself, see `Expose`. */
+  readonly masquerade?: boolean | undefined;
+}
+
+export interface Expose {
+  /** Name or id. */
+  readonly network: string;
+  /** The host's own if none is given, which is an alias else. */
+  readonly name?: string;
+  readonly ip?: string;
+  readonly ip6?: string;
+  /** Whether what this host forwards onto the network has its address there; it has unless said. */
+  readonly masquerade?: boolean;
+}
+
+/** The host itself on a network. */
+export interface Exposed {
+  readonly endpoint: Endpoint;
+  readonly interface: string;
+  readonly masquerade: boolean;
 }
 
 export interface EndpointState {
@@ -85,6 +114,8 @@ export interface ConnectRequest {
   readonly ip?: string;
   readonly ip6?: string;
   readonly mac?: string;
+  /** Of the host itself, see `Expose`. */
+  readonly masquerade?: boolean;
   /** What it listens at, to be found by name. */
   readonly ports?: readonly NamedPort[];
 }

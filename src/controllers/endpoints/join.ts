@@ -5,7 +5,7 @@ import { Refusal } from '../../lib/errors.ts';
 import type { Log } from '../../lib/log.ts';
 import { settle } from '../../lib/settle.ts';
 import type { Endpoint } from '../../model/endpoint.ts';
-import type { Network } from '../../model/network.ts';
+import { hostInterface, type Network } from '../../model/network.ts';
 import type { NameFeed } from '../names/names.ts';
 import type { Networks } from '../networks/networks.ts';
 import type { ConnectRequest } from './endpoints.ts';
@@ -153,9 +153,10 @@ function reserve(
       id,
       network: network.id,
       name: request.name,
-      interface: freeInterface(taken),
+      interface: record.host ? hostInterface(network.id) : freeInterface(taken),
       port: overlays.takePort(network.id, id),
       state: 'connecting',
+      ...defined<Pick<Place, 'masquerade'>>({ masquerade: request.masquerade }),
       overlay: overlayOf(network),
     };
     taken.push(place);

@@ -11,6 +11,7 @@ import type { NameFeed } from '../names/names.ts';
 import type { Networks } from '../networks/networks.ts';
 import type { Adoptable, Connect, EndpointState, Endpoints, OpenSandbox, Sandbox } from './endpoints.ts';
 import { Exits, type ExitsInit } from './exits.ts';
+import { Exposing } from './expose.ts';
 import { type HoldingsNeeds, openHoldings } from './holdings.ts';
 import { type JoinOptions, join } from './join.ts';
 import { Leaving } from './leave.ts';
@@ -89,6 +90,7 @@ export async function openEndpoints(needs: EndpointsNeeds, init: EndpointsInit):
 
   const joinTo = (record: SandboxRecord, requests: OpenSandbox['connect'], options: JoinOptions) =>
     join(record, requests ?? [], options, { ...shared, leave, sizes });
+  const exposing = new Exposing({ ...shared, hosts, leave, serial, join: joinTo, bootId });
 
   async function openSandbox(request: OpenSandbox): Promise<Sandbox> {
     if (request.adopt === undefined) return await makeSandbox(request, undefined);
@@ -222,6 +224,8 @@ export async function openEndpoints(needs: EndpointsNeeds, init: EndpointsInit):
     disconnect,
     expel,
     detach,
+    expose: (wishes) => exposing.expose(wishes),
+    hide: (network, address) => exposing.hide(network, address),
     closeSandbox,
     sandbox(id) {
       const record = sandboxes.get(id);

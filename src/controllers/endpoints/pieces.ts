@@ -14,8 +14,8 @@ import { connectedPlaces, type Exit, type Place, type SandboxRecord } from './sa
 
 /** From our nouns to the pieces of the data plane. Pure. */
 
-export function sandboxPiece({ id, adopted }: Pick<SandboxRecord, 'id' | 'adopted'>): SandboxPiece {
-  return { kind: 'sandbox', id, ...(adopted === undefined ? {} : { adopted }) };
+export function sandboxPiece({ id, host, adopted }: Pick<SandboxRecord, 'id' | 'host' | 'adopted'>): SandboxPiece {
+  return { kind: 'sandbox', id, ...(host && { host }), ...(adopted === undefined ? {} : { adopted }) };
 }
 
 /** What of a network's record the kernel is told. */
@@ -48,7 +48,10 @@ export function sandboxPieces(record: SandboxRecord): readonly Piece[] {
   ];
 }
 
-export function portPiece(endpoint: Endpoint, place: { readonly port: string; readonly interface: string }): PortPiece {
+export function portPiece(
+  endpoint: Endpoint,
+  place: Pick<Place, 'port' | 'interface' | 'masquerade' | 'overlay'>,
+): PortPiece {
   return {
     kind: 'port',
     network: endpoint.network,
@@ -58,7 +61,14 @@ export function portPiece(endpoint: Endpoint, place: { readonly port: string; re
     interface: place.interface,
     mac: endpoint.mac,
     addresses: endpoint.addresses,
+    ...forwardsOf(place),
   };
+}
+
+/** Of the host's own: nothing is forwarded onto a network that is internal. */
+function forwardsOf({ masquerade, overlay }: Pick<Place, 'masquerade' | 'overlay'>): Pick<PortPiece, 'forwards'> {
+  if (masquerade === undefined || overlay?.internal === true) return {};
+  return { forwards: masquerade ? 'masqueraded' : 'as-it-came' };
 }
 
 export function exitPiece(sandbox: string, exit: Exit): ExitPiece {

@@ -5,7 +5,7 @@ import { parseRecord } from '../../model/record.ts';
 import { AddressText, HexId, InterfaceAddressText, Mac, Mtu, most, Name, SandboxId, Text } from '../../model/text.ts';
 import type { NamedSandbox } from '../names/names.ts';
 
-const Interface = v.pipe(v.string(), v.regex(/^[a-z]+[0-9a-f]{1,7}$/));
+const Interface = v.pipe(v.string(), v.regex(/^([a-z]+[0-9a-f]{1,7}|skein-[0-9a-f]{9})$/));
 
 /**
  * One place of a sandbox on a network. `connecting` and `leaving` say what was begun: at the next start the former is undone,
@@ -18,6 +18,8 @@ const Place = v.looseObject({
   interface: Interface,
   port: Interface,
   state: v.picklist(['connecting', 'connected', 'leaving']),
+  /** Of the host: whether what it forwards onto the network has its address there. */
+  masquerade: v.optional(v.boolean()),
   endpoint: v.optional(Endpoint),
   /** What of the network's record the kernel is told: the next start needs no store for it. */
   overlay: v.optional(
@@ -36,6 +38,8 @@ const Place = v.looseObject({
 /** What this host has promised to one sandbox. */
 const SandboxRecord = v.looseObject({
   id: SandboxId,
+  /** The host itself. */
+  host: v.optional(v.literal(true)),
   adopted: v.optional(v.looseObject({ bootId: Text, inode: Text })),
   /** Boot in which it was made: a sandbox does not outlive it. */
   bootId: Text,
@@ -94,7 +98,8 @@ export function freeInterface(taken: readonly { readonly interface: string }[]):
 }
 
 /** What people call it. */
-export function nameOf({ id, container }: Pick<SandboxRecord, 'id' | 'container'>): string {
+export function nameOf({ id, host, container }: Pick<SandboxRecord, 'id' | 'host' | 'container'>): string {
+  if (host) return 'this host';
   return container?.name ?? `sandbox ${id}`;
 }
 

@@ -137,18 +137,20 @@ export class Sandboxes {
     }
   }
 
-  /** Path under which the namespace is pinned. */
+  /** Path under which the namespace is pinned, or the host's own. */
   keyOf(id: string): string {
+    if (this.#records.get(id)?.host) return '/proc/1/ns/net';
     return `${this.#folder}/${id}`;
   }
 
   view(record: SandboxRecord): Sandbox {
-    const { id, container, exit } = record;
+    const { id, host, container, exit } = record;
     const places = connectedPlaces(record).map((place): [string, Connected] => [place.network, place]);
     return {
       id,
       key: this.keyOf(id),
       endpoints: new Map(places),
+      ...(host && { host }),
       ...(container === undefined ? {} : { container }),
       ...(exit === undefined ? {} : { exit }),
     };

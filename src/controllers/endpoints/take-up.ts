@@ -44,8 +44,8 @@ export async function takeUp(
   const { dataplane, exits, hosts, leave, log, overlays, sandboxes, serial } = needs;
   for (const record of sandboxes.list()) {
     const { id } = record.container ?? {};
-    const returns = record.bootId !== bootId && hasPlace(record) && id !== undefined && returning.has(id);
-    if (returns) await sandboxes.save({ ...record, bootId });
+    const isBack = record.host ?? (id !== undefined && returning.has(id));
+    if (record.bootId !== bootId && hasPlace(record) && isBack) await sandboxes.save({ ...record, bootId });
   }
   const gateway = await exits.load(sandboxes.list());
   const isGone = (record: SandboxRecord) =>
@@ -89,7 +89,7 @@ function hasPlace(record: SandboxRecord): boolean {
 
 /**
  * A sandbox of another boot is gone, with all its places, and one of others' that was not pinned yet: nothing else tells which
- * it was. One that has no place left and no container is nobody's.
+ * it was. One that has no place left and is neither a container's nor the host is nobody's.
  */
 async function finish(
   id: string,
@@ -100,7 +100,7 @@ async function finish(
   if (record === undefined) return;
   const gone = isGone(record);
   const left = record.places.filter(({ state }) => gone || state !== 'connected');
-  const empty = left.length === record.places.length && record.container === undefined;
+  const empty = left.length === record.places.length && !record.host && record.container === undefined;
   if (gone || empty || left.length > 0) await leave.letGo(record, left, { whole: gone || empty });
 }
 

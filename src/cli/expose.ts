@@ -1,0 +1,108 @@
+import { isIP } from 'node:net';
+import type { Command } from 'commander';
+import type { Client } from '../adapters/api/client.ts';
+import { defined } from '../lib/defined.ts';
+import { Refusal } from '../lib/errors.ts';
+import { clientOf, formatBy, print } from './session.ts';
+
+interface ExposeOptions {
+  readonly network?: string;
+  readonly hostname?: string;
+  readonly masquerade: boolean;
+  readonly format?: string;
+}
+
+interface Wishes {
+  ip?: string;
+  ip6?: string;
+  name?: string;
+}
+
+export function addExpose(program: Command): void {
+  const command = program
+    .command('expose')
+    .description('Put this host itself on a network, and print its addresses there')
+    .argument('[address]', 'address that it is to have')
+    .option('--network <network>', 'network to join (the only one)')
+    .option('-h, --hostname <name>', "name of this host on the network (the host's own)")
+    .option('--no-masquerade', 'what this host forwards onto the network keeps its source address')
+    .option('-f, --format <template>', 'json, or a template such as {{.interface}}');
+  command.action(async (address: string | undefined, options: ExposeOptions) => {
+    const client = clientOf(command);
+    const name = options.network ?? (await onlyNetwork(client));
+    const exposed = await client.call('exposeHost', {
+      params: { name },
+      body: {
+        ...wished(address),
+        ...defined<Wishes>({ name: options.hostname }),
+        ...(options.masquerade ? {} : { masquerade: false }),
+      },
+    });
+    print(
+      `${options.format === undefined ? bare(exposed.addresses).join('\n') : await formatBy(options.format, exposed)}\n`,
+    );
+  });
+}
+
+export function addHide(program: Command): void {
+  const command = program
+    .command('hide')
+    .description('Take this host off a network again, and print the addresses that it had there')
+    .argument('[address]', 'address that it has there: with another it stays')
+    .option('--network <network>', 'network to leave (the only one that it is on)');
+  command.action(async (address: string | undefined, { network }: { network?: string }) => {
+    const client = clientOf(command);
+    const name = network ?? (await onlyExposed(client));
+    if (name === undefined) return;
+    const body = address === undefined ? {} : { address: parseWish(address) };
+    const { addresses } = await client.call('hideHost', { params: { name }, body });
+    print(
+      bare(addresses)
+        .map((text) => `${text}\n`)
+        .join(''),
+    );
+  });
+}
+
+/** @throws Refusal 'invalid' naming the choices */
+async function onlyNetwork(client: Client): Promise<string> {
+  const all = (await client.call('listNetworks', {})).filter(({ Scope }) => Scope === 'global');
+  const [only, ...more] = all;
+  if (only === undefined) throw new Refusal('invalid', 'there is no network: make one with skein network create');
+  if (more.length === 0) return only.Id;
+  throw new Refusal(
+    'invalid',
+    `there are several networks, name one with --network: ${listed(all.map(({ Name }) => Name))}`,
+  );
+}
+
+/** @throws Refusal 'invalid' naming the choices */
+async function onlyExposed(client: Client): Promise<string | undefined> {
+  const { exposed } = await client.call('getStatus', {});
+  const [only, ...more] = exposed;
+  if (more.length === 0) return only?.id;
+  const names = exposed.map(({ network }) => network);
+  throw new Refusal('invalid', `this host is on several networks, name one with --network: ${listed(names)}`);
+}
+
+const mostNamed = 10;
+
+function listed(names: readonly string[]): string {
+  const rest = names.length - mostNamed;
+  return `${names.slice(0, mostNamed).join(', ')}${rest > 0 ? ` and ${rest} more` : ''}`;
+}
+
+function wished(address: string | undefined): Wishes {
+  if (address === undefined) return {};
+  return parseWish(address).includes(':') ? { ip6: address } : { ip: address };
+}
+
+function parseWish(word: string): string {
+  if (isIP(word) !== 0) return word;
+  const length = isIP(word.replace(/\/\d+$/, '')) !== 0 ? '; the length comes from the network: leave it out' : '';
+  throw new Refusal('invalid', `${JSON.stringify(word.slice(0, 80))} is not an address${length}`);
+}
+
+function bare(addresses: readonly string[]): readonly string[] {
+  return addresses.map((text) => text.replace(/\/.*/, ''));
+}

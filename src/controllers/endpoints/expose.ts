@@ -1,0 +1,183 @@
+import type { Dataplane, HostView } from '../../dataplane/dataplane.ts';
+import { defined } from '../../lib/defined.ts';
+import { Refusal } from '../../lib/errors.ts';
+import {
+  contains,
+  covers,
+  networkOf,
+  overlaps,
+  parseAddress,
+  parseInterfaceAddress,
+  parsePrefix,
+} from '../../lib/prefix.ts';
+import type { Serial } from '../../lib/serial.ts';
+import { hostInterface, type Network } from '../../model/network.ts';
+import type { Hosts } from '../hosts/hosts.ts';
+import type { Networks } from '../networks/networks.ts';
+import type { Expose, Exposed, OpenSandbox } from './endpoints.ts';
+import type { JoinOptions } from './join.ts';
+import type { Leaving } from './leave.ts';
+import { type Connected, connectedPlaces, type SandboxRecord } from './sandbox-record.ts';
+import type { Sandboxes } from './sandboxes.ts';
+
+export interface ExposingNeeds {
+  readonly networks: Pick<Networks, 'find'>;
+  readonly hosts: Pick<Hosts, 'self' | 'list'>;
+  readonly dataplane: Pick<Dataplane, 'look'>;
+  readonly sandboxes: Sandboxes;
+  readonly leave: Leaving;
+  /** Whatever is done to one sandbox is done here under its id. */
+  readonly serial: Serial;
+  readonly join: (record: SandboxRecord, requests: OpenSandbox['connect'], options: JoinOptions) => Promise<void>;
+  readonly bootId: string;
+}
+
+/**
+ * The host itself on networks: one sandbox, made at the first exposure, which has a place on each. It stays when it has
+ * none left.
+ */
+export class Exposing {
+  readonly #needs: ExposingNeeds;
+
+  constructor(needs: ExposingNeeds) {
+    this.#needs = needs;
+  }
+
+  /** @throws Refusal, KernelError */
+  async expose(wishes: Expose): Promise<Exposed> {
+    const { networks, serial } = this.#needs;
+    return await serial.run('host', async () => {
+      const network = networks.find(wishes.network);
+      const known = this.#placeOn(network.id);
+      if (known !== undefined) {
+        refuseOther(wishes, known, network);
+        return exposedAt(known);
+      }
+      if (network.internal && wishes.masquerade === false) {
+        throw new Refusal(
+          'invalid',
+          `network ${network.name} is internal: nothing is forwarded onto it, with or without masquerade`,
+        );
+      }
+      await this.#refuseOverlap(network);
+      await this.#join(network, wishes);
+      const place = this.#placeOn(network.id);
+      if (place === undefined) throw new Error(`this host is not on network ${network.name} after it was exposed`);
+      return exposedAt(place);
+    });
+  }
+
+  /** @throws Refusal 'not-found' | 'conflict' */
+  async hide(network: string, address?: string): Promise<Exposed | undefined> {
+    const { leave, networks, serial } = this.#needs;
+    return await serial.run('host', async () => {
+      // The catalog may not show one that was removed while this host was lost.
+      const place = this.#placeOn(network) ?? this.#placeOn(networks.find(network).id);
+      const record = this.#record();
+      if (place === undefined || record === undefined) return undefined;
+      const { addresses } = place.endpoint;
+      if (address !== undefined && !addresses.some((text) => bare(text) === address)) {
+        throw new Refusal(
+          'conflict',
+          `this host has ${addresses.map(bare).join(' and ')} on that network, not ${address}`,
+        );
+      }
+      await serial.run(record.id, async () => {
+        const now = this.#needs.sandboxes.find(record.id);
+        await leave.letGo(
+          now,
+          now.places.filter(({ id }) => id === place.id),
+          { whole: false },
+        );
+      });
+      return exposedAt(place);
+    });
+  }
+
+  #record(): SandboxRecord | undefined {
+    return this.#needs.sandboxes.list().find(({ host }) => host);
+  }
+
+  #placeOn(network: string): Connected | undefined {
+    const record = this.#record();
+    return record && connectedPlaces(record).find((place) => place.network === network);
+  }
+
+  async #join({ id }: Network, { name, masquerade = true, ip, ip6 }: Expose): Promise<void> {
+    const { bootId, hosts, join, sandboxes, serial } = this.#needs;
+    const self = hosts.self.name;
+    const request = {
+      network: id,
+      name: name ?? self,
+      aliases: name === undefined || name === self ? [] : [self],
+      masquerade,
+      ...defined<{ ip?: string; ip6?: string }>({ ip, ip6 }),
+    };
+    const known = this.#record();
+    const record: SandboxRecord = known ?? { id: sandboxes.freshId(), bootId, host: true, places: [] };
+    if (known === undefined) sandboxes.add(record);
+    await serial.run(record.id, () => join(sandboxes.find(record.id), [request], { fresh: known === undefined }));
+  }
+
+  /** The host has one routing table: what it reaches by another way it would lose, or not find on the network. */
+  async #refuseOverlap({ id, name, subnets }: Network): Promise<void> {
+    const { dataplane, hosts } = this.#needs;
+    const view = await dataplane.look();
+    for (const { subnet } of subnets) {
+      const other = wayInto(subnet, { view, own: hostInterface(id), hosts: hosts.list().map(({ host }) => host) });
+      if (other === undefined) continue;
+      throw new Refusal(
+        'conflict',
+        `this host cannot join network ${name}: its subnet ${subnet} has addresses that this host reaches otherwise (${other}); make the network with another --subnet`,
+      );
+    }
+  }
+}
+
+/** What of a subnet the host has elsewhere: its own networks, routes into it, hosts. A wider route gives way to it. */
+export function wayInto(
+  subnet: string,
+  {
+    view,
+    own,
+    hosts,
+  }: {
+    readonly view: Pick<HostView, 'interfaces' | 'routes'>;
+    /** The interface that it is to be reached by. */
+    readonly own: string;
+    readonly hosts: readonly { readonly name: string; readonly data: string }[];
+  },
+): string | undefined {
+  const prefix = parsePrefix(subnet);
+  for (const { name, addresses } of view.interfaces) {
+    if (name === own) continue;
+    const there = addresses.find((text) => overlaps(networkOf(parseInterfaceAddress(text)), prefix));
+    if (there !== undefined) return `${there} on ${name}`;
+  }
+  const route = view.routes.find((each) => each.interface !== own && covers(prefix, parsePrefix(each.prefix)));
+  if (route !== undefined) return `${route.prefix} by ${route.interface}`;
+  const host = hosts.find(({ data }) => contains(prefix, parseAddress(data)));
+  return host && `host ${host.name} at ${host.data}`;
+}
+
+function refuseOther({ ip, ip6, name, masquerade }: Expose, place: Connected, network: Network): void {
+  const has = place.endpoint.addresses.map(bare);
+  const other =
+    [ip, ip6].some((wish) => wish !== undefined && !has.includes(wish)) ||
+    (name !== undefined && name !== place.name) ||
+    (masquerade !== undefined && masquerade !== place.masquerade);
+  if (!other) return;
+  const how = place.masquerade ? '' : ', without masquerade';
+  throw new Refusal(
+    'conflict',
+    `this host is on network ${network.name} already, as ${place.name} with ${has.join(' and ')}${how}: hide it first`,
+  );
+}
+
+function exposedAt({ endpoint, interface: device, masquerade = true }: Connected): Exposed {
+  return { endpoint, interface: device, masquerade };
+}
+
+function bare(text: string): string {
+  return text.replace(/\/.*/, '');
+}
