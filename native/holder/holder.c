@@ -11,8 +11,8 @@
  *   drop (name)                     -> done (): also when nothing has it
  *   get  (index:32, big endian)     -> held (name) with the descriptor, or end () when there are no more
  * and `error (errno:32)` for what cannot be done. Indexes count what is kept without gaps; keep and drop move them.
- * When it has kept nothing and nobody was connected for a while it ends: who connects at that moment is cut off, and starts
- * another.
+ * When it keeps nothing and the last connection closes it ends, and also when nobody connects in the beginning: who connects
+ * at that moment is cut off, and starts another.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -227,8 +227,11 @@ static _Noreturn void run(int listener)
 {
 	struct pollfd polls[1 + CONNECTIONS] = { { .fd = listener, .events = POLLIN } };
 	size_t connections = 0;
+	bool met = false;
 	for (;;) {
 		bool idle = connections == 0 && count == 0;
+		if (idle && met)
+			exit(0);
 		/* A full house takes no more: they wait in the listener. */
 		polls[0].events = connections < CONNECTIONS ? POLLIN : 0;
 		int ready = poll(polls, 1 + connections, idle ? PATIENCE_MS : -1);
@@ -257,6 +260,7 @@ static _Noreturn void run(int listener)
 		/* Who does not read its answers is let go. */
 		setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
 		polls[++connections] = (struct pollfd){ .fd = fd, .events = POLLIN };
+		met = true;
 	}
 }
 

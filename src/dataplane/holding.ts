@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { type Holder, openHolder } from '../kernel/holder.ts';
-import { KernelError } from '../kernel/kernel-error.ts';
+import { isKernelError, KernelError } from '../kernel/kernel-error.ts';
 import type { Syscalls } from '../kernel/syscall.ts';
 import { messageOf } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
@@ -48,8 +48,7 @@ export class Holding {
     this.close();
     if (performance.now() < this.#notBefore) return undefined;
     try {
-      this.#holder = this.#open();
-      return this.#holder?.list();
+      return this.#found() ?? this.#started();
     } catch (error) {
       this.close();
       this.#notBefore = performance.now() + pause;
@@ -72,18 +71,29 @@ export class Holding {
     this.#holder = undefined;
   }
 
-  #open(): Holder | undefined {
+  #found(): ReadonlyMap<string, number> | undefined {
+    this.#holder = openHolder(this.#sys, this.#options.path);
+    try {
+      return this.#holder?.list();
+    } catch (error) {
+      // It was about to end.
+      if (!isKernelError(error, 'ECONNRESET', 'EPIPE')) throw error;
+      this.close();
+      return undefined;
+    }
+  }
+
+  #started(): ReadonlyMap<string, number> | undefined {
     const { path, program } = this.#options;
-    const found = openHolder(this.#sys, path);
-    if (found || program === undefined) return found;
+    if (program === undefined) return undefined;
     const { status, signal, error, stderr } = spawnSync(program, [path], {
       ...{ stdio: ['ignore', 'ignore', 'pipe'], encoding: 'utf8', timeout: patience, env: {} },
     });
     if (error) throw error;
     if (status !== 0) throw new Error(`${program} ended with ${status ?? signal}: ${stderr.trim()}`);
-    const started = openHolder(this.#sys, path);
-    if (started === undefined) throw new Error(`${program} does not listen on ${path}`);
-    return started;
+    this.#holder = openHolder(this.#sys, path);
+    if (this.#holder === undefined) throw new Error(`${program} does not listen on ${path}`);
+    return this.#holder.list();
   }
 
   /** Where it fails, the next repair finds another or the same one again. */

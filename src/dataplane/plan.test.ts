@@ -96,6 +96,7 @@ test('a port has its rules before it is up, and is cut off before anything else 
   assert.ok(up.indexOf('add link veth0') < up.indexOf('add nft-chain netdev skein veth0'));
   assert.ok(up.indexOf('add redirect vxlan0 02:42:0a:00:00:11') < up.indexOf('add shortcut veth0'));
   assert.ok(up.indexOf('add shortcut veth0') < up.indexOf('add up veth0'));
+  assert.ok(up.indexOf('add up br0') < up.indexOf('add up vxlan0'));
   obey(actual, plan(pieces.ids(), pieces, actual));
   const { touched } = pieces.change({ remove: [keyOf(portOf(h1))] });
   assert.deepEqual(steps(plan(touched, pieces, actual)), [

@@ -1,7 +1,7 @@
 import { diff } from '../lib/diff.ts';
 import type { ObjectMap } from './object-map.ts';
 import { formatObject, idOf, type KernelObject, netnsId, type ObjectId, recreates, same } from './objects.ts';
-import { VXLAN } from './overlay/network.ts';
+import { BRIDGE, VXLAN } from './overlay/network.ts';
 
 /** One thing to do to the kernel. */
 export type Step =
@@ -96,7 +96,7 @@ export function stage(step: Step): number {
     case 'bridge-fdb':
       return 7;
     case 'up':
-      return object.name === VXLAN ? TUNNEL_UP : UP;
+      return object.name === VXLAN || object.name === BRIDGE ? TUNNEL_UP : UP;
     case 'route':
       return ROUTES;
     case 'socket':
@@ -114,7 +114,7 @@ const RULES = 8;
 const SHORTCUTS_GO = -2;
 const REDIRECTS_GO = -1;
 const REDIRECTS = 9;
-/** Before what leads there: a link that is down drops it. */
+/** Before what leads there: a link that is down drops it. The bridge with it, see overlay/network.ts. */
 const TUNNEL_UP = 10;
 /** Before the port is up: then the kernel would wait for its readers. */
 const SHORTCUTS = 11;

@@ -98,7 +98,7 @@ export class Sockets {
     const put: NameSocketPlace[] = [];
     for (const socket of this.#fresh) {
       const { namespace, transport, address, port } = socket.name;
-      const wanted = desired.get(idOf(object.socket(namespace, socket.name)));
+      const wanted = desired.get(idOf(object.socket(namespace, { transport, address, port })));
       if (wanted?.kind !== 'socket') continue;
       const family = address.includes(':') ? 6 : 4;
       const { network } = wanted;

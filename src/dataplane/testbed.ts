@@ -51,6 +51,8 @@ export class TestHost {
   readonly #holder: ChildProcess;
   #daemon: ChildProcess | undefined;
   #next = 0;
+  /** What is to hold sockets, instead of what is built. */
+  holder: string | undefined;
 
   constructor(holder: ChildProcess) {
     this.#holder = holder;
@@ -179,6 +181,7 @@ export class TestHost {
   async #start(): Promise<ChildProcess> {
     const daemon = fork(fileURLToPath(new URL('testbed-daemon.ts', import.meta.url)), {
       execPath: 'nsenter',
+      env: { ...process.env, ...(this.holder !== undefined && { TESTBED_HOLDER: this.holder }) },
       execArgv: ['-t', String(this.pid), '-n', '-m', process.execPath],
     });
     await once(daemon, 'message');

@@ -7,12 +7,13 @@ import { after, type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { openHolder } from './holder.ts';
+import { isKernelError } from './kernel-error.ts';
 import { builtProgram, sanitizedProgram } from './programs.testing.ts';
 import { openSyscalls } from './syscall.ts';
 
 const run = promisify(execFile);
 const sys = openSyscalls();
-/** How long a holder waits that keeps nothing, in milliseconds. */
+/** How long a holder waits for its first connection, in milliseconds. */
 const patience = 5_000;
 const AF_UNIX = 1;
 const SOCK_SEQPACKET = 5;
@@ -70,17 +71,17 @@ function connect(path: string) {
 
 const inode = (fd: number) => fstatSync(fd).ino;
 
-/** `wait`: for how long nobody is connected. */
-function suite(kind: string, program: string, wait: number): void {
+function suite(kind: string, program: string): void {
   test(`${kind}: what was given is got back by name after who gave it is gone`, async (t) => {
-    const { path } = await start(t, program);
+    const { path, pid } = await start(t, program);
     const files = ['/dev/null', '/dev/zero'].map((file) => openSync(file, 'r'));
     const first = connect(path);
     for (const [i, fd] of files.entries()) first.keep(`file ${i}`, fd);
     const inodes = files.map(inode);
     for (const fd of files) closeSync(fd);
     first.close();
-    await sleep(wait);
+    await sleep(100);
+    assert.ok(!isGone(pid));
 
     const second = connect(path);
     const listed = second.list();
@@ -137,14 +138,50 @@ function suite(kind: string, program: string, wait: number): void {
     await until(() => descriptorsOf(pid) === before);
   });
 
-  test(`${kind}: it has no capability, and ends when it keeps nothing and nobody is connected`, async (t) => {
+  test(`${kind}: it ends when it keeps nothing and the last connection closes`, async (t) => {
+    const { path, pid } = await start(t, program);
+    const [one, other] = [connect(path), connect(path)];
+    const fd = openSync('/dev/null', 'r');
+    one.keep('file', fd);
+    closeSync(fd);
+    one.close();
+    assert.equal(other.isGone(), false);
+    other.drop('file');
+    assert.equal(other.isGone(), false);
+    other.close();
+    await gone(pid);
+    assert.equal(openHolder(sys, path), undefined);
+  });
+
+  test(`${kind}: who is connected sees that it is gone`, async (t) => {
+    const { path, pid } = await start(t, program);
+    const holder = connect(path);
+    t.after(() => holder.close());
+    assert.equal(holder.isGone(), false);
+    process.kill(pid, 'SIGKILL');
+    await gone(pid);
+    assert.equal(holder.isGone(), true);
+    assert.throws(
+      () => holder.list(),
+      (error) => isKernelError(error, 'EPIPE', 'ECONNRESET'),
+    );
+  });
+
+  test(`${kind}: it has no capability, and ends when nobody connects`, async (t) => {
     const { path, pid } = await start(t, program);
     assert.match(readFileSync(`/proc/${pid}/status`, 'utf8'), /^CapEff:\t0+$/m);
     assert.match(readFileSync(`/proc/${pid}/status`, 'utf8'), /^CapPrm:\t0+$/m);
     assert.equal(statSync(path).mode & 0o777, 0o600);
-    await assert.rejects(run(program, [path]), /EADDRINUSE|Address already in use/);
     await gone(pid);
     assert.equal(openHolder(sys, path), undefined);
+  });
+
+  test(`${kind}: a second one at its place is refused`, async (t) => {
+    const { path } = await start(t, program);
+    const holder = connect(path);
+    t.after(() => holder.close());
+    await assert.rejects(run(program, [path]), /EADDRINUSE|Address already in use/);
+    assert.equal(holder.list().size, 0);
   });
 }
 
@@ -154,5 +191,5 @@ function descriptorsOf(pid: number): number {
 
 const sanitized = mkdtempSync(join(tmpdir(), 'skein-sanitized-'));
 after(() => rmSync(sanitized, { recursive: true }));
-suite('as it is shipped', await builtProgram('holder'), patience + 500);
-suite('with sanitizers', await sanitizedProgram('holder', sanitized), 0);
+suite('as it is shipped', await builtProgram('holder'));
+suite('with sanitizers', await sanitizedProgram('holder', sanitized));

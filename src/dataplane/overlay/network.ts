@@ -51,6 +51,7 @@ export function networkObjects(piece: NetworkPiece, underlay: UnderlayPiece): Ke
     object.sysctl(namespace, 'net/ipv6/conf/default/addr_gen_mode', '1'),
     object.up(namespace, 'lo'),
     bridge,
+    // Before any port: one that comes up with ports takes no multicast for a second, and with it no question for its MAC.
     object.up(namespace, BRIDGE, link),
     ...[...piece.gateways, ...piece.answers.map(alone)].map((address) =>
       object.address(namespace, BRIDGE, address, link),
