@@ -65,6 +65,7 @@ testInLab('containers that come back', {}, (step) => {
 
   step('after a reboot they have their addresses and names again, and what is gone is released', async (lab) => {
     const before = await addressesOf(lab.host('h1'));
+    const exposed = await skein(lab.host('h1'), 'expose');
     await lab.host('h1').reboot();
     const h1 = lab.host('h1');
     await h1.daemon.start();
@@ -77,7 +78,9 @@ testInLab('containers that come back', {}, (step) => {
     assert.equal(await statusOf(h1, 'down'), 'exited');
     const h2 = lab.host('h2');
     await until('it is reached', () => pings(h2, 'client', before['web'] ?? ''));
-    await until('what is gone is released', async () => (await namesOn(h2)) === 'client keep up web');
+    await until('what is gone is released', async () => (await namesOn(h2)) === 'client h1 keep up web');
+    await until('the host itself is, too', () => pings(h2, 'client', exposed));
+    assert.equal(await skein(h1, 'hide'), exposed);
     assert.equal((await namespaces(h1)).length, 4);
     assert.equal(
       await skein(h1, 'exec', 'web', 'cat', '/etc/hostname'),

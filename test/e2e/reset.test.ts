@@ -36,6 +36,8 @@ testInLab('a host that is reset', { daemons: false }, (step) => {
     await skein(h1, 'network', 'create', 'demo', '--ipv6');
     await idle(h1, 'test1', '--network', 'demo');
     await idle(h2, 'test2', '--network', 'demo');
+    await skein(h1, 'expose');
+    assert.ok(await pings(h2, 'test2', '10.0.0.4'));
     const refused = await h1.attempt(['skein', 'reset']);
     assert.equal(refused.code, 1);
     assert.match(refused.stderr, /containers run on this host .*--force/);
@@ -47,7 +49,7 @@ testInLab('a host that is reset', { daemons: false }, (step) => {
     const { stdout } = await h1.exec(['skein', 'reset', '--force']);
     assert.match(stdout, /ended the daemon/);
     assert.match(stdout, /ended 1 container\n/);
-    assert.match(stdout, /gave back 1 endpoint, \d names?, 2 addresses/);
+    assert.match(stdout, /gave back 2 endpoints, \d names?, 4 addresses/);
     assert.equal(await traces(h1), before);
     await until('the other host is alone', async () => (await skein(h2, 'host', 'ls', '-q')).split('\n').length === 1);
     const left = await keys(lab);
@@ -63,11 +65,12 @@ testInLab('a host that is reset', { daemons: false }, (step) => {
     assert.match(meanwhile.stderr, /another daemon .*runs in \/run\/skein/);
     await h1.daemon.start();
     await idle(h1, 'again', '--network', 'demo');
-    await until('it is reached', () => pings(h2, 'test2', '10.0.0.4'));
+    await until('it is reached', () => pings(h2, 'test2', '10.0.0.5'));
   });
 
   step('is clean after a crash too, also when what was pinned is gone', async (lab) => {
     const h1 = lab.host('h1');
+    await skein(h1, 'expose');
     await h1.daemon.kill('SIGKILL');
     await h1.exec([
       'sh',
