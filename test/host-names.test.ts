@@ -94,7 +94,8 @@ describe('names on two hosts', {
   });
 
   it('a record made by hand is seen on its network, or by all', async () => {
-    const record = { id: 'r1', host: h2.hosts.self.id, name: 'printer', addresses: ['192.0.2.7'] };
+    const made = { epoch: 1, created: new Date().toISOString() };
+    const record = { id: 'r1', host: h2.hosts.self.id, name: 'printer', addresses: ['192.0.2.7'], ...made };
     h1.names.record(record, false);
     assert.equal(await found(h1, other, 'printer'), 'NOERROR 192.0.2.7');
     assert.equal(await found(h1, web, '192.0.2.7', 'PTR'), 'NOERROR printer.');

@@ -56,6 +56,7 @@ import {
   parseHostName,
   parseIpText,
   parseListener,
+  parseNamesPlace,
   parsePlace,
   parsePool,
   parsePort,
@@ -516,6 +517,11 @@ export const parsers: Readonly<Record<string, Parser>> = {
   'model/setting-values.ts parseHostName': { kind: 'text', samples: ['h1'], parse: parseHostName },
   'model/setting-values.ts parseIpText': { kind: 'text', samples: ['10.0.0.1', 'fd00::1'], parse: parseIpText },
   'model/setting-values.ts parseListener': { kind: 'text', samples: ['unix:///run/a.sock'], parse: parseListener },
+  'model/setting-values.ts parseNamesPlace': {
+    kind: 'text',
+    samples: ['gateway', '10.0.0.1:5353', 'fd00::1', '[fd00::1]:5353'],
+    parse: parseNamesPlace,
+  },
   'model/setting-values.ts parsePlace': { kind: 'text', samples: ['eth0:2376', '[fd00::1]:2376'], parse: parsePlace },
   'model/setting-values.ts parsePool': {
     kind: 'text',

@@ -11,7 +11,7 @@ import { followCarrier } from '../controllers/hosts/carrier.ts';
 import { beginEpoch } from '../controllers/hosts/identity.ts';
 import { openHosts } from '../controllers/hosts/open.ts';
 import { WayMtu } from '../controllers/hosts/way-mtu.ts';
-import { openNames } from '../controllers/names/open.ts';
+import { type OpenedNames, openNames } from '../controllers/names/open.ts';
 import { openNetworks } from '../controllers/networks/open.ts';
 import { openRecords } from '../controllers/records/open.ts';
 import type { Carrier } from '../dataplane/dataplane.ts';
@@ -88,6 +88,7 @@ export async function openDaemon({
 
     // This host: what it remembers, who it is, what its kernel says.
     let foreign: Foreign | undefined;
+    let names: OpenedNames | undefined;
     const carrier = new Feed<{ readonly carrier: Carrier | undefined } | undefined>(undefined);
     const domains = settings.dnsDomain;
     const [nameServer, journal, dataplane] = await settle([
@@ -98,6 +99,8 @@ export async function openDaemon({
         ...(threads && { thread: threads.dataplane }),
         onForeign: () => foreign?.touched(),
         onCarrier: (now) => carrier.set({ carrier: now }),
+        // Not before the endpoints have the kernel taken up.
+        onSockets: (change) => names?.sockets(change),
       }).then(held),
     ]);
     const identity = await beginEpoch(journal);
@@ -155,7 +158,7 @@ export async function openDaemon({
         { pools: settings.defaultAddressPool },
       ),
     );
-    const names = openNames(
+    names = openNames(
       {
         server: nameServer,
         nameOf: (id) => networks.get(id)?.name,
@@ -174,6 +177,7 @@ export async function openDaemon({
           namespaces: files.namespaces,
           exits: { pools: gatewayPools(settings.gatewayAddressPool), mtu: exitMtu },
           returning: await returningContainers(journal),
+          listen: settings.dnsListen,
         },
       ),
     );

@@ -103,6 +103,25 @@ export function parseDomain(text: string): string {
   return domain;
 }
 
+/** Where names are answered: `gateway` stands for the addresses of the gateway bridge. */
+export interface NamesPlace {
+  readonly address: string;
+  readonly port: number;
+}
+
+/** `gateway`, `10.0.0.1`, `10.0.0.1:5353`, `fd00::1`, `[fd00::1]:5353`. */
+export function parseNamesPlace(text: string): NamesPlace {
+  const [, bracketed, plain, port = '53'] = isIPv6(text)
+    ? [text, text]
+    : (/^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]\s]{1,64}))(?::(\d{1,5}))?$/.exec(text) ?? []);
+  const address = bracketed ?? plain;
+  if (address === undefined) throw new ParseError(`${shorten(text)} is neither gateway nor ADDRESS[:PORT]`);
+  if (address === 'gateway') return { address, port: parsePort(port) };
+  const parsed = wrap(text, 'gateway or ADDRESS[:PORT]', () => parseAddress(address));
+  if (parsed.value === 0n) throw new ParseError(`${shorten(text)} is every address of this host; name one`);
+  return { address: formatAddress(parsed), port: parsePort(port) };
+}
+
 /** What a listener is called that takes the sockets which systemd hands over. */
 export const handedOver = 'fd://';
 

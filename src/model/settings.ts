@@ -7,6 +7,7 @@ import {
   parseHostName,
   parseIpText,
   parseListener,
+  parseNamesPlace,
   parsePlace,
   parsePool,
   parsePort,
@@ -81,6 +82,12 @@ export const settings = {
   dnsDomain: many(parseDomain, ['skein.local'], {
     value: 'domain',
     sentence: 'what names of containers may end in; what is not known in it is nowhere',
+  }),
+  dnsListen: many(parseNamesPlace, [], {
+    value: 'place',
+    sentence:
+      'where names are answered besides the networks, to whoever reaches it: gateway (the gateway bridge, for containers of Docker and the host itself) or ADDRESS, each with :PORT if it is not 53',
+    unset: 'nowhere',
   }),
   logLevel: one(choice('debug', 'info', 'warn', 'error'), 'info', {
     value: 'level',

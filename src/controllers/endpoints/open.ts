@@ -4,6 +4,7 @@ import type { Log } from '../../lib/log.ts';
 import { Serial } from '../../lib/serial.ts';
 import type { Endpoint } from '../../model/endpoint.ts';
 import type { Network } from '../../model/network.ts';
+import type { NamesPlace } from '../../model/setting-values.ts';
 import type { Journal } from '../../state/journal.ts';
 import type { Registry } from '../../state/registry.ts';
 import type { Hosts, PathProblem } from '../hosts/hosts.ts';
@@ -40,6 +41,8 @@ export interface EndpointsInit {
   readonly exits: Omit<ExitsInit, 'host'>;
   /** Ids of containers that come back after a reboot of the host: with the addresses and names that they have. */
   readonly returning?: ReadonlySet<string>;
+  /** Where names are answered besides the networks; the gateway bridge is made for it. */
+  readonly listen?: readonly NamesPlace[];
 }
 
 export interface OpenedEndpoints extends Endpoints {
@@ -79,7 +82,10 @@ export async function openEndpoints(needs: EndpointsNeeds, init: EndpointsInit):
 
   await sandboxes.load(log);
   const returning = init.returning ?? new Set<string>();
-  const { finished } = await takeUp({ bootId, pinned, seen, returning }, { ...shared, hosts, leave, serial });
+  const { finished } = await takeUp(
+    { bootId, pinned, seen, returning, listen: init.listen ?? [] },
+    { ...shared, hosts, leave, serial },
+  );
   const sizes = new Sizes({ ...shared, serial, now: needs.now, signal });
   const unfollow = networks.onResize((network) => sizes.changed(network.id));
   for (const network of sandboxes.networks()) sizes.changed(network);

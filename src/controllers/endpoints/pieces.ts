@@ -1,5 +1,7 @@
 import type {
   ExitPiece,
+  GatewayPiece,
+  ListenerPiece,
   NetworkPiece,
   Piece,
   PortPiece,
@@ -10,6 +12,7 @@ import { parsePrefix } from '../../lib/prefix.ts';
 import type { Endpoint } from '../../model/endpoint.ts';
 import { nameServerAddresses } from '../../model/name-server.ts';
 import { type Network, namespaceName } from '../../model/network.ts';
+import type { NamesPlace } from '../../model/setting-values.ts';
 import { connectedPlaces, type Exit, type Place, type SandboxRecord } from './sandbox-record.ts';
 
 /** From our nouns to the pieces of the data plane. Pure. */
@@ -37,6 +40,17 @@ export function networkPiece(
   const families = new Set(gateways.map((gateway) => (gateway.includes(':') ? 6 : 4)));
   const answers = [...families].map((family) => nameServerAddresses[family]);
   return { kind: 'network', id, namespace, vni, mtu, gateways, answers };
+}
+
+/** Where names are answered besides the networks, the addresses of the gateway bridge in place of its word. */
+export function listenerPieces(
+  places: readonly NamesPlace[],
+  gateway: GatewayPiece | undefined,
+): readonly ListenerPiece[] {
+  const own = (gateway?.addresses ?? []).map((text) => text.split('/', 1)[0] ?? text);
+  return places.flatMap(({ address, port }) =>
+    (address === 'gateway' ? own : [address]).map((at) => ({ kind: 'listener' as const, address: at, port })),
+  );
 }
 
 /** All of a sandbox but the networks. */

@@ -2,6 +2,7 @@ import type { Dataplane, HostView, Piece } from '../../dataplane/dataplane.ts';
 import { pause } from '../../lib/backoff.ts';
 import type { Log } from '../../lib/log.ts';
 import type { Serial } from '../../lib/serial.ts';
+import type { NamesPlace } from '../../model/setting-values.ts';
 import type { HostState, Hosts } from '../hosts/hosts.ts';
 import type { Networks } from '../networks/networks.ts';
 import type { Exits } from './exits.ts';
@@ -9,7 +10,7 @@ import type { Holdings } from './holdings.ts';
 import type { Leaving } from './leave.ts';
 import type { Overlays } from './overlays.ts';
 import { peerPieces } from './peers.ts';
-import { networkPiece, sandboxPieces } from './pieces.ts';
+import { listenerPieces, networkPiece, sandboxPieces } from './pieces.ts';
 import { connectedPlaces, type SandboxRecord } from './sandbox-record.ts';
 import type { Sandboxes } from './sandboxes.ts';
 
@@ -28,6 +29,8 @@ interface TakeUp extends Pick<HostView, 'bootId' | 'pinned'> {
   readonly seen: readonly HostState[];
   /** Ids of containers that come back after a reboot: their sandboxes are made anew. */
   readonly returning: ReadonlySet<string>;
+  /** Where names are answered besides the networks. */
+  readonly listen: readonly NamesPlace[];
 }
 
 /** How long what is undone and finished is waited for, in milliseconds: so long that nobody meets his own leftovers. */
@@ -38,7 +41,7 @@ const patience = 1_000;
  * finished. What of that takes long, because the store is away, goes on beside: it has ended when `finished` resolves.
  */
 export async function takeUp(
-  { bootId, pinned, seen, returning }: TakeUp,
+  { bootId, pinned, seen, returning, listen }: TakeUp,
   needs: TakeUpNeeds,
 ): Promise<{ readonly finished: Promise<void> }> {
   const { dataplane, exits, hosts, leave, log, overlays, sandboxes, serial } = needs;
@@ -47,7 +50,8 @@ export async function takeUp(
     const isBack = record.host ?? (id !== undefined && returning.has(id));
     if (record.bootId !== bootId && hasPlace(record) && isBack) await sandboxes.save({ ...record, bootId });
   }
-  const gateway = await exits.load(sandboxes.list());
+  const chosen = await exits.load(sandboxes.list());
+  const gateway = listen.some(({ address }) => address === 'gateway') ? await exits.piece() : chosen;
   const isGone = (record: SandboxRecord) =>
     record.bootId !== bootId || (record.adopted !== undefined && pinned.get(record.id) !== record.adopted.inode);
   const alive = sandboxes.list().filter((record) => !isGone(record));
@@ -61,6 +65,7 @@ export async function takeUp(
     { kind: 'underlay', data: hosts.self.data, port: hosts.cluster.dataPort },
     ...peerPieces(seen, hosts.self.id),
     ...(gateway === undefined ? [] : [gateway]),
+    ...listenerPieces(listen, gateway),
     ...alive.flatMap(sandboxPieces),
     ...[...used].map(([network, overlay]) => networkPiece(network, overlay)),
     ...memberships.flatMap((membership) => membership.takeOver()),

@@ -1,5 +1,6 @@
 import type { LookedUp, NamedPort, NameServerStatus } from '../../dns/dns.ts';
 import type { Endpoint } from '../../model/endpoint.ts';
+import type { NameRecord } from '../../model/name-record.ts';
 
 /** The names that containers of this host may ask for, as people see them and add to them. */
 export interface Names {
@@ -8,7 +9,7 @@ export interface Names {
   /** Every name that is known here, one entry an endpoint or record. Never waits. */
   list(): readonly KnownName[];
   status(): Promise<NamesStatus>;
-  /** A record that was made by hand is answered from now on. Told in the background. May repeat. */
+  /** A name that was given by hand is answered from now on. Told in the background. May repeat. */
   record(record: NameRecord, lost: boolean): void;
   /** May repeat. */
   recordGone(id: string): void;
@@ -49,18 +50,6 @@ export interface NameLookup {
   readonly name: string;
   /** `AAAA`, or `TYPE28`. */
   readonly type: string;
-}
-
-/** A name that somebody made by hand. */
-export interface NameRecord {
-  readonly id: string;
-  /** Id of the host that keeps it. */
-  readonly host: string;
-  readonly name: string;
-  readonly addresses: readonly string[];
-  readonly ports?: readonly NamedPort[] | undefined;
-  /** Id of the network whose containers see it; without one: all containers of the cluster. */
-  readonly network?: string | undefined;
 }
 
 export interface KnownName {

@@ -1,10 +1,12 @@
-import type { NameServer, NameSocket } from '../../dns/dns.ts';
+import type { SocketChange } from '../../dataplane/dataplane.ts';
+import type { NameServer } from '../../dns/dns.ts';
 import { defined } from '../../lib/defined.ts';
 import { Refusal } from '../../lib/errors.ts';
 import type { Log } from '../../lib/log.ts';
 import type { Endpoint } from '../../model/endpoint.ts';
+import type { NameRecord } from '../../model/name-record.ts';
 import { Changes } from './changes.ts';
-import type { KnownName, NamedSandbox, NameFeed, NameRecord, Names } from './names.ts';
+import type { KnownName, NamedSandbox, NameFeed, Names } from './names.ts';
 
 export interface NamesNeeds {
   readonly server: Pick<NameServer, 'change' | 'lookup' | 'status'>;
@@ -23,12 +25,6 @@ export interface NamesInit {
 export interface OpenedNames extends Names, NameFeed {
   /** What became of the sockets at which names are answered. The descriptors belong to the server from now on. */
   sockets(change: SocketChange): void;
-}
-
-export interface SocketChange {
-  readonly put: readonly (Omit<NameSocket, 'kind' | 'network'> & { readonly network?: string })[];
-  /** Ids. */
-  readonly gone: readonly string[];
 }
 
 /** Ids that no network has: of the records that are seen on all of them, and of the sockets that belong to none. */

@@ -1,0 +1,205 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { test } from 'node:test';
+import type { LabHost } from '../../src/lab/lab.ts';
+import { idle, inside, inspectNetwork, type Steps, skein, startStore, stopStore, testInLab, until } from './testbed.ts';
+
+const server = '169.254.53.53';
+
+const title = 'names of containers';
+const hasDig = spawnSync('dig', ['-v']).error === undefined;
+if (!hasDig) test(title, { skip: 'dig is not installed' });
+
+function steps(step: Steps): void {
+  step('a container is found by each of its names, from both hosts, whatever the case', async (lab) => {
+    const [h1, h2] = [lab.host('h1'), lab.host('h2')];
+    await skein(h1, 'network', 'create', '--subnet', '10.7.0.0/24', '--subnet', 'fd00:0:0:7::/64', 'demo');
+    await skein(h1, 'network', 'create', 'other');
+    await skein(h1, 'network', 'create', '--internal', 'inner');
+    const id = await idle(h1, 'web', '--network', 'demo', '--network-alias', 'www', '--expose', 'http:80');
+    const near = ['--network', 'other', '--dns', h1.address];
+    await idle(h1, 'alone', ...near);
+    h1.spawn([process.execPath, '-e', elsewhere, h1.address], { stdio: 'ignore', detached: true }).unref();
+    await idle(h2, 'asker', '--network', 'demo');
+    const short = id.slice(0, 12);
+    const names = [
+      'web',
+      'www',
+      short,
+      'web.demo',
+      `${short}.demo.skein.local`,
+      'web.skein.local',
+      'WEB.Demo.Skein.Local',
+    ];
+    for (const [host, container] of [
+      [h1, 'web'],
+      [h2, 'asker'],
+    ] as const) {
+      for (const name of names) assert.equal(await dig(host, container, name), '10.7.0.2', `${name} on ${host.name}`);
+      assert.equal(await dig(host, container, 'web', 'AAAA', '+tcp'), 'fd00:0:0:7::2');
+      assert.equal(await dig(host, container, '-x', '10.7.0.2'), 'web.demo.');
+      assert.equal(await dig(host, container, '-x', 'fd00:0:0:7::2'), 'web.demo.');
+      assert.equal(await dig(host, container, '_http._tcp.web', 'SRV'), '0 0 80 web.demo.');
+    }
+    assert.match(await whole(h2, 'asker', 'wEb.DEMO'), /^wEb\.DEMO\.\s/m, 'the case that it was asked in');
+    assert.match(
+      await whole(h2, 'asker', 'web.skein.local', 'MX'),
+      /NOERROR[\s\S]*\sSOA\s/,
+      'there is nothing of this type',
+    );
+    assert.match(await whole(h2, 'asker', 'nobody.skein.local'), /NXDOMAIN[\s\S]*\sSOA\s/);
+    assert.match(await whole(h2, 'asker', '@fd53::53', 'web'), /\s10\.7\.0\.2$/m, 'over IPv6');
+  });
+
+  step('only who shares a network is seen, and from an internal one nobody outside is asked', async (lab) => {
+    const [h1, h2] = [lab.host('h1'), lab.host('h2')];
+    await idle(h2, 'shut', '--network', 'inner');
+    assert.match(await whole(h1, 'alone', 'web.demo.skein.local'), /NXDOMAIN/);
+    assert.equal(await dig(h1, 'alone', 'alone'), '10.0.0.2');
+    assert.match(await whole(h2, 'shut', 'example.com'), /NXDOMAIN/);
+    await until('another server answers', async () => (await dig(h1, 'alone', 'example.com')) === '192.0.2.1');
+  });
+
+  step('where names are shared all that have one answer', async (lab) => {
+    const [h1, h2] = [lab.host('h1'), lab.host('h2')];
+    await skein(h1, 'network', 'create', '--names', 'shared', '--subnet', '10.8.0.0/24', 'pool');
+    for (const host of [h1, h2]) await idle(host, 'worker', '--network', 'pool');
+    await until('both answer', async () => (await dig(h1, 'worker', 'worker')).split('\n').length === 2);
+    const orders = await Promise.all(Array.from({ length: 16 }, () => dig(h1, 'worker', 'worker.pool')));
+    assert.deepEqual(new Set(orders), new Set(['10.8.0.2\n10.8.0.3', '10.8.0.3\n10.8.0.2']), 'in any order');
+  });
+
+  step('a name goes with its endpoint, and what comes back is never answered with its old address', async (lab) => {
+    const [h1, h2] = [lab.host('h1'), lab.host('h2')];
+    await idle(h1, 'near', '--network', 'demo');
+    for (let n = 50; n < 56; n++) {
+      await skein(h1, 'rm', '-f', 'web');
+      assert.match(await whole(h1, 'near', 'web.skein.local'), /NXDOMAIN/);
+      await idle(h1, 'web', '--network', 'demo', '--ip', `10.7.0.${n}`);
+      assert.equal(await dig(h1, 'near', 'web'), `10.7.0.${n}`);
+      await until('the other host knows', async () => (await dig(h2, 'asker', 'web')) === `10.7.0.${n}`, 3_000);
+    }
+    const { Containers } = await inspectNetwork(h1, 'demo');
+    assert.equal(Object.values(Containers).filter(({ Name }) => Name === 'web').length, 1);
+  });
+
+  step('over 20 restarts of the daemon no lookup fails', async (lab, t) => {
+    const h1 = lab.host('h1');
+    await skein(h1, 'exec', '-d', 'near', process.execPath, '-e', looking, '/var/lib/skein/looked');
+    for (let n = 0; n < 20; n++) {
+      await h1.daemon.kill(n % 2 === 0 ? 'SIGTERM' : 'SIGKILL');
+      await h1.daemon.start();
+    }
+    await h1.exec(['touch', '/var/lib/skein/looked.stop']);
+    const file = '/var/lib/skein/looked';
+    await until('they have ended', async () => (await h1.attempt(['test', '-s', file])).code === 0, 30_000);
+    const told = JSON.parse((await h1.exec(['cat', file])).stdout);
+    t.diagnostic(JSON.stringify(told));
+    assert.deepEqual(told.failures, []);
+    assert.ok(told.lookups >= 10_000 && told.beforeTheEnd > 1_000, `${told.beforeTheEnd} of ${told.lookups} lookups`);
+  });
+
+  step('without the store what was known is answered on, also by a daemon that starts then', async (lab) => {
+    const [h1, h2] = [lab.host('h1'), lab.host('h2')];
+    await stopStore(lab);
+    assert.equal(await dig(h1, 'near', 'asker'), '10.7.0.3');
+    await h1.daemon.kill('SIGKILL');
+    await h1.daemon.start();
+    assert.equal(await dig(h1, 'near', 'asker.demo'), '10.7.0.3');
+    assert.equal(await dig(h1, 'near', 'web'), '10.7.0.55');
+    assert.equal(await dig(h1, 'alone', 'other.example'), '192.0.2.1', 'its own resolvers are remembered');
+    startStore(lab);
+    await until('the store is back', async () => !/has not answered/.test(await skein(h1, 'status')), 30_000);
+    assert.equal(await dig(h2, 'asker', 'web'), '10.7.0.55');
+  });
+
+  step('a lost host takes its names along', async (lab, t) => {
+    const [h1, h2] = [lab.host('h1'), lab.host('h2')];
+    await h2.daemon.kill('SIGKILL');
+    const gone = async () => /NXDOMAIN/.test(await whole(h1, 'near', 'asker.skein.local'));
+    t.diagnostic(`gone after ${await until('its names are gone', gone, 45_000)} ms`);
+    assert.equal(await dig(h1, 'worker', 'worker'), '10.8.0.2', 'the other holder stays');
+    await h2.exec(['skein', 'launch', '--detach', '--dns-listen', 'gateway']);
+    await until('it is back', async () => (await dig(h1, 'near', 'asker')) === '10.7.0.3');
+  });
+
+  step('on the gateway bridge the host sees all networks that it is on, and a container its own', async (lab) => {
+    const h2 = lab.host('h2');
+    const question = ['dig', '@172.18.0.1', '+tries=1', 'shut.inner.skein.local'];
+    assert.match((await h2.exec(question)).stdout, /\sA\s+10\.0\.1\.2$/m);
+    assert.match((await h2.exec([...question, '+tcp'])).stdout, /\sA\s+10\.0\.1\.2$/m);
+    assert.match(await inside(h2, 'asker', ...question), /NXDOMAIN/);
+    assert.match(await inside(h2, 'asker', 'dig', '@172.18.0.1', 'web.demo'), /\sA\s+10\.7\.0\.55$/m);
+  });
+}
+if (hasDig) testInLab(title, {}, steps);
+
+/** Answers alone. */
+async function dig(host: LabHost, container: string, ...question: readonly string[]): Promise<string> {
+  return await inside(host, container, 'dig', `@${server}`, '+short', '+tries=1', '+time=5', ...question);
+}
+
+async function whole(host: LabHost, container: string, ...question: readonly string[]): Promise<string> {
+  return await inside(host, container, 'dig', `@${server}`, '+tries=1', '+time=9', ...question);
+}
+
+/** A server that has 192.0.2.1 for every name. */
+const elsewhere = `
+const udp = require('dgram').createSocket('udp4', (question, { address, port }) => {
+  const end = question.indexOf(0, 12) + 5;
+  const head = Buffer.from([question[0], question[1], 0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0]);
+  const record = Buffer.from([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 1, 0, 4, 192, 0, 2, 1]);
+  udp.send(Buffer.concat([head, question.subarray(12, end), record]), port, address);
+}).bind(53, process.argv[1]);
+`;
+
+/**
+ * Asks again and again until a file says to stop: as glibc does, each question for 5 s and twice at most. Every fortieth
+ * over TCP. Writes down what came of it.
+ */
+const looking = `
+const dgram = require('dgram'), fs = require('fs'), net = require('net');
+const [file] = process.argv.slice(1);
+const told = { lookups: 0, overTcp: 0, beforeTheEnd: 0, again: 0, slowest: 0, failures: [] };
+const question = (id) => Buffer.concat([
+  Buffer.from([id >> 8, id & 255, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0]), Buffer.from('\\x03web\\x04demo\\0', 'latin1'), Buffer.from([0, 1, 0, 1]),
+]);
+const isRight = (answer) => answer.length === 42 && (answer[3] & 15) === 0 && answer.readUInt16BE(6) === 1;
+function once(id, over) {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => { close(); reject(new Error('silence')); }, 5000);
+    const done = (answer) => { clearTimeout(timer); close(); resolve(answer); };
+    const fail = (error) => { clearTimeout(timer); close(); reject(error); };
+    let close;
+    if (over === 'udp') {
+      const socket = dgram.createSocket('udp4');
+      close = () => socket.close();
+      socket.on('error', fail).on('message', done).send(question(id), 53, '${server}');
+    } else {
+      let bytes = Buffer.alloc(0);
+      const socket = net.connect(53, '${server}');
+      close = () => socket.destroy();
+      socket.on('error', fail).on('close', () => fail(new Error('closed')));
+      socket.on('data', (chunk) => { bytes = Buffer.concat([bytes, chunk]); if (bytes.length > 43) done(bytes.subarray(2)); });
+      const asked = question(id);
+      socket.write(Buffer.concat([Buffer.from([0, asked.length]), asked]));
+    }
+  });
+}
+async function worker() {
+  for (;;) {
+    const isOver = fs.existsSync(file + '.stop');
+    if (!isOver) told.beforeTheEnd = told.lookups;
+    if (isOver && told.lookups >= 10000) return;
+    const id = told.lookups++ & 65535, over = told.lookups % 40 === 0 ? 'tcp' : 'udp', began = Date.now();
+    if (over === 'tcp') told.overTcp++;
+    try {
+      const answer = await once(id, over).catch(() => { told.again++; return once(id, over); });
+      if (!isRight(answer) || answer.readUInt16BE(0) !== id) told.failures.push(answer.toString('hex'));
+    } catch (error) { told.failures.push(over + ': ' + error.message); }
+    told.slowest = Math.max(told.slowest, Date.now() - began);
+    await new Promise((next) => setTimeout(next, 2));
+  }
+}
+Promise.all(Array.from({ length: 16 }, worker)).then(() => fs.writeFileSync(file, JSON.stringify(told)));
+`;
