@@ -13,6 +13,7 @@ import { RTNLGRP } from '../kernel/route/rtnetlink.ts';
 import type { Syscalls } from '../kernel/syscall.ts';
 import { messageOf } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
+import { isExposedName } from './endpoint/exposed.ts';
 import { TABLE } from './nft.ts';
 import { HOST } from './objects.ts';
 import type { Reconciler } from './reconciler.ts';
@@ -128,6 +129,8 @@ export class Watcher {
   }
 
   #noteHost(told: readonly Reply[] | 'lost'): void {
+    // What others' rules have to let through is another when the host itself joins or leaves a network.
+    if (told === 'lost' || told.some((reply) => isExposed(decodeNotification(reply)))) this.#onForeign();
     if (told === 'lost' || told.some((reply) => this.#isOfHost(reply))) this.#onHost();
   }
 
@@ -200,6 +203,10 @@ export class Watcher {
     watch?.rules.close();
     this.#watches.delete(namespace);
   }
+}
+
+function isExposed(news: Notification | undefined): boolean {
+  return news?.kind === 'link' && isExposedName(news.link.name);
 }
 
 function isRemovalOfOurs(change: RuleChange | undefined): boolean {

@@ -88,9 +88,15 @@ async function across(lab: Lab): Promise<boolean> {
   return both.every(Boolean);
 }
 
-/** Containers on both hosts reach each other, and the outside. */
+/** Whether a machine behind h1, which is on the network itself, reaches a container by way of it. */
+async function through(lab: Lab): Promise<boolean> {
+  const ping = ['ip', 'netns', 'exec', 'behind', 'ping', '-c', '1', '-W', '2', '10.0.0.3'];
+  return (await lab.host('h1').attempt(ping)).code === 0;
+}
+
+/** Containers on both hosts reach each other and the outside, and are reached by way of a host. */
 async function connected(lab: Lab): Promise<boolean> {
-  return (await across(lab)) && (await pings(lab.host('h1'), 'test1', await outside(lab)));
+  return (await across(lab)) && (await pings(lab.host('h1'), 'test1', await outside(lab))) && (await through(lab));
 }
 
 async function sh(host: LabHost, script: string): Promise<string> {
@@ -103,7 +109,14 @@ testInLab('beside the packet rules and network settings of others', {}, (step) =
     await skein(h1, 'network', 'create', 'demo');
     await idle(h1, 'test1', '--network', 'demo');
     await idle(h2, 'test2', '--network', 'demo');
-    assert.ok(await connected(lab));
+    await skein(h1, 'expose');
+    await sh(
+      h1,
+      `ip netns add behind; ip link add b0 type veth peer name b1 netns behind; ip link set b0 up
+       ip addr add 192.168.66.1/24 dev b0; ip -n behind addr add 192.168.66.2/24 dev b1
+       ip -n behind link set b1 up; ip -n behind route add default via 192.168.66.1`,
+    );
+    await until('all are connected', () => connected(lab));
   });
 
   for (const [name, { needs, start, reload, stop, forbid, inForce }] of Object.entries(others)) {
@@ -176,6 +189,7 @@ testInLab('beside the packet rules and network settings of others', {}, (step) =
     );
     await until('it leaves ours alone', async () => (await stateOf(exit)) === 'unmanaged');
     assert.equal(await stateOf('skein_gwbridge'), 'unmanaged');
+    assert.equal(await stateOf((await sh(h1, 'ls /sys/class/net | grep ^skein-')).trim()), 'unmanaged');
     await sh(h1, `nmcli general reload; ip link set ${exit} down; ip link set ${exit} up`);
     await until('traffic', () => connected(lab));
     await sh(h1, 'kill $(cat /run/NetworkManager/NetworkManager.pid); ip link del theirs');

@@ -69,7 +69,31 @@ const cases: readonly (readonly [what: string, chains: readonly ForeignChain[], 
 for (const [what, chains, rules] of cases) {
   test(`a chain that ${what} gets ${rules.length === 0 ? 'no rule' : rules.join(' and ')}`, () => {
     assert.deepEqual(
-      guestsIn(chains, 4789).map(({ rule }) => rule),
+      guestsIn(chains, { port: 4789, exposed: false }).map(({ rule }) => rule),
+      rules,
+    );
+  });
+}
+
+const onto = 'oifname "skein-*" accept';
+const answers = 'iifname "skein-*" ct state established,related accept';
+const exposedCases: readonly (readonly [what: string, chains: readonly ForeignChain[], rules: readonly string[]])[] = [
+  ['drops what is forwarded', nftChain('forward', 'drop'), [out, back, onto, answers]],
+  ['drops what no rule accepts', nftChain('input', 'drop'), [vxlan]],
+  ['drops it by name', nftChain('forward', 'accept', [is(oif, 'skein-*'), { drop: null }]), []],
+  ['drops it by the name of one', nftChain('forward', 'accept', [is(oif, 'skein-3d430f333'), { drop: null }]), []],
+  [
+    'drops onto interfaces of a kind',
+    nftChain('forward', 'accept', [is(oif, 'ske*'), { drop: null }]),
+    [out, back, onto, answers],
+  ],
+  ['drops what is new', nftChain('forward', 'accept', [is(state, 'new', 'in'), { drop: null }]), [out, onto]],
+];
+
+for (const [what, chains, rules] of exposedCases) {
+  test(`of a host that is on a network, a chain that ${what} gets ${rules.length === 0 ? 'no rule' : rules.join(' and ')}`, () => {
+    assert.deepEqual(
+      guestsIn(chains, { port: 4789, exposed: true }).map(({ rule }) => rule),
       rules,
     );
   });
@@ -110,23 +134,23 @@ const docker = `-P INPUT ACCEPT
 `;
 
 test("beside Docker our rules go into the chain that it keeps for others'", () => {
-  const guests = guestsIn(parseIptables(docker, 'iptables-nft'), 4789);
+  const guests = guestsIn(parseIptables(docker, 'iptables-nft'), { port: 4789, exposed: false });
   assert.deepEqual(
     guests.map(({ chain }) => chain),
     ['DOCKER-USER', 'DOCKER-USER'],
   );
   const accepting = docker.replace('-P FORWARD DROP', '-P FORWARD ACCEPT');
-  assert.deepEqual(guestsIn(parseIptables(accepting, 'iptables-nft'), 4789), []);
+  assert.deepEqual(guestsIn(parseIptables(accepting, 'iptables-nft'), { port: 4789, exposed: false }), []);
   const blocking = `${accepting}-A FORWARD -d 192.0.2.1/32 -j DROP\n-A FORWARD -i skein_gwbridge -j REJECT\n`;
-  assert.deepEqual(guestsIn(parseIptables(blocking, 'iptables-nft'), 4789), []);
+  assert.deepEqual(guestsIn(parseIptables(blocking, 'iptables-nft'), { port: 4789, exposed: false }), []);
   const leaving = `${accepting}-A FORWARD ! -d 192.0.2.1/32 -j DROP\n`;
-  assert.equal(guestsIn(parseIptables(leaving, 'iptables-nft'), 4789).length, 2);
+  assert.equal(guestsIn(parseIptables(leaving, 'iptables-nft'), { port: 4789, exposed: false }).length, 2);
 });
 
 test('our rules stand after what the user has said, and before what would drop all', () => {
   /** `FIRST-LAST` number of others' rules before ours. */
   const spansIn = (chains: readonly ForeignChain[]) =>
-    guestsIn(chains, 4789).map(({ least, most }) => `${least}-${most}`);
+    guestsIn(chains, { port: 4789, exposed: false }).map(({ least, most }) => `${least}-${most}`);
   const spans = (listing: string) => spansIn(parseIptables(listing, 'iptables-nft'));
   // As Docker's documentation says to do it: iptables -I DOCKER-USER.
   const users = docker.replace(

@@ -1,11 +1,13 @@
+import { EXPOSED } from '../endpoint/exposed.ts';
 import { GATEWAY_BRIDGE } from '../gateway/gateway.ts';
 
 /**
  * Packet rules of others that stand in our packets' way: each chain at a hook decides by itself, so what one of firewalld's,
  * ufw's or Docker's drops is lost, whatever our own table says. There a rule of ours goes in that accepts no more than
  * this: VXLAN that the guard has let in or out (it alone takes such packets out of connection tracking), and what goes out
- * by the gateway bridge or comes back to it. It ends the other's chain only; our own still decides. What is said of some
- * addresses or ports, or of our bridge by its name, is meant for containers too, and by itself no reason for a rule of ours;
+ * by the gateway bridge or comes back to it; and, while the host itself is on a network, what it forwards onto that and what
+ * comes back. What is for the host itself, its own firewall decides. It ends the other's chain only; our own still decides. What is said of some
+ * addresses or ports, or of our interfaces by their names, is meant for containers too, and by itself no reason for a rule of ours;
  * so is all that stands in a chain which a program keeps for its user.
  *
  * It goes where it is late and not too late: before the first rule that could drop the packet without meaning it, else at
@@ -72,6 +74,9 @@ export interface Present extends Guest {
 /** What our rules are known by, to us and to people. */
 export const COMMENT = 'skein';
 
+/** In the words of iptables. */
+const EXPOSED_PLUS = EXPOSED.replace('*', '+');
+
 /** The chain that Docker keeps for others' rules. */
 const DOCKER_USER = 'DOCKER-USER';
 /** Chains that a program keeps for its user. */
@@ -90,13 +95,33 @@ interface Passage {
   readonly iptables: string;
 }
 
-function passages(port: number): readonly Passage[] {
+/** `exposed`: whether the host itself is on a network. */
+interface Ways {
+  readonly port: number;
+  readonly exposed: boolean;
+}
+
+function passages({ port, exposed }: Ways): readonly Passage[] {
   const vxlan = {
     packet: { protocol: 'udp', states: ['untracked'] },
     nft: `udp dport ${port} ct state untracked accept`,
     iptables: `-p udp -m udp --dport ${port} -m conntrack --ctstate UNTRACKED`,
   };
   const bridge = GATEWAY_BRIDGE;
+  const own: readonly Passage[] = [
+    {
+      hook: 'forward',
+      packet: { oif: EXPOSED, states: ['new', 'established', 'related'] },
+      nft: `oifname "${EXPOSED}" accept`,
+      iptables: `-o ${EXPOSED_PLUS}`,
+    },
+    {
+      hook: 'forward',
+      packet: { iif: EXPOSED, states: ['established', 'related'] },
+      nft: `iifname "${EXPOSED}" ct state established,related accept`,
+      iptables: `-i ${EXPOSED_PLUS} -m conntrack --ctstate RELATED,ESTABLISHED`,
+    },
+  ];
   return [
     { hook: 'input', ...vxlan },
     { hook: 'output', ...vxlan },
@@ -112,17 +137,18 @@ function passages(port: number): readonly Passage[] {
       nft: `oifname "${bridge}" ct state established,related accept`,
       iptables: `-o ${bridge} -m conntrack --ctstate RELATED,ESTABLISHED`,
     },
+    ...(exposed ? own : []),
   ];
 }
 
 /** The rules that ought to stand in others' chains, among these. Pure. */
-export function guestsIn(chains: readonly ForeignChain[], port: number): readonly Wanted[] {
+export function guestsIn(chains: readonly ForeignChain[], ways: Ways): readonly Wanted[] {
   const wanted = chains.flatMap((chain): readonly Wanted[] => {
     const { program, family, table, hook } = chain;
     if (hook === undefined) return [];
     const beside = chains.filter((c) => c.program === program && c.family === family && c.table === table);
     const door = doorOf(chain, beside);
-    return passages(port)
+    return passages(ways)
       .filter((passage) => passage.hook === hook && mayDrop(chain, passage.packet, beside))
       .map((passage) => {
         const rule = program === 'nft' ? passage.nft : `${passage.iptables} -m comment --comment ${COMMENT} -j ACCEPT`;
@@ -209,8 +235,12 @@ function couldDrop(
 
 /** Whether somebody wants just this of the packets of containers. */
 function isMeant({ only, chooses }: ForeignRule, { iif, oif }: Passage['packet']): boolean {
-  const isContainers = iif === GATEWAY_BRIDGE || oif === GATEWAY_BRIDGE;
-  return isContainers && (chooses || only.iif === GATEWAY_BRIDGE || only.oif === GATEWAY_BRIDGE);
+  const isContainers = isOurs(iif) || isOurs(oif);
+  return isContainers && (chooses || isOurs(only.iif) || isOurs(only.oif));
+}
+
+function isOurs(name: string | undefined): boolean {
+  return name === GATEWAY_BRIDGE || name?.startsWith(EXPOSED.slice(0, -1)) === true;
 }
 
 function couldMatch(only: ForeignRule['only'], packet: Passage['packet']): boolean {

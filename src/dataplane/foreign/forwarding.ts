@@ -30,7 +30,7 @@ export async function forwardingNeeds(): Promise<ReadonlyMap<string, string>> {
 }
 
 /** Of this network namespace, whatever /sys shows. */
-function interfaces(): readonly string[] {
+export function interfaces(): readonly string[] {
   const lines = readFileSync('/proc/self/net/dev', 'utf8').split('\n').slice(2);
   return lines.flatMap((line) => /^\s*([^:]+):/.exec(line)?.[1] ?? []);
 }

@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Log } from '../../lib/log.ts';
+import { EXPOSED } from '../endpoint/exposed.ts';
 import { GATEWAY_BRIDGE } from '../gateway/gateway.ts';
 
 /** NetworkManager takes a bridge or veth that appears for one to set up, unless a file of its own tells it not to. */
@@ -12,7 +13,7 @@ const running = '/run/NetworkManager';
 /** Not a section for devices, which is read when a device appears: this one is in force for those that are there, too. */
 const text = `# Written by skein, and removed by skein reset: its devices are not NetworkManager's.
 [keyfile]
-unmanaged-devices+=interface-name:${GATEWAY_BRIDGE};interface-name:veth???????
+unmanaged-devices+=interface-name:${GATEWAY_BRIDGE};interface-name:veth???????;interface-name:${EXPOSED}
 `;
 
 /** Writes the file where NetworkManager runs. */

@@ -3,8 +3,10 @@ import { pause } from '../../lib/backoff.ts';
 import { messageOf } from '../../lib/errors.ts';
 import { Fights } from '../../lib/fights.ts';
 import type { Log } from '../../lib/log.ts';
+import { isExposedName } from '../endpoint/exposed.ts';
 import { formatGuest, type Guest, guestsIn, guestsOf, isInPlace, sameGuest } from './chains.ts';
 import { type Foreign, GUESTS_FILE } from './foreign.ts';
+import { interfaces } from './forwarding.ts';
 import { unmanage } from './network-manager.ts';
 import { hasLegacy, placeGuest, readForeign, removeGuest } from './programs.ts';
 import * as record from './record.ts';
@@ -105,7 +107,7 @@ interface Settled {
 async function settleGuests(file: string, port: number): Promise<Settled> {
   const chains = await readForeign();
   const there = guestsOf(chains);
-  const wanted = guestsIn(chains, port);
+  const wanted = guestsIn(chains, waysOf(port));
   const alike = (guest: Guest) => there.filter((each) => sameGuest(each, guest));
   // One that stands twice stands wrong: iptables removes by words, which both have.
   const [right, wrong] = partition(wanted, (guest) => {
@@ -129,6 +131,10 @@ async function settleGuests(file: string, port: number): Promise<Settled> {
   return { added, moved, removed };
 }
 
+function waysOf(port: number) {
+  return { port, exposed: interfaces().some(isExposedName) };
+}
+
 function partition<T>(list: readonly T[], isFirst: (item: T) => boolean): [first: readonly T[], second: readonly T[]] {
   return [list.filter(isFirst), list.filter((item) => !isFirst(item))];
 }
@@ -144,7 +150,7 @@ interface Guests {
 export async function lookAtGuests(port: number): Promise<Guests> {
   const chains = await readForeign();
   const there = guestsOf(chains);
-  const wanted = guestsIn(chains, port).filter((guest) => !there.some((each) => isInPlace(each, guest)));
+  const wanted = guestsIn(chains, waysOf(port)).filter((guest) => !there.some((each) => isInPlace(each, guest)));
   const [misplaced, missing] = partition(wanted, (guest) => there.some((each) => sameGuest(each, guest)));
   return { there, missing, misplaced };
 }
