@@ -26,6 +26,7 @@ import { Scope } from '../lib/scope.ts';
 import { settle } from '../lib/settle.ts';
 import { type Cluster, defaultDataPort, featureLevel, parseCluster } from '../model/cluster.ts';
 import type { Host } from '../model/host.ts';
+import { nameServerAddresses } from '../model/name-server.ts';
 import type { Settings } from '../model/settings.ts';
 import { version } from '../model/version.ts';
 import { openJournal } from '../state/kv/local/journal.ts';
@@ -189,7 +190,10 @@ export async function openDaemon({
     const containers = held(
       await openContainers(
         { endpoints, journal, log, now },
-        { directory: files.containers, controls: files.controls, shim: files.shim },
+        {
+          ...{ directory: files.containers, controls: files.controls, shim: files.shim },
+          nameServers: nameServerAddresses,
+        },
       ),
     );
     const wayMtu = new WayMtu(hosts, mtu);

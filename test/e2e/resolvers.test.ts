@@ -1,0 +1,179 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { TestContext } from 'node:test';
+import type { LabHost } from '../../src/lab/lab.ts';
+import { idle, inside, skein, testInLab, until } from './testbed.ts';
+
+const file = '/etc/resolv.conf';
+
+testInLab('containers ask by their own resolv.conf', {}, (step) => {
+  step("glibc's resolver finds what is on the network, on both hosts, and dig does so by the file", async (lab) => {
+    const [h1, h2] = [lab.host('h1'), lab.host('h2')];
+    await skein(h1, 'network', 'create', '--subnet', '10.7.0.0/24', '--subnet', 'fd00:0:0:7::/64', 'demo');
+    await idle(h1, 'web', '--network', 'demo', '--network-alias', 'www', '--expose', 'http:80');
+    await idle(h2, 'asker', '--network', 'demo');
+    await until('h2 knows web', async () => (await found(h2, 'asker', 'web')) === '10.7.0.2');
+    for (const name of ['www', 'WEB.demo', 'web.skein.local', 'web.demo.skein.local.']) {
+      assert.equal(await found(h2, 'asker', name), '10.7.0.2', name);
+    }
+    assert.equal(await found(h1, 'web', 'asker'), '10.7.0.3');
+    const both = await inside(h2, 'asker', 'getent', 'ahosts', 'web.demo');
+    assert.match(both, /^fd00:0:0:7::2 /m);
+    assert.match(both, /^10\.7\.0\.2 /m);
+    assert.match(await inside(h2, 'asker', 'getent', 'hosts', '10.7.0.2'), /web\.demo$/);
+    assert.equal(await inside(h2, 'asker', 'dig', '+short', '_http._tcp.web', 'SRV'), '0 0 80 web.demo.');
+    assert.equal((await h2.attempt(['skein', 'exec', 'asker', 'getent', 'hosts', 'nobody.skein.local'])).code, 2);
+  });
+
+  step("musl's resolver finds it too", async (lab, t) => {
+    const program = muslProgram(t);
+    if (program === undefined) return t.skip('musl-gcc is not on this machine: musl was not tried');
+    const h2 = lab.host('h2');
+    for (const name of ['web', 'web.demo', 'web.skein.local']) {
+      const addresses = (await inside(h2, 'asker', program, name)).split('\n').sort();
+      assert.deepEqual(addresses, ['10.7.0.2', 'fd00:0:0:7::2'], name);
+    }
+    assert.equal((await h2.attempt(['skein', 'exec', 'asker', program, 'nobody.skein.local'])).code, 1);
+  });
+
+  step(
+    'the file follows the first network and the last, keeps what the host has, and what its user wrote',
+    async (lab) => {
+      const h1 = lab.host('h1');
+      await idle(h1, 'late', '--dns-search', 'a.example', '--dns-option', 'timeout:3', '--dns', '192.0.2.53');
+      const off = ['nameserver 192.0.2.53', 'search a.example', 'options timeout:3'].join('\n');
+      const on = ['nameserver 169.254.53.53', 'search a.example', 'options timeout:3 ndots:0'].join('\n');
+      const read = () => inside(h1, 'late', 'cat', file);
+      assert.equal(await read(), off);
+      const inode = () => inside(h1, 'late', 'stat', '-c', '%i', file);
+      const before = await inode();
+      await skein(h1, 'network', 'connect', 'demo', 'late');
+      assert.equal(await read(), on);
+      assert.equal(await found(h1, 'late', 'asker'), '10.7.0.3');
+      await h1.daemon.kill('SIGKILL');
+      await h1.daemon.start();
+      await skein(h1, 'network', 'disconnect', 'demo', 'late');
+      assert.equal(await read(), off);
+      assert.equal(await inode(), before);
+      await inside(h1, 'late', 'sh', '-c', `echo '# mine' >> ${file}`);
+      await skein(h1, 'network', 'connect', 'demo', 'late');
+      assert.equal(await read(), `${off}\n# mine`);
+      await skein(h1, 'restart', '-t', '0', 'late');
+      assert.equal(await read(), on, 'a new life has a new file');
+    },
+  );
+
+  step('a network of IPv6 alone has its server there', async (lab) => {
+    const h1 = lab.host('h1');
+    await skein(h1, 'network', 'create', '--subnet', 'fd00:0:0:8::/64', 'six');
+    await idle(h1, 'six1', '--network', 'six');
+    await idle(h1, 'six2', '--network', 'six');
+    assert.match(await inside(h1, 'six1', 'cat', file), /^nameserver fd53::53$/m);
+    assert.match(await inside(h1, 'six1', 'getent', 'ahostsv6', 'six2'), /^fd00:0:0:8::3 /);
+  });
+
+  step('other names go to the servers of --dns, asked from the host, whose own loopback they may be', async (lab) => {
+    const h1 = lab.host('h1');
+    const server = h1.spawn([process.execPath, '-e', everybody], { stdio: 'ignore' });
+    try {
+      await idle(h1, 'out', '--network', 'demo', '--dns', '127.0.0.1');
+      await until('the server answers', async () => (await found(h1, 'out', 'www.example.org')) === '192.0.2.77');
+      assert.equal(await found(h1, 'out', 'web.demo'), '10.7.0.2');
+      const { code } = await h1.attempt(['skein', 'run', '--rm', '--dns', '169.254.53.53', '--', 'true']);
+      assert.equal(code, 125);
+    } finally {
+      server.kill('SIGKILL');
+    }
+  });
+
+  step(
+    'a name given by hand is found by every container or by those on its network, until it is taken back',
+    async (lab) => {
+      const [h1, h2] = [lab.host('h1'), lab.host('h2')];
+      await skein(h1, 'dns', 'add', 'printer', '192.0.2.9');
+      assert.equal(await found(h1, 'web', 'printer'), '192.0.2.9');
+      assert.equal(await inside(h1, 'six1', 'dig', '+short', 'printer.skein.local'), '192.0.2.9');
+      await skein(h1, 'dns', 'add', '--network', 'demo', '--port', 'ipp:631', 'scanner.office', '192.0.2.10');
+      await until('h2 knows', async () => (await found(h2, 'asker', 'scanner.office')) === '192.0.2.10');
+      assert.equal(await found(h2, 'asker', 'printer'), '192.0.2.9');
+      assert.equal(
+        await skein(h2, 'dns', 'lookup', '--from', 'asker', '--type', 'srv', '_ipp._tcp.scanner.office'),
+        '0 0 631 scanner.office.demo.',
+      );
+      assert.equal(await inside(h1, 'six1', 'dig', '+short', 'scanner.office.skein.local'), '');
+      await h1.daemon.kill('SIGKILL');
+      await h1.daemon.start();
+      assert.equal(await found(h1, 'web', 'printer'), '192.0.2.9');
+      const listed = await skein(
+        h2,
+        'dns',
+        'ls',
+        '--filter',
+        'kind=record',
+        '--format',
+        '{{.Name}} {{.Network}} {{.Host}}',
+      );
+      assert.equal(listed, 'printer * h1\nscanner.office demo h1');
+      await assert.rejects(skein(h2, 'dns', 'remove', 'printer'), /the record printer was added on host h1/);
+      await skein(h1, 'dns', 'remove', 'printer');
+      assert.equal(await found(h1, 'web', 'printer.skein.local'), '');
+      await until('h2 forgot it', async () => (await found(h2, 'asker', 'printer.skein.local')) === '');
+      const { domains, servers, questions } = JSON.parse(await skein(h1, 'status', 'dns', '--format', 'json'));
+      assert.deepEqual({ domains, servers }, { domains: ['skein.local'], servers: ['169.254.53.53', 'fd53::53'] });
+      assert.ok(questions > 0);
+    },
+  );
+});
+
+/** What glibc finds for IPv4; nothing where there is nothing. */
+async function found(host: LabHost, container: string, name: string): Promise<string> {
+  const { stdout } = await host.attempt(['skein', 'exec', container, 'getent', 'ahostsv4', name]);
+  return stdout.split(/\s/, 1)[0] ?? '';
+}
+
+/** A program that prints what musl's getaddrinfo gives. Containers have the host's root. */
+function muslProgram(t: TestContext): string | undefined {
+  const directory = mkdtempSync(join(tmpdir(), 'skein-musl-'));
+  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  writeFileSync(join(directory, 'find.c'), muslSource);
+  try {
+    execFileSync('musl-gcc', ['-static', '-o', join(directory, 'find'), join(directory, 'find.c')]);
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
+    throw error;
+  }
+  return join(directory, 'find');
+}
+
+const muslSource = `
+#include <netdb.h>
+#include <stdio.h>
+#include <sys/socket.h>
+int main(int argc, char **argv)
+{
+	struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *all, *one;
+	char text[64];
+	if (argc != 2 || getaddrinfo(argv[1], 0, &hints, &all) != 0)
+		return 1;
+	for (one = all; one; one = one->ai_next) {
+		getnameinfo(one->ai_addr, one->ai_addrlen, text, sizeof text, 0, 0, NI_NUMERICHOST);
+		puts(text);
+	}
+	return 0;
+}
+`;
+
+/** Everything has one address, asked at the loopback. */
+const everybody = `
+const udp = require('dgram').createSocket('udp4');
+udp.on('message', (question, peer) => {
+  const end = question.indexOf(0, 12) + 5;
+  const isA = question.readUInt16BE(end - 4) === 1;
+  const head = Buffer.from([question[0], question[1], 0x81, 0x80, 0, 1, 0, isA ? 1 : 0, 0, 0, 0, 0]);
+  const answer = Buffer.from([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 192, 0, 2, 77]);
+  udp.send(Buffer.concat([head, question.subarray(12, end), ...(isA ? [answer] : [])]), peer.port, peer.address);
+}).bind(53, '127.0.0.1');
+`;
