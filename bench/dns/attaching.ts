@@ -5,7 +5,8 @@ import { createNetwork, namespaceOf, openCaller } from '../caller.ts';
 import { type Load, loadCommand, parseLoad } from './load.ts';
 
 const rounds = 3;
-const asking = 50;
+/** With those that attach as many as the bridge of one network takes. */
+export const attachedBefore = 20;
 export const attached = 1000;
 /** Questions a second. */
 export const askedThen = 10_000;
@@ -25,17 +26,17 @@ export async function whileAttaching(
   const host = lab.host('h1');
   await createNetwork(host, network);
   const caller = await openCaller(host, {
-    ...{ namespaces: asking + attached, network, connections: atOnce, exit: false },
+    ...{ namespaces: attachedBefore + attached, network, connections: atOnce, exit: false },
     nameOf: (n) => `name${n}`,
   });
   scope.defer(() => caller.close());
   const numbers = (first: number, count: number) => Array.from({ length: count }, (_, i) => first + i);
-  for (const n of numbers(0, asking)) await caller.attach(n);
-  const asked = { cpu, inFlight: 20, rate: askedThen, names: asking, server: nameServerAddresses[4] };
-  const namespaces = numbers(0, asking).map((n) => `/run/netns/${namespaceOf(n)}`);
+  for (const n of numbers(0, attachedBefore)) await caller.attach(n);
+  const asked = { cpu, inFlight: 20, rate: askedThen, names: attachedBefore, server: nameServerAddresses[4] };
+  const namespaces = numbers(0, attachedBefore).map((n) => `/run/netns/${namespaceOf(n)}`);
   const loads: Load[] = [];
   for (let n = 0; n < rounds; n++) {
-    const waiting = numbers(asking, attached);
+    const waiting = numbers(attachedBefore, attached);
     const started = performance.now();
     const attaching = Promise.all(
       numbers(0, atOnce).map(async () => {
@@ -48,7 +49,7 @@ export async function whileAttaching(
     ]);
     say(`${attached} endpoints attached within ${Math.round(performance.now() - started)} ms`);
     loads.push(parseLoad(stdout));
-    for (const each of numbers(asking, attached)) await caller.detach(each);
+    for (const each of numbers(attachedBefore, attached)) await caller.detach(each);
   }
   return loads;
 }

@@ -16,7 +16,7 @@ import type { Bench } from '../bench.ts';
 import { holding } from '../bounds.ts';
 import { compile } from '../compile.ts';
 import { median, type Report, rotated, round } from '../report.ts';
-import { askedThen, attached, whileAttaching } from './attaching.ts';
+import { askedThen, attached, attachedBefore, whileAttaching } from './attaching.ts';
 import { type Load, loadCommand, parseLoad } from './load.ts';
 import { bindSockets, type Container, openPlace, serverNamespace, servers } from './place.ts';
 
@@ -185,7 +185,7 @@ function report(measured: Record<Server, readonly Round[]>, attaches: readonly L
     ],
     notes: [
       `Medians of ${rounds} rounds. All of a server is on CPU ${serverCpu}; who asks is on CPU ${loadCpu}.`,
-      `While ${attached} endpoints attach to a daemon, ${askedThen} questions a second from ${containers} others there have a p99 of ${figures.p99_attach_ms} ms.`,
+      `While ${attached} endpoints attach to a daemon, ${askedThen} questions a second from ${attachedBefore} others there have a p99 of ${figures.p99_attach_ms} ms.`,
       `A name takes ${nameBytes} bytes: an endpoint with a name, its short id and an IPv4 address.`,
       `Questions that nobody answered within a second: ${both.map((which) => `${lost(which)} ${which}`).join(', ')}.`,
       ...Object.entries(least).map(([key, bound]) => {

@@ -34,7 +34,7 @@ export function errnoName(errno: number): string {
 }
 
 const names = new Map<number, string>(
-  Object.entries({ ...constants.errno, ENOTSUPP: 524 }).map(([name, number]) => [number, name]),
+  Object.entries({ ...constants.errno, EXFULL: 54, ENOTSUPP: 524 }).map(([name, number]) => [number, name]),
 );
 for (const name of ['EAGAIN', 'EOPNOTSUPP'] as const) names.set(constants.errno[name], name);
 

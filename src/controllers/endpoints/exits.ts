@@ -15,6 +15,7 @@ import { parseRecord } from '../../model/record.ts';
 import { InterfaceAddressText } from '../../model/text.ts';
 import type { Journal } from '../../state/journal.ts';
 import { macOf } from '../ipam/ipam.ts';
+import { mostBridgePorts } from './overlays.ts';
 import type { Exit, SandboxRecord } from './sandbox-record.ts';
 
 export const gatewayBridge = 'skein_gwbridge';
@@ -87,6 +88,12 @@ export class Exits {
     const most = Number(lastOf(networkOf(gateway)) - firstOf(networkOf(gateway)));
     let number = 2;
     while (this.#used.has(number)) number += 1;
+    if (this.#used.size >= mostBridgePorts) {
+      throw new Refusal(
+        'conflict',
+        `${gatewayBridge} has ${mostBridgePorts} containers and takes no more: use an internal network, or another host`,
+      );
+    }
     if (number >= most) throw new Refusal('conflict', `${gatewayBridge} has no free address left (${v4})`);
     this.#used.set(number, sandbox);
     const addresses = [v4, v6].map((text) => {

@@ -13,7 +13,7 @@ import type { Exits } from './exits.ts';
 import type { Holdings } from './holdings.ts';
 import type { Leaving } from './leave.ts';
 import type { MemberOf } from './membership.ts';
-import type { Overlays } from './overlays.ts';
+import { mostBridgePorts, type Overlays } from './overlays.ts';
 import { exitPiece, networkPiece, overlayOf, portPiece, sandboxPiece } from './pieces.ts';
 import {
   connectedPlaces,
@@ -142,6 +142,10 @@ function reserve(
     if (network.removing !== undefined) throw new Refusal('conflict', `network ${network.name} is being removed`);
     if (attached.has(network.id)) {
       throw new Refusal('conflict', `${nameOf(record)} is already attached to network ${network.name}`);
+    }
+    if (overlays.isFull(network.id)) {
+      const most = `this host has ${mostBridgePorts - 1} containers on network ${network.name}, and its bridge takes no more`;
+      throw new Refusal('conflict', `${most}: start it on another host, or on another network`);
     }
     attached.add(network.id);
   }

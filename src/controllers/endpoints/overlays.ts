@@ -2,6 +2,9 @@ import { keyOf, type PieceKey } from '../../dataplane/dataplane.ts';
 import { type MemberOf, Membership, type MembershipNeeds } from './membership.ts';
 import type { Place } from './sandbox-record.ts';
 
+/** BR_MAX_PORTS of the kernel's net/bridge/br_private.h, without port 0. */
+export const mostBridgePorts = 1023;
+
 /**
  * The networks that this host is on, with the names of their ports. A network is in the kernel exactly while a place on it
  * is there or being made; both are decided here, at once and in one go with the change that is sent, so that a connection
@@ -30,6 +33,11 @@ export class Overlays {
   /** The part in a network, if this host has one. */
   find(network: string): Membership | undefined {
     return this.#memberships.get(network);
+  }
+
+  /** Whether the bridge, of which `vxlan0` has one port, takes no more of them. */
+  isFull(network: string): boolean {
+    return (this.#ports.get(network)?.size ?? 0) >= mostBridgePorts - 1;
   }
 
   /** `vethN` with the lowest N that no place on the network has; it is the place's from now on. */
