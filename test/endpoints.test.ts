@@ -347,6 +347,93 @@ describe('endpoints of two hosts on one etcd', {
     await h1.networks.remove('other');
   });
 
+  it('is on networks itself as one sandbox, over its deaths, and goes off them again', async () => {
+    await h1.networks.create(request('more'));
+    await eventually(() => h2.networks.list().some(({ name }) => name === 'more'));
+    const before = h1.kernel.kinds();
+    h1.kernel.failure = { of: 'port', error: new Error('add veth: no') };
+    await assert.rejects(h1.endpoints.expose({ network: 'demo' }), /add veth: no/);
+    assert.deepEqual(h1.kernel.kinds(), before);
+    const hosts = () => h1.endpoints.sandboxes().filter(({ host }) => host);
+    assert.deepEqual(hosts(), []);
+
+    const [demo, more] = await Promise.all([
+      h1.endpoints.expose({ network: 'demo', masquerade: false }),
+      h1.endpoints.expose({ network: 'more', name: 'edge' }),
+    ]);
+    assert.deepEqual([demo.endpoint.name, demo.endpoint.aliases, demo.masquerade], ['h1', [], false]);
+    assert.deepEqual([more.endpoint.name, more.endpoint.aliases, more.masquerade], ['edge', ['h1'], true]);
+    assert.match(demo.interface, /^skein-[0-9a-f]{9}$/);
+    const [sandbox, ...rest] = hosts();
+    assert.deepEqual([sandbox?.endpoints.size, rest], [2, []]);
+    const ports = () =>
+      [...h1.kernel.pieces.values()]
+        .flatMap((piece) => (piece.kind === 'port' ? [`${piece.interface} ${piece.forwards}`] : []))
+        .toSorted();
+    const wanted = [`${demo.interface} as-it-came`, `${more.interface} masqueraded`].toSorted();
+    assert.deepEqual(
+      ports().filter((text) => text.startsWith('skein-')),
+      wanted,
+    );
+
+    assert.equal((await h1.endpoints.expose({ network: 'demo' })).endpoint.id, demo.endpoint.id);
+    for (const wishes of [{ ip: '10.0.0.77' }, { name: 'other' }, { masquerade: true }]) {
+      await assert.rejects(
+        h1.endpoints.expose({ network: 'demo', ...wishes }),
+        /this host is on network demo already, as h1 with \S+, without masquerade: hide it first/,
+      );
+    }
+    await assert.rejects(h2.endpoints.expose({ network: 'demo', name: 'h1' }), /name h1 already exists on host h1/);
+    assert.deepEqual(
+      h2.endpoints.sandboxes().filter(({ host }) => host),
+      [],
+    );
+    await assert.rejects(h2.networks.remove('more'), /active endpoints/);
+
+    await h1.die();
+    h1.kernel.pieces.clear();
+    await h1.start();
+    assert.deepEqual(
+      ports().filter((text) => text.startsWith('skein-')),
+      wanted,
+    );
+    assert.equal((await h1.endpoints.expose({ network: 'demo' })).endpoint.id, demo.endpoint.id);
+
+    await assert.rejects(h1.endpoints.hide('demo', '10.0.0.77'), /this host has \S+ on that network, not 10\.0\.0\.77/);
+    await assert.rejects(h1.endpoints.hide('nowhere'), /not found/);
+    for (const network of ['demo', 'more']) assert.ok(await h1.endpoints.hide(network));
+    assert.equal(await h1.endpoints.hide('demo'), undefined);
+    assert.deepEqual(
+      ports().filter((text) => text.startsWith('skein-')),
+      [],
+    );
+    await h2.networks.remove('more');
+    // The sandbox stays, without a place, and is used again.
+    await h1.die();
+    await h1.start();
+    assert.deepEqual(
+      hosts().map(({ endpoints }) => endpoints.size),
+      [0],
+    );
+    const again = await h1.endpoints.expose({ network: 'demo' });
+    assert.deepEqual(
+      hosts().map(({ id }) => id),
+      [again.endpoint.sandbox.id],
+    );
+    await h1.endpoints.closeSandbox(again.endpoint.sandbox.id);
+    for (const { id } of h1.endpoints.sandboxes()) await h1.endpoints.closeSandbox(id);
+  });
+
+  it('joins no internal network without masquerade: nothing is forwarded there', async () => {
+    await h1.networks.create({ ...request('inner'), internal: true });
+    await assert.rejects(h1.endpoints.expose({ network: 'inner', masquerade: false }), /inner is internal: nothing is/);
+    const { endpoint, interface: device } = await h1.endpoints.expose({ network: 'inner' });
+    const port = [...h1.kernel.pieces.values()].find((piece) => piece.kind === 'port' && piece.interface === device);
+    assert.ok(port?.kind === 'port' && port.forwards === undefined);
+    await h1.endpoints.closeSandbox(endpoint.sandbox.id);
+    await h1.networks.remove('inner');
+  });
+
   it('makes hundreds of endpoints at once, each with an address of its own', async () => {
     const names = Array.from({ length: 100 }, (_, i) => `many${i}`);
     const opened = await Promise.all(

@@ -303,6 +303,56 @@ test('names are given by hand, looked up, listed and taken back', async () => {
   await skein('network', 'rm', 'office');
 });
 
+test('expose and hide take the only network there is, and name the choices when there are more', async () => {
+  assert.match((await skein('expose')).stderr, /^skein: there is no network: make one with skein network create\n$/);
+  await skein('network', 'create', 'front');
+  assert.deepEqual(await skein('expose', '10.0.0.40'), { code: 0, stdout: '10.0.0.40\n', stderr: '' });
+  await skein('network', 'create', 'back');
+  for (const [words, message] of [
+    [['expose'], 'skein: there are several networks, name one with --network: back, front\n'],
+    [
+      ['expose', '10.0.0.4/24'],
+      'skein: "10.0.0.4/24" is not an address; the length comes from the network: leave it out\n',
+    ],
+    [['hide', 'x'], 'skein: "x" is not an address\n'],
+  ] as const) {
+    const { code, stderr } = await skein(...words);
+    assert.deepEqual([code, sorted(stderr)], [1, sorted(message)]);
+  }
+  const edge = await skein(
+    'expose',
+    '--network',
+    'back',
+    '-h',
+    'edge',
+    '--no-masquerade',
+    '-f',
+    '{{.name}} {{.masquerade}}',
+  );
+  assert.equal(edge.stdout, 'edge false\n');
+  assert.match(
+    (await skein('status')).stdout,
+    /^Exposed: +on front as h1, 10\.0\.0\.40\/24 \(skein-[0-9a-f]{9}\)\n +on back as edge, .*no masquerade\)$/m,
+  );
+  assert.match(
+    (await skein('hide')).stderr,
+    /^skein: this host is on several networks, name one with --network: front, back\n$/,
+  );
+  assert.deepEqual((await skein('__complete', 'bash', 'hide', '--network', 'f')).stdout, 'front\n');
+  assert.equal((await skein('hide', '--network', 'front')).stdout, '10.0.0.40\n');
+  assert.equal((await skein('hide')).code, 0);
+  assert.deepEqual(await skein('hide'), { code: 0, stdout: '', stderr: '' });
+  for (const name of ['front', 'back']) await skein('network', 'rm', name);
+});
+
+/** The memory of the daemon lists networks in no order. */
+function sorted(text: string): string {
+  return text
+    .split(/[ ,\n]+/)
+    .toSorted()
+    .join(' ');
+}
+
 test('status dns says where names are asked for, and who says nothing', async () => {
   const { stdout } = await skein('status', 'dns');
   assert.equal(

@@ -29,12 +29,12 @@ export function addExpose(program: Command): void {
     .option('-f, --format <template>', 'json, or a template such as {{.interface}}');
   command.action(async (address: string | undefined, options: ExposeOptions) => {
     const client = clientOf(command);
+    const wishes = { ...wished(address), ...defined<Wishes>({ name: options.hostname }) };
     const name = options.network ?? (await onlyNetwork(client));
     const exposed = await client.call('exposeHost', {
       params: { name },
       body: {
-        ...wished(address),
-        ...defined<Wishes>({ name: options.hostname }),
+        ...wishes,
         ...(options.masquerade ? {} : { masquerade: false }),
       },
     });
@@ -52,9 +52,9 @@ export function addHide(program: Command): void {
     .option('--network <network>', 'network to leave (the only one that it is on)');
   command.action(async (address: string | undefined, { network }: { network?: string }) => {
     const client = clientOf(command);
+    const body = address === undefined ? {} : { address: parseWish(address) };
     const name = network ?? (await onlyExposed(client));
     if (name === undefined) return;
-    const body = address === undefined ? {} : { address: parseWish(address) };
     const { addresses } = await client.call('hideHost', { params: { name }, body });
     print(
       bare(addresses)

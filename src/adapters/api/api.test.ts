@@ -240,6 +240,27 @@ test('a namespace is attached and detached, and let go when it is on no network 
   await assert.rejects(client.call('attach', { body: { ...place, pid: 1 } }), /either the path or the pid/);
 });
 
+test('the host itself is put on a network and taken off, and its status tells', async () => {
+  const { client } = await serve();
+  const { Id } = await client.call('createNetwork', { body: { name: 'demo' } });
+  const params = { name: 'demo' };
+  const exposed = await client.call('exposeHost', { params, body: { name: 'edge', ip: '10.0.0.9' } });
+  assert.deepEqual(exposed, {
+    ...{ id: Id, network: 'demo', name: 'edge', interface: `skein-${Id.slice(0, 9)}` },
+    ...{ addresses: ['10.0.0.9/24'], masquerade: true },
+  });
+  assert.deepEqual((await client.call('getStatus', {})).exposed, [exposed]);
+  await assert.rejects(client.call('exposeHost', { params, body: { ip: '10.0.0' } }), { kind: 'invalid' });
+  await assert.rejects(client.call('exposeHost', { params: { name: 'none' }, body: {} }), { kind: 'not-found' });
+  await assert.rejects(client.call('exposeHost', { params: { name: 'skein_gwbridge' }, body: {} }), {
+    kind: 'forbidden',
+  });
+  await assert.rejects(client.call('hideHost', { params, body: { address: '10.0.0.8' } }), { kind: 'conflict' });
+  assert.deepEqual(await client.call('hideHost', { params, body: {} }), { addresses: ['10.0.0.9/24'] });
+  assert.deepEqual(await client.call('hideHost', { params, body: {} }), { addresses: [] });
+  assert.deepEqual((await client.call('getStatus', {})).exposed, []);
+});
+
 test('inspect finds containers before networks, and says when there is neither', async () => {
   const { client } = await serve();
   await client.call('createNetwork', { body: { name: 'same' } });

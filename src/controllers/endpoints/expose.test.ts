@@ -1,0 +1,40 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { wayInto } from './expose.ts';
+
+const view = {
+  interfaces: [
+    { name: 'eth0', mtu: 1500, up: true, addresses: ['192.168.1.5/24', 'fd99::5/64', 'fe80::5/64'] },
+    { name: 'skein-aaaaaaaaa', mtu: 1450, up: true, addresses: ['10.0.0.9/24'] },
+  ],
+  routes: [
+    { prefix: '10.0.0.0/8', interface: 'tun0' },
+    { prefix: '10.7.0.0/16', interface: 'tun0' },
+    { prefix: '192.168.1.0/24', interface: 'eth0' },
+    { prefix: '10.0.0.0/24', interface: 'skein-aaaaaaaaa' },
+    { prefix: 'fd01:2::/32', interface: 'eth0' },
+  ],
+};
+const hosts = [{ name: 'h2', data: '172.20.3.4' }];
+
+const cases: Readonly<Record<string, string | undefined>> = {
+  '10.1.0.0/24': undefined,
+  '10.7.0.0/16': '10.7.0.0/16 by tun0',
+  '10.7.1.0/24': undefined,
+  '10.6.0.0/15': '10.7.0.0/16 by tun0',
+  '192.168.1.128/25': '192.168.1.5/24 on eth0',
+  '192.168.0.0/16': '192.168.1.5/24 on eth0',
+  '172.20.0.0/16': 'host h2 at 172.20.3.4',
+  '172.21.0.0/16': undefined,
+  // By the interface that it is to be reached by.
+  '10.0.0.0/24': undefined,
+  'fd99::/64': 'fd99::5/64 on eth0',
+  'fd01::/16': 'fd01:2::/32 by eth0',
+  'fd98::/64': undefined,
+};
+
+for (const [subnet, way] of Object.entries(cases)) {
+  test(`a host reaches ${subnet} by ${way ?? 'nothing that is in the way'}`, () => {
+    assert.equal(wayInto(subnet, { view, own: 'skein-aaaaaaaaa', hosts }), way);
+  });
+}
