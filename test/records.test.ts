@@ -53,7 +53,7 @@ describe('names given by hand, on two hosts of one etcd', { skip }, () => {
       answers,
       records: await openRecords(
         { registry, journal, hosts, networks, answers, log: silent, now: Date.now },
-        { domains: ['skein.local.', 'weave.local'] },
+        { domains: ['skein.local.', 'weave.local'], prune: 100 },
       ),
     };
   }
@@ -157,6 +157,15 @@ describe('names given by hand, on two hosts of one etcd', { skip }, () => {
     await eventually(async () => (await inStore()).join() === 'printer.office');
     await eventually(() => two.answers.all.join() === 'printer.office 192.0.2.2');
     assert.deepEqual(one.answers.all, ['printer.office 192.0.2.2']);
+  });
+
+  it('goes with its network', async () => {
+    await h1.networks.create(request('brief'));
+    await add('guest', ['10.0.0.9'], { network: 'brief' });
+    await eventually(() => two.answers.all.length === 2);
+    await h1.networks.remove('brief');
+    await eventually(() => two.answers.all.length === 1 && one.answers.all.length === 1);
+    assert.deepEqual(await inStore(), ['printer.office']);
   });
 
   it('is refused while the store is away; what is taken back then goes when it is there again, also by the next life', async () => {

@@ -384,6 +384,7 @@ test('status dns says where names are asked for, and who says nothing', async ()
 test('a shell completes commands, flags and the names that the daemon knows', async () => {
   await skein('network', 'create', 'frontend');
   await skein('run', '-d', '--name', 'freddy', '--', 'sleep', '60');
+  await skein('dns', 'add', 'fridge', '192.0.2.1');
   const table: [string[], string[]][] = [
     [['net'], ['network']],
     [['network', 'i'], ['inspect']],
@@ -405,6 +406,9 @@ test('a shell completes commands, flags and the names that the daemon knows', as
       ['run', '--restart', ''],
       ['no', 'on-failure', 'always', 'unless-stopped'],
     ],
+    [['dns', 'remove', 'f'], ['fridge']],
+    [['dns', 'lookup', '--from', 'f'], ['freddy']],
+    [['status', 'd'], ['dns']],
     [['logs', '-f', 'fr'], ['freddy']],
     [['inspect', '--type', 'n'], ['network']],
     [['completion', 'z'], ['zsh']],
@@ -419,6 +423,7 @@ test('a shell completes commands, flags and the names that the daemon knows', as
   assert.match((await skein('__complete', 'fish', 'netw')).stdout, /^network\tNetworks of the cluster\n$/);
   assert.match((await skein('__complete', 'zsh', 'netw')).stdout, /^network:Networks of the cluster\n$/);
   await skein('rm', '-f', 'freddy');
+  await skein('dns', 'remove', 'fridge');
   await skein('network', 'rm', 'frontend');
 });
 

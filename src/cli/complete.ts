@@ -106,11 +106,11 @@ async function valuesOf(option: Option, command: Command, program: Command): Pro
 }
 
 /** `network` is one of the cluster; the way out of a host can be looked at alone. On an `exposed` one the host itself is. */
-type Kind = 'network' | 'exposed' | 'any network' | 'container' | 'object' | 'nothing';
+type Kind = 'network' | 'exposed' | 'any network' | 'container' | 'object' | 'record' | 'nothing';
 
 /** What the operands of a command name. */
 function kindOf(command: Command, operands: number): Kind {
-  if (command.parent?.name() === 'dns') return 'nothing';
+  if (command.parent?.name() === 'dns') return command.name() === 'remove' && operands === 0 ? 'record' : 'nothing';
   const inNetwork = command.parent?.name() === 'network';
   switch (command.name()) {
     case 'connect':
@@ -158,6 +158,13 @@ async function containersOf(client: Client): Promise<readonly Candidate[]> {
   return found.map(({ Name, State }) => ({ word: Name.replace(/^\//, ''), says: `container, ${State.Status}` }));
 }
 
+async function recordsOf(client: Client): Promise<readonly Candidate[]> {
+  const found = await client.call('listNames', {}, { signal: AbortSignal.timeout(patience) });
+  return found.flatMap(({ names: [name = ''], byHand, addresses }) =>
+    byHand ? [{ word: name, says: `name of ${addresses.join(', ')}` }] : [],
+  );
+}
+
 async function anyNetworks(client: Client): Promise<readonly Candidate[]> {
   return (await listNetworks(client)).map(viewNetwork);
 }
@@ -185,6 +192,7 @@ const listsOf: Record<Exclude<Kind, 'nothing'>, readonly ((client: Client) => Pr
   exposed: [exposedNetworks],
   container: [containersOf],
   object: [containersOf, anyNetworks],
+  record: [recordsOf],
 };
 
 async function labHosts(): Promise<readonly Candidate[]> {

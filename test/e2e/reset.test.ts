@@ -37,6 +37,7 @@ testInLab('a host that is reset', { daemons: false }, (step) => {
     await idle(h1, 'test1', '--network', 'demo');
     await idle(h2, 'test2', '--network', 'demo');
     await skein(h1, 'expose');
+    await skein(h1, 'dns', 'add', 'printer', '192.0.2.9');
     assert.ok(await pings(h2, 'test2', '10.0.0.4'));
     const refused = await h1.attempt(['skein', 'reset']);
     assert.equal(refused.code, 1);
@@ -49,11 +50,12 @@ testInLab('a host that is reset', { daemons: false }, (step) => {
     const { stdout } = await h1.exec(['skein', 'reset', '--force']);
     assert.match(stdout, /ended the daemon/);
     assert.match(stdout, /ended 1 container\n/);
-    assert.match(stdout, /gave back 2 endpoints, \d names?, 4 addresses/);
+    assert.match(stdout, /gave back 2 endpoints, \d names?, 4 addresses, 1 record\n/);
     assert.equal(await traces(h1), before);
     await until('the other host is alone', async () => (await skein(h2, 'host', 'ls', '-q')).split('\n').length === 1);
     const left = await keys(lab);
     assert.equal(left.filter((key) => key.startsWith('/skein/hosts/')).length, 1, left.join('\n'));
+    assert.equal(left.filter((key) => key.startsWith('/skein/records/')).length, 0, left.join('\n'));
     assert.equal(left.filter((key) => key.startsWith('/skein/endpoints/')).length, 1, left.join('\n'));
     assert.equal(left.filter((key) => /\/skein\/addresses\/.*10\.0\.0\./.test(key)).length, 1, left.join('\n'));
   });

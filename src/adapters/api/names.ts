@@ -24,6 +24,12 @@ export function openNameHandlers({ hosts, containers, names, records }: NamesApi
     return names.list().map((name) => viewName(name, known.get(name.host)));
   }
 
+  function sandboxOf(nameOrId: string): string {
+    const { name, sandbox, state } = containers.find(nameOrId);
+    if (state.status === 'running') return sandbox;
+    throw new Refusal('conflict', `container ${name} does not run: it asks for nothing`);
+  }
+
   return {
     getDns: async () => {
       const { domains, resolvers, ...status } = await names.status();
@@ -32,7 +38,7 @@ export function openNameHandlers({ hosts, containers, names, records }: NamesApi
     },
     listNames,
     lookUpName: async ({ params, query: { type, container } }) => {
-      const sandbox = container === undefined ? {} : { sandbox: containers.find(container).sandbox };
+      const sandbox = container === undefined ? {} : { sandbox: sandboxOf(container) };
       try {
         const { status, own, records: found } = await names.lookup({ name: params.name, type, ...sandbox });
         return { status, own, records: found.map((record) => ({ ...record })) };

@@ -18,7 +18,7 @@ export interface RecordsNeeds {
   readonly registry: Pick<Registry, 'publish' | 'withdraw' | 'watch'>;
   readonly journal: Pick<Journal, 'load' | 'commit'>;
   readonly hosts: Pick<Hosts, 'self' | 'get'>;
-  readonly networks: Pick<Networks, 'find'>;
+  readonly networks: Pick<Networks, 'find' | 'get' | 'confirm'>;
   readonly answers: Answers;
   readonly log: Log;
   readonly now: () => number;
@@ -27,6 +27,8 @@ export interface RecordsNeeds {
 export interface RecordsInit {
   /** Of our names: `db.skein.local` is `db`. */
   readonly domains: readonly string[];
+  /** How often it is looked for names whose network is gone, in milliseconds. */
+  readonly prune?: number;
 }
 
 /** Who answers with them. */
@@ -45,12 +47,13 @@ export interface OpenedRecords extends Records {
 const scope = { kind: 'records' } as const;
 /** Of one host. */
 const mostRecords = 1_000;
+const pruning = 30_000;
 /** Before what is not in the store as it should be is put right, in milliseconds; doubles up to `most`. */
 const again = { first: 500, most: 10_000 };
 
 /** Takes up what earlier lives were given, and answers with it; the store is not waited for. */
-export async function openRecords(needs: RecordsNeeds, { domains }: RecordsInit): Promise<OpenedRecords> {
-  const records = new HostRecords(needs, domains);
+export async function openRecords(needs: RecordsNeeds, init: RecordsInit): Promise<OpenedRecords> {
+  const records = new HostRecords(needs, init);
   await records.load();
   return records;
 }
@@ -61,6 +64,7 @@ export async function openRecords(needs: RecordsNeeds, { domains }: RecordsInit)
  */
 class HostRecords implements OpenedRecords {
   readonly #needs: RecordsNeeds;
+  readonly #init: RecordsInit;
   readonly #domains: readonly string[];
   readonly #own = new Map<string, NameRecord>();
   readonly #others = new Map<string, RecordState>();
@@ -71,9 +75,10 @@ class HostRecords implements OpenedRecords {
   readonly #stop = new AbortController();
   #running: Promise<unknown> = Promise.resolve();
 
-  constructor(needs: RecordsNeeds, domains: readonly string[]) {
+  constructor(needs: RecordsNeeds, init: RecordsInit) {
     this.#needs = needs;
-    this.#domains = domains.map(bare);
+    this.#init = init;
+    this.#domains = init.domains.map(bare);
   }
 
   async load(): Promise<void> {
@@ -90,7 +95,7 @@ class HostRecords implements OpenedRecords {
         log.error('a record of the state directory is passed over', { kind: 'name', id, error });
       }
     }
-    this.#running = Promise.all([this.#follow(), this.#keep()]).catch((error: unknown) =>
+    this.#running = Promise.all([this.#follow(), this.#keep(), this.#prune()]).catch((error: unknown) =>
       log.error('the records of the cluster cannot be followed', { error }),
     );
   }
@@ -134,9 +139,8 @@ class HostRecords implements OpenedRecords {
   }
 
   async remove(request: RemoveRecord): Promise<readonly NameRecord[]> {
-    const { answers, journal, networks } = this.#needs;
     const name = this.#nameOf(request);
-    const network = request.network === undefined ? undefined : networks.find(request.network).id;
+    const network = request.network === undefined ? undefined : this.#needs.networks.find(request.network).id;
     const going = new Set(request.addresses);
     return await this.#serial.run('records', async () => {
       const isMeant = ({ addresses }: NameRecord) =>
@@ -145,24 +149,9 @@ class HostRecords implements OpenedRecords {
       if (found.length === 0) throw this.#notHere({ ...request, name }, network, isMeant);
       for (const record of found) {
         const left = going.size === 0 ? [] : record.addresses.filter((address) => !going.has(address));
-        if (left.length === 0) {
-          await journal.commit([{ kind: 'name', id: record.id, remove: true }]);
-          this.#own.delete(record.id);
-          answers.recordGone(record.id);
-        } else {
-          const rest = { ...record, addresses: left };
-          await journal.commit([{ kind: 'name', id: record.id, put: rest }]);
-          this.#own.set(record.id, rest);
-          answers.record(rest, false);
-        }
+        await this.#keepOnly(record, left);
       }
-      await answers.told();
-      try {
-        for (const { id } of found) await this.#settle(id);
-      } catch (error) {
-        this.#needs.log.warn('the store hears later of a name that was taken back', { name, error: messageOf(error) });
-      }
-      this.#changed();
+      await this.#needs.answers.told();
       return found;
     });
   }
@@ -182,6 +171,28 @@ class HostRecords implements OpenedRecords {
     const name = bare(text);
     const domain = this.#domains.find((one) => name.endsWith(`.${one}`));
     return domain === undefined ? name : name.slice(0, -domain.length - 1);
+  }
+
+  /** Takes the other addresses from it; the store hears of it at once if it can. @throws JournalError */
+  async #keepOnly(record: NameRecord, addresses: readonly string[]): Promise<void> {
+    const { answers, journal, log } = this.#needs;
+    const { id, name } = record;
+    if (addresses.length === 0) {
+      await journal.commit([{ kind: 'name', id, remove: true }]);
+      this.#own.delete(id);
+      answers.recordGone(id);
+    } else {
+      const rest = { ...record, addresses: [...addresses] };
+      await journal.commit([{ kind: 'name', id, put: rest }]);
+      this.#own.set(id, rest);
+      answers.record(rest, false);
+    }
+    try {
+      await this.#settle(id);
+    } catch (error) {
+      log.warn('the store hears later of a name that was taken back', { name, error: messageOf(error) });
+    }
+    this.#changed();
   }
 
   #named(name: string, network: string | undefined, { exactly = false } = {}): readonly NameRecord[] {
@@ -261,6 +272,30 @@ class HostRecords implements OpenedRecords {
         await pause(delay(attempt, again), signal);
         if (signal.aborted) return;
         await this.#mend();
+      }
+    }
+  }
+
+  /** What was given for a network goes when that has gone. */
+  async #prune(): Promise<void> {
+    const { log, networks } = this.#needs;
+    const { signal } = this.#stop;
+    for (;;) {
+      await pause(this.#init.prune ?? pruning, signal);
+      if (signal.aborted) return;
+      const orphans = [...this.#own.values()].filter(({ network }) => network && networks.get(network) === undefined);
+      for (const { id, name, network = '' } of orphans) {
+        try {
+          // A host may not know every network yet: the store does.
+          if ((await networks.confirm(network)) !== undefined) continue;
+          await this.#serial.run('records', async () => {
+            const record = this.#own.get(id);
+            if (record !== undefined) await this.#keepOnly(record, []);
+          });
+          log.info('a name given by hand went with its network', { id, name, network });
+        } catch (error) {
+          log.debug('a name of a network that is gone could not be taken back', { id, name, error: messageOf(error) });
+        }
       }
     }
   }
