@@ -128,6 +128,8 @@ export class Server {
       const over = new AbortController();
       await Promise.race([Promise.all([finished, forwarder.idle()]), pause(patience, over.signal)]);
       over.abort();
+      // What came last is sent by now.
+      await setImmediate();
       for (const id of [...this.#sockets.keys()]) this.#close(id);
       forwarder.close();
     });

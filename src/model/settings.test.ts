@@ -87,6 +87,12 @@ test('bad settings are refused, naming the place', () => {
     [{ flags: ['-H', 'unix://relative'] }, /is not unix:\/\/\/PATH/],
     [{ flags: ['--default-address-pool', '10.0.0.1/8,size=24'] }, /"10\.0\.0\.1\/8" is not a network/],
     [{ flags: ['--default-address-pool', '10.0.0.0/8,size=7'] }, /the size is not between 8 and 30/],
+    [{ flags: ['--dns-domain', 'a..b'] }, /^--dns-domain: "a\.\.b" is not a domain/],
+    [{ flags: ['--dns-domain', `${'x'.repeat(60)}.${'y'.repeat(60)}`] }, /is not a domain/],
+    [{ flags: ['--dns-listen', 'eth0'] }, /^--dns-listen: "eth0" is not gateway or ADDRESS/],
+    [{ flags: ['--dns-listen', '10.0.0.1:0'] }, /^--dns-listen: "0" is not a port/],
+    [{ flags: ['--dns-listen', '10.0.0.1:5:3'] }, /is neither gateway nor ADDRESS/],
+    [{ flags: ['--dns-listen', '[::]:53'] }, /is every address of this host; name one/],
     [{ flags: ['--cluster-store', `etcd://${'x'.repeat(5000)}`] }, /is longer than 4096 characters/],
   ];
   for (const [sources, message] of table) {
@@ -137,4 +143,17 @@ test('every default is a value that the setting itself takes', () => {
 test('docs/settings.md is what the table says', () => {
   const page = readFileSync(new URL('../../docs/settings.md', import.meta.url), 'utf8');
   assert.equal(page, formatSettingsPage(), 'run: node scripts/write-docs.ts');
+});
+
+test('where names are answered is a word or an address, at port 53 unless another is said', () => {
+  const { dnsListen, dnsDomain } = from({
+    env: { SKEIN_DNS_LISTENS: 'gateway gateway:5353 10.0.0.1 10.0.0.1:54 FD00::1 [fd00:0::1]:54' },
+    flags: ['--dns-domain', 'Weave.Local.', '--dns-domain', 'skein.local'],
+  });
+  assert.deepEqual(
+    dnsListen.map(({ address, port }) => `${address} ${port}`),
+    ['gateway 53', 'gateway 5353', '10.0.0.1 53', '10.0.0.1 54', 'fd00::1 53', 'fd00::1 54'],
+  );
+  assert.deepEqual(dnsDomain, ['weave.local', 'skein.local']);
+  assert.deepEqual(from({}).dnsDomain, ['skein.local']);
 });

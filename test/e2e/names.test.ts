@@ -101,15 +101,19 @@ function steps(step: Steps): void {
 
   step('without the store what was known is answered on, also by a daemon that starts then', async (lab) => {
     const [h1, h2] = [lab.host('h1'), lab.host('h2')];
+    const isStale = async () => /^Stale: +since /m.test(await skein(h1, 'status', 'dns'));
+    assert.ok(!(await isStale()));
     await stopStore(lab);
     assert.equal(await dig(h1, 'near', 'asker'), '10.7.0.3');
+    await until('it is said', isStale);
     await h1.daemon.kill('SIGKILL');
     await h1.daemon.start();
     assert.equal(await dig(h1, 'near', 'asker.demo'), '10.7.0.3');
+    assert.ok(await isStale());
     assert.equal(await dig(h1, 'near', 'web'), '10.7.0.55');
     assert.equal(await dig(h1, 'alone', 'other.example'), '192.0.2.1', 'its own resolvers are remembered');
     startStore(lab);
-    await until('the store is back', async () => !/has not answered/.test(await skein(h1, 'status')), 30_000);
+    await until('the store is back', async () => !(await isStale()), 30_000);
     assert.equal(await dig(h2, 'asker', 'web'), '10.7.0.55');
   });
 
@@ -130,6 +134,8 @@ function steps(step: Steps): void {
     assert.match((await h2.exec([...question, '+tcp'])).stdout, /\sA\s+10\.0\.1\.2$/m);
     assert.match(await inside(h2, 'asker', ...question), /NXDOMAIN/);
     assert.match(await inside(h2, 'asker', 'dig', '@172.18.0.1', 'web.demo'), /\sA\s+10\.7\.0\.55$/m);
+    await idle(h2, 'circle', '--network', 'demo', '--dns', '172.18.0.1');
+    assert.match(await whole(h2, 'circle', 'shut.inner'), /SERVFAIL/, 'the server does not ask itself');
   });
 }
 if (hasDig) testInLab(title, {}, steps);
