@@ -1,17 +1,16 @@
 import { randomBytes } from 'node:crypto';
-import { isDeepStrictEqual } from 'node:util';
 import * as v from 'valibot';
-import { delay, pause } from '../../lib/backoff.ts';
-import { messageOf, ParseError, Refusal } from '../../lib/errors.ts';
-import { Feed } from '../../lib/feed.ts';
+import { pause } from '../../lib/backoff.ts';
+import { messageOf, Refusal } from '../../lib/errors.ts';
 import type { Log } from '../../lib/log.ts';
 import { Serial } from '../../lib/serial.ts';
-import { NameRecord, parseNameRecord } from '../../model/name-record.ts';
+import { NameRecord } from '../../model/name-record.ts';
 import { most } from '../../model/text.ts';
 import type { Journal } from '../../state/journal.ts';
 import type { Entry, Registry } from '../../state/registry.ts';
 import type { Hosts } from '../hosts/hosts.ts';
 import type { Networks } from '../networks/networks.ts';
+import { Kept, scope } from './kept.ts';
 import type { AddRecord, RecordState, Records, RemoveRecord } from './records.ts';
 
 export interface RecordsNeeds {
@@ -44,12 +43,9 @@ export interface OpenedRecords extends Records {
   close(): Promise<void>;
 }
 
-const scope = { kind: 'records' } as const;
 /** Of one host. */
 const mostRecords = 1_000;
 const pruning = 30_000;
-/** Before what is not in the store as it should be is put right, in milliseconds; doubles up to `most`. */
-const again = { first: 500, most: 10_000 };
 
 /** Takes up what earlier lives were given, and answers with it; the store is not waited for. */
 export async function openRecords(needs: RecordsNeeds, init: RecordsInit): Promise<OpenedRecords> {
@@ -58,50 +54,34 @@ export async function openRecords(needs: RecordsNeeds, init: RecordsInit): Promi
   return records;
 }
 
-/**
- * What was given here stands in the journal first: it alone says what there is. What the store has under this host's id and
- * the journal does not, or the other way round, is put right, as often as it takes.
- */
 class HostRecords implements OpenedRecords {
   readonly #needs: RecordsNeeds;
   readonly #init: RecordsInit;
   readonly #domains: readonly string[];
-  readonly #own = new Map<string, NameRecord>();
+  readonly #own: Kept;
   readonly #others = new Map<string, RecordState>();
-  /** What the store has of this host; undefined before it was seen. */
-  #there: Map<string, NameRecord> | undefined;
   readonly #serial = new Serial();
-  readonly #changes = new Feed(0);
   readonly #stop = new AbortController();
   #running: Promise<unknown> = Promise.resolve();
 
   constructor(needs: RecordsNeeds, init: RecordsInit) {
     this.#needs = needs;
     this.#init = init;
+    this.#own = new Kept({ ...needs, serial: this.#serial });
     this.#domains = init.domains.map(bare);
   }
 
   async load(): Promise<void> {
-    const { journal, answers, log } = this.#needs;
-    for (const { id, value } of await journal.load('name')) {
-      // What was seen of all hosts is of the same kind.
-      if (!/^[0-9a-f]{64}$/.test(id)) continue;
-      try {
-        const record = parseNameRecord(value, `name ${id} in the state directory`);
-        this.#own.set(record.id, record);
-        answers.record(record, false);
-      } catch (error) {
-        if (!(error instanceof ParseError)) throw error;
-        log.error('a record of the state directory is passed over', { kind: 'name', id, error });
-      }
-    }
-    this.#running = Promise.all([this.#follow(), this.#keep(), this.#prune()]).catch((error: unknown) =>
+    const { answers, log } = this.#needs;
+    for (const record of await this.#own.load()) answers.record(record, false);
+    const { signal } = this.#stop;
+    this.#running = Promise.all([this.#follow(), this.#own.keep(signal), this.#prune()]).catch((error: unknown) =>
       log.error('the records of the cluster cannot be followed', { error }),
     );
   }
 
   async add(request: AddRecord): Promise<NameRecord> {
-    const { answers, hosts, journal, networks, now, registry } = this.#needs;
+    const { answers, hosts, networks, now } = this.#needs;
     const network = request.network === undefined ? undefined : networks.find(request.network).id;
     const name = this.#nameOf(request);
     return await this.#serial.run('records', async () => {
@@ -120,16 +100,12 @@ class HostRecords implements OpenedRecords {
         ...(network !== undefined && { network }),
         ...(request.ports && { ports: [...request.ports] }),
       });
-      await journal.commit([{ kind: 'name', id: record.id, put: record }]);
-      this.#own.set(record.id, record);
+      await this.#own.set(record.id, record);
       try {
-        await registry.publish({ kind: 'name', record });
+        await this.#own.settle(record.id);
       } catch (error) {
         // As it was; what has reached the store all the same is taken back.
-        if (before === undefined) this.#own.delete(record.id);
-        else this.#own.set(record.id, before);
-        this.#changed();
-        await journal.commit([{ kind: 'name', id: record.id, ...(before ? { put: before } : { remove: true }) }]);
+        await this.#own.set(record.id, before);
         throw error;
       }
       answers.record(record, false);
@@ -157,7 +133,7 @@ class HostRecords implements OpenedRecords {
   }
 
   list(): readonly RecordState[] {
-    const own = Array.from(this.#own.values(), (record) => ({ record, lost: false }));
+    const own = this.#own.list().map((record) => ({ record, lost: false }));
     return [...own, ...this.#others.values()].sort((a, b) => (a.record.name < b.record.name ? -1 : 1));
   }
 
@@ -175,30 +151,23 @@ class HostRecords implements OpenedRecords {
 
   /** Takes the other addresses from it; the store hears of it at once if it can. @throws JournalError */
   async #keepOnly(record: NameRecord, addresses: readonly string[]): Promise<void> {
-    const { answers, journal, log } = this.#needs;
+    const { answers, log } = this.#needs;
     const { id, name } = record;
-    if (addresses.length === 0) {
-      await journal.commit([{ kind: 'name', id, remove: true }]);
-      this.#own.delete(id);
-      answers.recordGone(id);
-    } else {
-      const rest = { ...record, addresses: [...addresses] };
-      await journal.commit([{ kind: 'name', id, put: rest }]);
-      this.#own.set(id, rest);
-      answers.record(rest, false);
-    }
+    const rest = addresses.length === 0 ? undefined : { ...record, addresses: [...addresses] };
+    await this.#own.set(id, rest);
+    if (rest === undefined) answers.recordGone(id);
+    else answers.record(rest, false);
     try {
-      await this.#settle(id);
+      await this.#own.settle(id);
     } catch (error) {
       log.warn('the store hears later of a name that was taken back', { name, error: messageOf(error) });
     }
-    this.#changed();
   }
 
   #named(name: string, network: string | undefined, { exactly = false } = {}): readonly NameRecord[] {
     const isMeant = (record: NameRecord) =>
       record.name === name && (record.network === network || (network === undefined && !exactly));
-    return [...this.#own.values()].filter(isMeant);
+    return this.#own.list().filter(isMeant);
   }
 
   #notHere(
@@ -219,61 +188,39 @@ class HostRecords implements OpenedRecords {
     for await (const event of this.#needs.registry.watch(scope, { signal: this.#stop.signal })) {
       switch (event.kind) {
         case 'snapshot': {
-          const ids = new Set(event.entries.map(({ record }) => (record.kind === 'name' ? record.record.id : '')));
-          this.#there = new Map();
+          const states = event.entries.flatMap(stateOf);
+          const ids = new Set(states.map(({ record }) => record.id));
           for (const id of [...this.#others.keys()]) if (!ids.has(id)) this.#forget(id);
-          for (const entry of event.entries) this.#note(entry);
+          this.#own.begin(states.filter((state) => this.#isOwn(state)).map(({ record }) => record));
+          for (const state of states) this.#note(state);
           break;
         }
         case 'put':
-          this.#note(event.entry);
+          for (const state of stateOf(event.entry)) this.#note(state);
           break;
         case 'delete':
+          this.#own.note(event.id, undefined);
           this.#forget(event.id);
           break;
       }
-      this.#changed();
     }
   }
 
-  #note({ record: owned, lost }: Entry): void {
-    if (owned.kind !== 'name') return;
-    const { record } = owned;
-    if (record.host === this.#needs.hosts.self.id) {
-      this.#there?.set(record.id, record);
-      return;
+  #isOwn({ record }: RecordState): boolean {
+    return record.host === this.#needs.hosts.self.id;
+  }
+
+  #note(state: RecordState): void {
+    const { record, lost } = state;
+    if (this.#isOwn(state)) this.#own.note(record.id, record);
+    else {
+      this.#others.set(record.id, state);
+      this.#needs.answers.record(record, lost);
     }
-    this.#others.set(record.id, { record, lost });
-    this.#needs.answers.record(record, lost);
   }
 
   #forget(id: string): void {
-    this.#there?.delete(id);
     if (this.#others.delete(id)) this.#needs.answers.recordGone(id);
-  }
-
-  #changed(): void {
-    this.#changes.set(this.#changes.value + 1);
-  }
-
-  /** Ids of what the store has otherwise than the journal. */
-  #wrong(): readonly string[] {
-    const there = this.#there;
-    if (there === undefined) return [];
-    const ids = new Set([...this.#own.keys(), ...there.keys()]);
-    return [...ids].filter((id) => !isDeepStrictEqual(this.#own.get(id), there.get(id)));
-  }
-
-  async #keep(): Promise<void> {
-    const { signal } = this.#stop;
-    for await (const _ of this.#changes.watch({ signal })) {
-      for (let attempt = 0; this.#wrong().length > 0 && !signal.aborted; attempt += 1) {
-        // Time for the watch to tell of what was published last.
-        await pause(delay(attempt, again), signal);
-        if (signal.aborted) return;
-        await this.#mend();
-      }
-    }
   }
 
   /** What was given for a network goes when that has gone. */
@@ -283,7 +230,7 @@ class HostRecords implements OpenedRecords {
     for (;;) {
       await pause(this.#init.prune ?? pruning, signal);
       if (signal.aborted) return;
-      const orphans = [...this.#own.values()].filter(({ network }) => network && networks.get(network) === undefined);
+      const orphans = this.#own.list().filter(({ network }) => network && networks.get(network) === undefined);
       for (const { id, name, network = '' } of orphans) {
         try {
           // A host may not know every network yet: the store does.
@@ -299,29 +246,10 @@ class HostRecords implements OpenedRecords {
       }
     }
   }
+}
 
-  async #mend(): Promise<void> {
-    const { log } = this.#needs;
-    await this.#serial.run('records', async () => {
-      for (const id of this.#wrong()) {
-        try {
-          await this.#settle(id);
-          log.info('a name given by hand was not in the store as it is here, and was put right', { id });
-        } catch (error) {
-          log.debug('a name given by hand could not be put right', { id, error: messageOf(error) });
-          return;
-        }
-      }
-    });
-  }
-
-  /** The store has it as the journal does. @throws Refusal 'unavailable' */
-  async #settle(id: string): Promise<void> {
-    const { registry } = this.#needs;
-    const record = this.#own.get(id);
-    if (record === undefined) await registry.withdraw(scope, id);
-    else await registry.publish({ kind: 'name', record });
-  }
+function stateOf({ record, lost }: Entry): RecordState[] {
+  return record.kind === 'name' ? [{ record: record.record, lost }] : [];
 }
 
 function bare(text: string): string {
