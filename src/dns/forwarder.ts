@@ -80,7 +80,6 @@ export class Forwarder {
   readonly #upstreams: Upstreams;
   readonly #closed = new AbortController();
   #allWaiting = 0;
-  #idle: PromiseWithResolvers<void> | undefined;
 
   constructor({ log, own, patience, deadline, tcpPatience, now }: ForwarderOptions) {
     this.#own = own ?? new Set();
@@ -105,20 +104,12 @@ export class Forwarder {
       if (left === 0) this.#waiting.delete(asker);
       else this.#waiting.set(asker, left);
       this.#allWaiting--;
-      if (this.#allWaiting === 0) this.#idle?.resolve();
     }
   }
 
   /** Without those that are this server. */
   others(resolvers: readonly Resolver[]): readonly Resolver[] {
     return resolvers.filter(({ address }) => !this.#own.has(address.split('%', 1)[0] ?? ''));
-  }
-
-  /** Resolves as soon as nobody waits for an answer. */
-  idle(): Promise<void> {
-    this.#idle ??= Promise.withResolvers();
-    if (this.#allWaiting === 0) this.#idle.resolve();
-    return this.#idle.promise;
   }
 
   #find({ request, query, asker }: Asked, resolvers: readonly Resolver[]): Forwarded | Promise<Forwarded> {

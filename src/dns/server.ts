@@ -124,12 +124,10 @@ export class Server {
   close(): Promise<void> {
     return this.#turns.run('', async () => {
       const { forwarder } = this.#answering;
-      const finished = Promise.all([...this.#sockets.values()].map((socket) => socket.finish()));
       const over = new AbortController();
-      await Promise.race([Promise.all([finished, forwarder.idle()]), pause(patience, over.signal)]);
+      const finished = [...this.#sockets.values()].map((socket) => socket.finish());
+      await Promise.race([Promise.all(finished), pause(patience, over.signal)]);
       over.abort();
-      // What came last is sent by now.
-      await setImmediate();
       for (const id of [...this.#sockets.keys()]) this.#close(id);
       forwarder.close();
     });

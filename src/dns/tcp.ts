@@ -79,7 +79,7 @@ export interface Adopted {
   /** Where it is bound. */
   readonly address: string;
   readonly port: number;
-  /** Begins nothing new. Resolves when what was begun is answered, but that others are asked for. */
+  /** Closes it as soon as what was read is answered; resolves when it is. */
   finish(): Promise<void>;
   close(): void;
 }

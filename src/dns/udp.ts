@@ -20,25 +20,36 @@ export function openUdp(
   });
   const { reply } = answering;
   let open = true;
+  let finishing = false;
+  /** Questions that were read and are not answered. */
+  let pending = 0;
   /** Whether the kernel took the last answer later rather than at once. */
   let slow = false;
   const close = () => {
+    if (open) udp.close();
     open = false;
-    udp.close();
   };
+  const closed = new Promise<void>((done) => udp.once('close', done));
   udp.on('message', (request, { address, port }) => {
     // Whoever can send as it likes can send from there; nothing can be sent to it.
     if (port === 0) return;
     const origin: Origin = { network, address, transport: 'udp' };
-    answering.take(request, origin, (bytes, length) => {
-      if (!open || (slow && udp.getSendQueueCount() >= mostQueued)) return;
-      // What waits must not be written over.
-      udp.send(slow ? Buffer.from(bytes.subarray(0, length)) : bytes, 0, length, port, address, ignore);
-      const queued = udp.getSendQueueSize() > 0;
-      if (queued && !slow) reply.renew();
-      slow = queued;
+    pending++;
+    const taken = answering.take(request, origin, (bytes, length) => {
+      pending--;
+      send(bytes, length, port, address);
+      if (finishing && pending === 0) close();
     });
+    if (!taken) pending--;
   });
+  const send = (bytes: Buffer, length: number, port: number, address: string) => {
+    if (!open || (slow && udp.getSendQueueCount() >= mostQueued)) return;
+    // What waits must not be written over.
+    udp.send(slow ? Buffer.from(bytes.subarray(0, length)) : bytes, 0, length, port, address, ignore);
+    const queued = udp.getSendQueueSize() > 0;
+    if (queued && !slow) reply.renew();
+    slow = queued;
+  };
   const { promise, resolve, reject } = Promise.withResolvers<Adopted>();
   const fail = (error: Error) => {
     close();
@@ -49,8 +60,13 @@ export function openUdp(
     udp.off('error', fail);
     udp.on('error', (error) => log.warn('a socket for names failed', { network, error }));
     const { address, port } = udp.address();
-    // Node cannot leave a socket unread and open: what is read on is answered as long as that takes no time.
-    resolve({ address, port, finish: () => Promise.resolve(), close });
+    const finish = () => {
+      finishing = true;
+      // Node cannot leave a socket unread and open: with the last answer that is due it is closed.
+      if (pending === 0) close();
+      return closed;
+    };
+    resolve({ address, port, finish, close });
   });
   return promise;
 }
