@@ -47,7 +47,9 @@ export function plan(touched: Iterable<ObjectId>, desired: Desired, actual: Obje
   const { add, change } = diff(wanted, kept, same);
   for (const object of add) steps.push({ do: 'add', object });
   for (const { from, to } of change) steps.push({ do: 'change', from, object: to });
-  return steps.toSorted((a, b) => stage(a) - stage(b) || byText(a.object.namespace, b.object.namespace));
+  return steps.toSorted(
+    (a, b) => stage(a) - stage(b) || byText(a.object.namespace, b.object.namespace) || needing(a) - needing(b),
+  );
 }
 
 function differs(wanted: KernelObject | undefined, is: KernelObject | undefined): boolean {
@@ -98,7 +100,7 @@ export function stage(step: Step): number {
     case 'up':
       return object.name === VXLAN || object.name === BRIDGE ? TUNNEL_UP : UP;
     case 'route':
-      return ROUTES;
+      return object.spec.via === undefined ? UP : ROUTES;
     case 'socket':
       return SOCKETS;
     case 'nft-table':
@@ -122,6 +124,11 @@ const UP = 12;
 const ROUTES = 13;
 const SOCKETS = 14;
 const NAMESPACES = 15;
+
+/** Of one stage: a route on a link needs no more than that the link is up, and goes with it. */
+function needing({ object }: Step): number {
+  return object.kind === 'route' ? 1 : 0;
+}
 
 export function formatStep(step: Step): string {
   return `${step.do} ${formatObject(step.object)}`;

@@ -5,7 +5,7 @@ import type { LabHost } from '../../src/lab/lab.ts';
 
 /**
  * All that a host has, as other programs than ours see it: what the kernel holds in every network namespace of it, pins,
- * mounts, processes, files, every key of the store, every row of the journal. A line a thing, behind where it was found.
+ * mounts, processes, how much is held for a daemon, files, every key of the store, every row of the journal. A line a thing, behind where it was found.
  */
 export async function dump(host: LabHost, store: string): Promise<readonly string[]> {
   const endpoint = store.replace(/^etcd:/, 'http:');
@@ -25,6 +25,7 @@ echo "@ $1 tc"
 for device in $(ip -o link show | sed 's/^[0-9]*: \\([^:@]*\\).*/\\1/'); do
   echo "qdisc show dev $device"; echo "filter show dev $device ingress"
 done | tc -force -batch - 2>/dev/null
+echo "@ $1 sockets"; ss -Hltun | awk '{ print $1, $2, $5 }'
 echo "@ $1 sysctl"; grep -rsH . /proc/sys/net
 true
 `;
@@ -44,6 +45,7 @@ for path in /run/netns/* /run/skein/netns/*; do
 done
 echo '@ mounts'; cut -d' ' -f4- /proc/self/mountinfo | grep 'skein\\|nsfs'
 echo '@ processes'; ps -eo args --no-headers | grep 'skein-shim\\|^sleep [0-9]*$' | grep -v 'grep\\|86400'
+echo '@ held'; for pid in $(pidof skein-holder); do ls /proc/$pid/fd | wc -l; done
 echo '@ files'; find /run/skein /run/netns /var/lib/skein -printf '%y %m %p %l\\n' 2>/dev/null
 echo '@ settings'; cat /var/lib/skein/sysctls.json 2>/dev/null
 echo '@ store'; etcdctl --endpoints "$1" get --prefix / | paste - -
