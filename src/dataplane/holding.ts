@@ -48,7 +48,10 @@ export class Holding {
     this.close();
     if (performance.now() < this.#notBefore) return undefined;
     try {
-      return this.#found() ?? this.#started();
+      const held = this.#found() ?? this.#started();
+      if (held !== undefined && this.#complained) this.#options.log.info('sockets for names are held again');
+      if (held !== undefined) this.#complained = false;
+      return held;
     } catch (error) {
       this.close();
       this.#notBefore = performance.now() + pause;
@@ -103,7 +106,7 @@ export class Holding {
       work(this.#holder);
     } catch (error) {
       if (!(error instanceof KernelError)) throw error;
-      this.#options.log.debug('the holder of sockets failed', { error: error.message });
+      this.#complain(error);
       this.close();
     }
   }

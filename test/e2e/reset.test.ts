@@ -7,7 +7,7 @@ async function traces(host: LabHost): Promise<string> {
   const script = `
     ip -br link; ip -br addr; ip route; ip -6 route; bridge fdb; nft list ruleset; ip netns
     sysctl net.ipv4.ip_forward net.ipv6.conf.all.forwarding; sysctl -a 2>/dev/null | grep accept_ra
-    grep skein /proc/self/mountinfo
+    grep skein /proc/self/mountinfo; pidof skein-holder; ss -Hltun
     find /run/skein /var/lib/skein /run/netns /etc/NetworkManager -mindepth 1 2>/dev/null`;
   return (await host.attempt(['sh', '-c', script])).stdout.replaceAll(/ (REACHABLE|STALE|DELAY|PROBE)\b/g, '');
 }
