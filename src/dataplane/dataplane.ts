@@ -111,8 +111,11 @@ export interface GatewayPiece {
 export interface SandboxPiece {
   readonly kind: 'sandbox';
   readonly id: string;
-  /** The host's own namespace: only the interfaces in it are ours. */
-  readonly host?: true;
+  /**
+   * The host's own namespace: only the interfaces in it are ours. And the families of which the host forwards packets, for
+   * as long as this is there: others may have come to live by that, so it should not go with the last port.
+   */
+  readonly host?: { readonly forwards: readonly (4 | 6)[] };
   /** Ours to make and to remove, or adopted: `identity` is then what was adopted. */
   readonly adopted?: Identity;
 }

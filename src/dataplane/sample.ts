@@ -57,7 +57,7 @@ export function piecesFor(host: HostSample, others: readonly HostSample[]): read
 export function hostOn(forwards?: PortPiece['forwards']): readonly Piece[] {
   const sandbox = 'b00000000001';
   return [
-    { kind: 'sandbox', id: sandbox, host: true },
+    { kind: 'sandbox', id: sandbox, host: { forwards: forwards ? [4, 6] : [] } },
     {
       ...{ kind: 'port', network: network.id, endpoint: 'x1', sandbox, port: 'veth5', interface: 'skein-3d430f333' },
       ...{ mac: '02:42:0a:00:00:05', addresses: ['10.0.0.5/24', 'fd01::5/64'] },

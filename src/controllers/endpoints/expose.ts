@@ -34,7 +34,7 @@ export interface ExposingNeeds {
 
 /**
  * The host itself on networks: one sandbox, made at the first exposure, which has a place on each. It stays when it has
- * none left.
+ * none left: who else uses that the host forwards packets since then is not known.
  */
 export class Exposing {
   readonly #needs: ExposingNeeds;
@@ -103,7 +103,7 @@ export class Exposing {
     return record && connectedPlaces(record).find((place) => place.network === network);
   }
 
-  async #join({ id }: Network, { name, masquerade = true, ip, ip6 }: Expose): Promise<void> {
+  async #join({ id, internal, subnets }: Network, { name, masquerade = true, ip, ip6 }: Expose): Promise<void> {
     const { bootId, hosts, join, sandboxes, serial } = this.#needs;
     const self = hosts.self.name;
     const request = {
@@ -114,9 +114,13 @@ export class Exposing {
       ...defined<{ ip?: string; ip6?: string }>({ ip, ip6 }),
     };
     const known = this.#record();
-    const record: SandboxRecord = known ?? { id: sandboxes.freshId(), bootId, host: true, places: [] };
-    if (known === undefined) sandboxes.add(record);
-    await serial.run(record.id, () => join(sandboxes.find(record.id), [request], { fresh: known === undefined }));
+    const record: SandboxRecord = known ?? { id: sandboxes.freshId(), bootId, places: [] };
+    const families = internal ? [] : subnets.map(({ subnet }) => parsePrefix(subnet).address.family);
+    const forwards = [...new Set([...(record.host?.forwards ?? []), ...families])].toSorted();
+    await serial.run(record.id, async () => {
+      sandboxes.add({ ...(sandboxes.get(record.id) ?? record), host: { forwards } });
+      await join(sandboxes.find(record.id), [request], { fresh: known === undefined });
+    });
   }
 
   /** The host has one routing table: what it reaches by another way it would lose, or not find on the network. */

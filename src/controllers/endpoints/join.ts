@@ -85,7 +85,7 @@ export async function join(
     const [early, late] = before.adopted === undefined ? [[], wayOut] : [wayOut, []];
     const first: readonly Piece[] = [
       ...(gateway === undefined ? [] : [gateway]),
-      ...(fresh ? [sandboxPiece(begun)] : []),
+      ...(fresh || begun.host ? [sandboxPiece(begun)] : []),
       ...early,
     ];
     // The kernel is at work on what needs no answer of the store while that is asked, and goes on with the rest.

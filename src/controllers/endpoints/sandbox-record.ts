@@ -38,8 +38,8 @@ const Place = v.looseObject({
 /** What this host has promised to one sandbox. */
 const SandboxRecord = v.looseObject({
   id: SandboxId,
-  /** The host itself. */
-  host: v.optional(v.literal(true)),
+  /** The host itself, and the families of which it was to forward packets since its first place: others may live by that. */
+  host: v.optional(v.looseObject({ forwards: v.array(v.picklist([4, 6])) })),
   adopted: v.optional(v.looseObject({ bootId: Text, inode: Text })),
   /** Boot in which it was made: a sandbox does not outlive it. */
   bootId: Text,

@@ -150,7 +150,7 @@ export class Sandboxes {
       id,
       key: this.keyOf(id),
       endpoints: new Map(places),
-      ...(host && { host }),
+      ...(host && { host: true as const }),
       ...(container === undefined ? {} : { container }),
       ...(exit === undefined ? {} : { exit }),
     };

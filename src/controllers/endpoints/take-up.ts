@@ -47,8 +47,8 @@ export async function takeUp(
   const { dataplane, exits, hosts, leave, log, overlays, sandboxes, serial } = needs;
   for (const record of sandboxes.list()) {
     const { id } = record.container ?? {};
-    const isBack = record.host ?? (id !== undefined && returning.has(id));
-    if (record.bootId !== bootId && hasPlace(record) && isBack) await sandboxes.save({ ...record, bootId });
+    const isBack = record.host !== undefined || (hasPlace(record) && id !== undefined && returning.has(id));
+    if (record.bootId !== bootId && isBack) await sandboxes.save({ ...record, bootId });
   }
   const chosen = await exits.load(sandboxes.list());
   const gateway = listen.some(({ address }) => address === 'gateway') ? await exits.piece() : chosen;

@@ -1,7 +1,6 @@
 import { parseInterfaceAddress } from '../../lib/prefix.ts';
 import type { PortPiece } from '../dataplane.ts';
 import { GATEWAY_BRIDGE } from '../gateway/gateway.ts';
-import { FORWARDING } from '../host-settings.ts';
 import { nft } from '../nft.ts';
 import { HOST, type KernelObject, type ObjectId, object } from '../objects.ts';
 
@@ -37,9 +36,7 @@ export function exposedObjects({ interface: device, addresses, forwards }: PortP
     setting('accept_source_route', '0'),
     ...[...families].flatMap((family) => [
       ...rules(family),
-      ...(forwards === undefined
-        ? []
-        : [object.sysctl(HOST, FORWARDING[family], '1'), nft.element(HOST, family, FORWARDED, device)]),
+      ...(forwards === undefined ? [] : [nft.element(HOST, family, FORWARDED, device)]),
       ...(forwards !== 'as-it-came' ? [nft.element(HOST, family, MASQUERADED, device)] : []),
     ]),
   ];

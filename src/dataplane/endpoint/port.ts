@@ -25,7 +25,7 @@ export function portObjects(piece: PortPiece, network: NetworkPiece, sandbox: Sa
   const { namespace, mtu } = network;
   const link = linkId(namespace, port);
   const into = namespaceOf(sandbox);
-  const isHost = sandbox.host === true;
+  const isHost = sandbox.host !== undefined;
   const spoof = antispoof(namespace, port, mac, piece.addresses, {
     ...(isHost && { priority: EXPOSED_PRIORITY }),
     ...(piece.forwards === 'as-it-came' && { except: subnetsOf(network) }),

@@ -1,9 +1,10 @@
 import type { SandboxPiece } from '../dataplane.ts';
+import { FORWARDING } from '../host-settings.ts';
 import { HOST, type KernelObject, object } from '../objects.ts';
 
 /** A container's namespace. One that was adopted is pinned and otherwise left as it is, the host's is there. Pure. */
 export function sandboxObjects({ id, host, adopted }: SandboxPiece): KernelObject[] {
-  if (host) return [];
+  if (host) return host.forwards.map((family) => object.sysctl(HOST, FORWARDING[family === 4 ? 'ip' : 'ip6'], '1'));
   if (adopted) return [object.netns(id, adopted.inode)];
   return [object.netns(id), ...quiet(id), object.up(id, 'lo')];
 }
