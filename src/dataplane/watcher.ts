@@ -13,7 +13,7 @@ import { RTNLGRP } from '../kernel/route/rtnetlink.ts';
 import type { Syscalls } from '../kernel/syscall.ts';
 import { messageOf } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
-import { isExposedName } from './endpoint/exposed.ts';
+import { isHostInterface } from '../model/network.ts';
 import { TABLE } from './nft.ts';
 import { HOST } from './objects.ts';
 import type { Reconciler } from './reconciler.ts';
@@ -206,7 +206,7 @@ export class Watcher {
 }
 
 function isExposed(news: Notification | undefined): boolean {
-  return news?.kind === 'link' && isExposedName(news.link.name);
+  return news?.kind === 'link' && isHostInterface(news.link.name);
 }
 
 function isRemovalOfOurs(change: RuleChange | undefined): boolean {

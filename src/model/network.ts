@@ -101,6 +101,11 @@ export function hostInterface(id: string): string {
   return `skein-${id.slice(0, 9)}`;
 }
 
+/** Whether an interface of a host has such a name. */
+export function isHostInterface(name: string): boolean {
+  return /^skein-[0-9a-f]{9}$/.test(name);
+}
+
 /** Name of the network's namespace, the same on every host: `<n>-<first 10 of the id>`, n counting from 1 with the VNI. */
 export function namespaceName({ vni, id }: Pick<Network, 'vni' | 'id'>): string {
   return `${vni - vniRange.first + 1}-${id.slice(0, 10)}`;

@@ -11,12 +11,14 @@ const view: HostView = {
     { name: 'eth0', mtu: 1500, up: true, addresses: ['192.168.205.10/24', 'fd00:205::10/64', 'fe80::1/64'] },
     { name: 'docker0', mtu: 1500, up: true, addresses: ['172.17.0.1/16'] },
     { name: 'skein_gwbridge', mtu: 1500, up: true, addresses: ['172.18.0.1/16'] },
+    { name: 'skein-3d430f333', mtu: 1450, up: true, addresses: ['10.0.0.5/24'] },
   ],
   pinned: new Map(),
   routes: [
     { prefix: '192.168.205.0/24', interface: 'eth0' },
     { prefix: '10.20.0.0/16', interface: 'eth0' },
     { prefix: '172.18.0.0/16', interface: 'skein_gwbridge' },
+    { prefix: '10.0.0.0/24', interface: 'skein-3d430f333' },
   ],
 };
 const two: HostView = {

@@ -13,6 +13,7 @@ import {
   parsePrefix,
 } from '../../lib/prefix.ts';
 import { DataAddress } from '../../model/host.ts';
+import { isHostInterface } from '../../model/network.ts';
 
 /** Where other hosts reach this one. */
 export interface Underlay {
@@ -136,7 +137,7 @@ function addressOf(
 
 /** Devices that we make in the host's namespace. */
 function isOwn(name: string): boolean {
-  return name === 'skein_gwbridge' || /^veth[0-9a-f]{7}$/.test(name);
+  return name === 'skein_gwbridge' || /^veth[0-9a-f]{7}$/.test(name) || isHostInterface(name);
 }
 
 function isForeignBridge(name: string): boolean {

@@ -7,11 +7,6 @@ import { HOST, type KernelObject, type ObjectId, object } from '../objects.ts';
 /** How the interfaces begin that the host itself has on networks, in the words of nft. */
 export const EXPOSED = 'skein-*';
 
-/** Whether an interface of the host has a name as those that it has on networks. */
-export function isExposedName(name: string): boolean {
-  return /^skein-[0-9a-f]{9}$/.test(name);
-}
-
 /** The networks that packets from elsewhere are forwarded onto, and those where they and the host's own have its address there. */
 const FORWARDED = 'exposed-forwarded';
 const MASQUERADED = 'exposed-masqueraded';

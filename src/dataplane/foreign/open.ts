@@ -3,7 +3,7 @@ import { pause } from '../../lib/backoff.ts';
 import { messageOf } from '../../lib/errors.ts';
 import { Fights } from '../../lib/fights.ts';
 import type { Log } from '../../lib/log.ts';
-import { isExposedName } from '../endpoint/exposed.ts';
+import { isHostInterface } from '../../model/network.ts';
 import { formatGuest, type Guest, guestsIn, guestsOf, isInPlace, sameGuest } from './chains.ts';
 import { type Foreign, GUESTS_FILE } from './foreign.ts';
 import { interfaces } from './forwarding.ts';
@@ -132,7 +132,7 @@ async function settleGuests(file: string, port: number): Promise<Settled> {
 }
 
 function waysOf(port: number) {
-  return { port, exposed: interfaces().some(isExposedName) };
+  return { port, exposed: interfaces().some(isHostInterface) };
 }
 
 function partition<T>(list: readonly T[], isFirst: (item: T) => boolean): [first: readonly T[], second: readonly T[]] {
