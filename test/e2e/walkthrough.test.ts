@@ -12,7 +12,7 @@ const pages = globSync(['*.md', 'docs/**/*.md'], { cwd: root })
   .sort();
 
 test('the pages that show commands are known', () => {
-  for (const page of ['README.md', 'docs/walkthroughs/000.md', 'docs/walkthroughs/001.md'])
+  for (const page of ['README.md', 'docs/walkthroughs/000.md', 'docs/walkthroughs/001.md', 'docs/walkthroughs/002.md'])
     assert.ok(pages.includes(page), page);
 });
 
