@@ -81,7 +81,7 @@ async function kernelOf(host: LabHost): Promise<string> {
   const script = `
     cd /run/skein/netns 2>/dev/null && for name in *; do
       echo "== $name"
-      nsenter --net=$name sh -c 'ip -br link; ip -br addr; ip route; ip -6 route; ip neigh show nud permanent; bridge fdb
+      nsenter --net=$name sh -c 'ip -br link; ip -o addr show scope global | cut -d" " -f2-; ip route; ip -6 route; ip neigh show nud permanent; bridge fdb
         nft list ruleset; sysctl net.bridge net.ipv6.conf.default net.ipv4.ip_forward
         tc filter show dev vxlan0 ingress' 2>/dev/null
     done
