@@ -116,7 +116,7 @@ export class Exposing {
     const known = this.#record();
     const record: SandboxRecord = known ?? { id: sandboxes.freshId(), bootId, places: [] };
     const families = internal ? [] : subnets.map(({ subnet }) => parsePrefix(subnet).address.family);
-    const forwards = [...new Set([...(record.host?.forwards ?? []), ...families])].toSorted();
+    const forwards = ([4, 6] as const).filter((one) => families.includes(one) || record.host?.forwards.includes(one));
     await serial.run(record.id, async () => {
       sandboxes.add({ ...(sandboxes.get(record.id) ?? record), host: { forwards } });
       await join(sandboxes.find(record.id), [request], { fresh: known === undefined });
