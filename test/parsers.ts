@@ -77,6 +77,12 @@ import {
 } from '../src/state/kv/etcd/messages.ts';
 import { parseAlive } from '../src/state/kv/presence.ts';
 import { parseStoreUrl } from '../src/state/kv/url.ts';
+import { claimOf } from '../src/state/mesh/trust/claim.ts';
+import { parseGenesis } from '../src/state/mesh/trust/genesis.ts';
+import { parseHandshakeMessage } from '../src/state/mesh/trust/handshake-messages.ts';
+import { parseStatements } from '../src/state/mesh/trust/statements.ts';
+import { parseJoinToken } from '../src/state/mesh/trust/token.ts';
+import { fakeHost, fakeVerify, foundedBy, tokenOf } from '../src/state/mesh/trust/trust.testing.ts';
 import { parseEndpointSeen, parseHostSeen, parseNameSeen } from '../src/state/remembered/open.ts';
 
 /**
@@ -131,6 +137,12 @@ const sandbox = {
   places: [{ id, network: id, name: 'test1', interface: 'eth0', port: 'veth0', state: 'connected', endpoint }],
   exit: { interface: 'eth1', port: 'veth0123456', mac: '02:42:ac:12:00:02', addresses: ['172.18.0.2/16'] },
 };
+
+const joiner = fakeHost('joiner');
+const claim = claimOf(
+  { signer: joiner.signer, token: tokenOf('token'), name: 'h1', addresses: ['192.0.2.1:2377'] },
+  { binding: id },
+);
 
 const alive = { epoch: 1, since: time, instance: '0123456789abcdef' };
 const settingsFile = JSON.stringify({ 'cluster-store': 'etcd://10.0.0.1:2379', 'cluster-advertise': 'eth0:2376' });
@@ -610,6 +622,37 @@ export const parsers: Readonly<Record<string, Parser>> = {
     kind: 'text',
     samples: ['etcd://10.0.0.1:2379,etcd2:2379/skein', 'local:', 'local:/var/lib/skein/store.db'],
     parse: parseStoreUrl,
+  },
+  'state/mesh/trust/genesis.ts parseGenesis': {
+    kind: 'json',
+    samples: [foundedBy(joiner), { ...foundedBy(joiner) }],
+    parse: (json) => parseGenesis(json, 'genesis', fakeVerify),
+  },
+  'state/mesh/trust/handshake-messages.ts parseHandshakeMessage': {
+    kind: 'json',
+    samples: [
+      { t: 'hello', protocol: 1, cluster: id, empty: true },
+      { t: 'claim', protocol: 1, claim },
+      { t: 'meet', claim },
+      { t: 'proof', genesis: foundedBy(joiner), sheets: [{ owner: host }] },
+      { t: 'refused', reason: 'removed' },
+      { t: 'refused', reason: 'one of later' },
+    ],
+    parse: parseHandshakeMessage,
+  },
+  'state/mesh/trust/statements.ts parseStatements': {
+    kind: 'json',
+    samples: [
+      { [`member/${joiner.id}`]: { key: joiner.signer.key, name: 'h1' }, [`removed/${host}`]: { later: 1 } },
+      { [`admin/${joiner.id}`]: { by: key, key: joiner.signer.key, rank: 1, signature: claim.signature } },
+      { token: { key, n: 1, vouch: claim.proof, old: [key] } },
+    ],
+    parse: (json) => parseStatements(new Map(typeof json === 'object' ? Object.entries(json ?? {}) : [])),
+  },
+  'state/mesh/trust/token.ts parseJoinToken': {
+    kind: 'text',
+    samples: [tokenOf('token').reveal(), tokenOf('token', foundedBy(joiner)).reveal()],
+    parse: parseJoinToken,
   },
   'state/remembered/open.ts parseEndpointSeen': {
     kind: 'json',

@@ -1,5 +1,6 @@
 import * as v from 'valibot';
 import { contains, parseAddress, parsePrefix } from '../lib/prefix.ts';
+import { PublicKey } from './host-key.ts';
 import { parseRecord } from './record.ts';
 import { AddressText, HostId, isUnicast, Mtu, most, Name, PrefixText, Signature, Text, Time } from './text.ts';
 
@@ -19,7 +20,7 @@ export const Host = v.looseObject({
   id: HostId,
   name: Name,
   /** Ed25519 public key, raw, base64. */
-  key: v.pipe(v.string(), v.regex(/^[A-Za-z0-9+/]{43}=$/, 'is not a public key of 32 bytes in base64')),
+  key: PublicKey,
   /** `address:port` for other hosts. */
   advertise: Text,
   /** Where VXLAN packets for this host go. */

@@ -1,10 +1,14 @@
-import { createPrivateKey, createPublicKey, generateKeyPairSync, randomBytes } from 'node:crypto';
+import { createPrivateKey, createPublicKey, generateKeyPairSync } from 'node:crypto';
 import * as v from 'valibot';
+import { hostIdOf } from '../../model/host-key.ts';
 import { parseRecord } from '../../model/record.ts';
 import { HostId } from '../../model/text.ts';
 import type { Journal } from '../../state/journal.ts';
 
-/** Who this host is: a random id and an Ed25519 key, made at its first start and kept in its state directory. */
+/**
+ * Who this host is: an Ed25519 key, made at its first start, and the id that follows from it, both kept in its state
+ * directory. Ids from before they followed from the key stay as they are.
+ */
 export interface Identity {
   readonly id: string;
   /** PKCS #8, PEM. Never leaves the host. */
@@ -36,12 +40,8 @@ export function parseIdentity(json: unknown, place: string): v.InferOutput<typeo
 }
 
 function create(): v.InferOutput<typeof Stored> {
-  const { privateKey } = generateKeyPairSync('ed25519');
-  return {
-    id: randomBytes(16).toString('hex'),
-    privateKey: privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
-    epoch: 0,
-  };
+  const privateKey = generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
+  return { id: hostIdOf(publicKeyOf(privateKey)), privateKey, epoch: 0 };
 }
 
 function publicKeyOf(privateKey: string): string {

@@ -1,0 +1,46 @@
+import {
+  createPrivateKey,
+  createPublicKey,
+  sign as cryptoSign,
+  verify as cryptoVerify,
+  type KeyObject,
+} from 'node:crypto';
+
+/** Who signs, and how others check it: Ed25519, or in simulations something cheaper. Keys are raw, signatures 64 bytes, both base64. */
+export interface Signer {
+  readonly key: string;
+  sign(text: string): string;
+}
+
+export type Verify = (key: string, text: string, signature: string) => boolean;
+
+export function signerOf(privateKey: KeyObject): Signer {
+  return {
+    key: rawOf(createPublicKey(privateKey)),
+    sign: (text) => cryptoSign(null, Buffer.from(text), privateKey).toString('base64'),
+  };
+}
+
+/** RFC 8410: an Ed25519 private key is 32 bytes of chance behind a constant head. */
+export function privateKeyOf(seed: Uint8Array): KeyObject {
+  const head = Buffer.from('302e020100300506032b657004220420', 'hex');
+  return createPrivateKey({ key: Buffer.concat([head, seed]), format: 'der', type: 'pkcs8' });
+}
+
+/** The raw bytes of an Ed25519 public key, base64. */
+export function rawOf(publicKey: KeyObject): string {
+  return publicKey.export({ format: 'der', type: 'spki' }).subarray(-32).toString('base64');
+}
+
+export const verify: Verify = (key, text, signature) => {
+  try {
+    return cryptoVerify(null, Buffer.from(text), publicKeyOf(key), Buffer.from(signature, 'base64'));
+  } catch {
+    return false;
+  }
+};
+
+function publicKeyOf(raw: string): KeyObject {
+  const head = Buffer.from('302a300506032b6570032100', 'hex');
+  return createPublicKey({ key: Buffer.concat([head, Buffer.from(raw, 'base64')]), format: 'der', type: 'spki' });
+}
