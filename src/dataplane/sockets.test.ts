@@ -195,10 +195,11 @@ describe('sockets for names', { skip: !isRoot && 'needs root' }, () => {
     assert.equal(ask(here, 'udp', nameServerAddresses[4]), `${network.id} hello`);
   });
 
-  test('a listener is there before its address, and waits for a place that another has', async () => {
+  test('a listener is there before its address, and waits for a place that another has', async (t) => {
     const script = `require('dgram').createSocket('udp4').bind(5300, '127.0.0.9')`;
     a.sh(`${process.execPath} -e "${script}" >/dev/null 2>&1 & echo $! > /run/taking`);
     const bound = () => a.sh('ss -Hltun src 127.0.0.9').trim().split('\n').filter(Boolean);
+    t.after(() => a.sh('kill $(cat /run/taking) 2>/dev/null || true'));
     await until(() => bound().length === 1, 'the other socket');
     await a.dataplane.change({ put: [listener] });
     assert.equal(bound().length, 2);
