@@ -4,6 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { keyOf } from '../src/dataplane/dataplane.ts';
 import { findEtcd } from '../src/lab/etcd.ts';
 import { Refusal } from '../src/lib/errors.ts';
 import { Scope } from '../src/lib/scope.ts';
@@ -356,6 +357,23 @@ describe('endpoints of two hosts on one etcd', {
     assert.deepEqual(h1.kernel.kinds(), before);
     const hosts = () => h1.endpoints.sandboxes().filter(({ host }) => host);
     assert.deepEqual(hosts(), []);
+    // What is taken back late takes nothing from who was quicker.
+    const gone = await h1.endpoints.expose({ network: 'demo' });
+    h1.kernel.stuck = new Error('remove link: busy');
+    await h1.endpoints.closeSandbox(gone.endpoint.sandbox.id);
+    const quick = await h1.endpoints.expose({ network: 'more' });
+    h1.kernel.stuck = undefined;
+    const { id: failed } = h1.networks.find('demo');
+    await eventually(
+      async () => (await h1.state.claims.holder({ kind: 'endpoints', network: failed }, 'h1')) === undefined,
+    );
+    assert.deepEqual(
+      hosts().map(({ endpoints }) => [...endpoints.keys()]),
+      [[quick.endpoint.network]],
+    );
+    assert.ok(h1.kernel.pieces.has(keyOf({ kind: 'sandbox', id: quick.endpoint.sandbox.id })));
+    await h1.endpoints.closeSandbox(quick.endpoint.sandbox.id);
+    assert.deepEqual([h1.kernel.kinds(), hosts()], [before, []]);
 
     const [demo, more] = await Promise.all([
       h1.endpoints.expose({ network: 'demo', masquerade: false }),

@@ -80,11 +80,14 @@ export class Leaving {
   }
 
   /** Right as often as it is done. */
-  async #finish(sandbox: string, ids: ReadonlySet<string>, { whole, unused = false }: LeaveOptions): Promise<void> {
+  async #finish(sandbox: string, ids: ReadonlySet<string>, options: LeaveOptions): Promise<void> {
+    const { unused = false } = options;
     const { dataplane, exits, holdings, names, networks, overlays, sandboxes } = this.#needs;
     const record = sandboxes.get(sandbox);
     if (record === undefined) return;
     const left = record.places.filter(({ id }) => ids.has(id));
+    // What has joined since it was asked for keeps it.
+    const whole = options.whole && left.length === record.places.length;
     const { keys, closing } = overlays.leave(left);
     const hasExit = record.exit !== undefined;
     const exit = hasExit ? [] : [keyOf({ kind: 'exit', sandbox })];
