@@ -47,17 +47,17 @@ class FabricHost {
   #followed = new Set<string>();
   #epoch = 1;
 
+  readonly sheets: Sheets;
+
   constructor(id: string, stateOf: (id: string) => MemberState) {
     this.#id = id;
     this.#stateOf = stateOf;
+    this.sheets = this.#openSheets();
   }
 
-  readonly sheets: Sheets = (() => {
-    const host = this;
+  #openSheets(): Sheets {
     return {
-      get self() {
-        return host.#id;
-      },
+      self: this.#id,
       read: (owner, scope) => this.#sheets.get(nameOf(owner, scope)),
       list: (scope) => this.held().filter((sheet) => sheet.scope === scope),
       change: async (scope, edit) => {
@@ -83,7 +83,7 @@ class FabricHost {
         for (const { owner, scope } of this.held()) if (!this.#wants(scope)) this.#forget(owner, scope);
       },
     };
-  })();
+  }
 
   readonly members: Members = {
     list: () => {

@@ -4,14 +4,14 @@ import { limits, type Members, type SheetChange, type Sheets } from './sheets.ts
 
 /** Some hosts that know each other and can all be reached. */
 export interface SheetsHarness {
-  sheets(id: string): Sheets;
-  members(id: string): Members;
+  readonly sheets: (id: string) => Sheets;
+  readonly members: (id: string) => Members;
   /** Until all who live hold the same. */
-  settle(): Promise<void> | void;
+  readonly settle: () => Promise<void> | void;
   /** It dies and all have noticed. */
-  kill(id: string): Promise<void> | void;
+  readonly kill: (id: string) => Promise<void> | void;
   /** Does `act`, stops the host and starts it with its disk as it was before. */
-  rollBack(id: string, act: () => Promise<void>): Promise<void>;
+  readonly rollBack: (id: string, act: () => Promise<void>) => Promise<void>;
 }
 
 const hosts = ['a', 'b', 'c'].map((letter) => letter.repeat(32));
