@@ -42,7 +42,7 @@ export interface OpenPresence {
   readonly log: Log;
   readonly host: string;
   readonly epoch: number;
-  /** Of the session, in milliseconds. */
+  /** Of the session, in milliseconds: with what a store takes to notice its end, a host that died is lost within 15 s. */
   readonly ttl?: number;
   /**
    * Where this instance runs, if at most one can run there at a time: this boot of the machine and the state directory
@@ -76,7 +76,7 @@ export function parseAlive(json: unknown, place: string): AliveRecord {
  * @throws Refusal 'conflict' when the same identity is alive elsewhere
  */
 export async function openPresence(options: OpenPresence): Promise<Presence> {
-  const { store, log, ttl = 15_000, wait = 5_000 } = options;
+  const { store, log, ttl = 12_000, wait = 5_000 } = options;
   const judges = new Feed(false);
   const ousted = new AbortController();
   const closed = new AbortController();
