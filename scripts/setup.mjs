@@ -37,6 +37,8 @@ const debianPackages = [
   { name: 'bind9-dnsutils', there: () => program('dig') },
   // Without the service of dnsmasq itself.
   { name: 'dnsmasq-base', there: () => program('dnsmasq') },
+  { name: 'dnsperf', there: () => program('dnsperf') },
+  { name: 'musl-tools', there: () => program('musl-gcc') },
   { name: 'gcc', there: () => program('cc') },
   { name: 'libc6-dev', there: () => existsSync('/usr/include/stdlib.h') },
 ];

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
@@ -87,6 +87,41 @@ testInLab('containers ask by their own resolv.conf', {}, (step) => {
     } finally {
       server.kill('SIGKILL');
     }
+  });
+
+  step('50 addresses of one name come whole where they fit, and over TCP where they do not', async (lab) => {
+    const [h1, h2] = [lab.host('h1'), lab.host('h2')];
+    const addresses = Array.from({ length: 50 }, (_, n) => `192.0.2.${n + 1}`);
+    await skein(h1, 'dns', 'add', '--network', 'demo', 'many', ...addresses);
+    const asked = async (...how: readonly string[]) => {
+      const answer = await inside(h2, 'asker', 'dig', '+short', ...how, 'many');
+      return new Set(answer.split('\n').filter((line) => line !== ''));
+    };
+    await until('h2 knows them', async () => (await asked('+tcp')).size === 50);
+    for (const how of [['+bufsize=1232'], ['+noedns'], ['+bufsize=512'], ['+tcp']]) {
+      assert.deepEqual(await asked(...how), new Set(addresses), how.join());
+    }
+    const part = await inside(h2, 'asker', 'dig', '+noedns', '+ignore', 'many');
+    assert.match(part, /^;; flags: qr aa tc/m);
+    assert.match(part, /\s192\.0\.2\.\d+$/m, 'what fits is there');
+    const lines = (await inside(h2, 'asker', 'getent', 'ahostsv4', 'many')).split('\n');
+    assert.deepEqual(new Set(lines.map((line) => line.split(/\s/, 1)[0])), new Set(addresses));
+  });
+
+  step('dnsperf loses no question of many clients, over UDP and TCP', async (lab, t) => {
+    const directory = mkdtempSync(join(tmpdir(), 'skein-dnsperf-'));
+    t.after(() => rmSync(directory, { recursive: true, force: true }));
+    const questions = join(directory, 'questions');
+    writeFileSync(questions, ['web A', 'asker.demo A', 'web AAAA', 'nobody.skein.local A', 'many A'].join('\n'));
+    chmodSync(directory, 0o755);
+    for (const mode of ['udp', 'tcp']) {
+      const load = ['-d', questions, '-m', mode, '-c', '8', '-q', '20', '-l', '2'];
+      const told = await inside(lab.host('h2'), 'asker', 'dnsperf', '-s', '169.254.53.53', ...load);
+      assert.match(told, /Queries lost:\s+0 /, told);
+      assert.match(told, /Response codes:\s+NOERROR \d+ \(8.*NXDOMAIN \d+ \((19|20)/, told);
+      t.diagnostic(`${mode}: ${/Queries per second:\s+(\S+)/.exec(told)?.[1]} a second`);
+    }
+    await skein(lab.host('h1'), 'dns', 'remove', 'many');
   });
 
   step(
