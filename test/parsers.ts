@@ -77,6 +77,7 @@ import {
 } from '../src/state/kv/etcd/messages.ts';
 import { parseAlive } from '../src/state/kv/presence.ts';
 import { parseStoreUrl } from '../src/state/kv/url.ts';
+import { decodeFrame } from '../src/state/mesh/link/frame.ts';
 import { claimOf } from '../src/state/mesh/trust/claim.ts';
 import { parseGenesis } from '../src/state/mesh/trust/genesis.ts';
 import { parseHandshakeMessage } from '../src/state/mesh/trust/handshake-messages.ts';
@@ -622,6 +623,11 @@ export const parsers: Readonly<Record<string, Parser>> = {
     kind: 'text',
     samples: ['etcd://10.0.0.1:2379,etcd2:2379/skein', 'local:', 'local:/var/lib/skein/store.db'],
     parse: parseStoreUrl,
+  },
+  'state/mesh/link/frame.ts decodeFrame': {
+    kind: 'bytes',
+    samples: [Buffer.from('{"t":"hello"}'), Buffer.from('"é"')],
+    parse: decodeFrame,
   },
   'state/mesh/trust/genesis.ts parseGenesis': {
     kind: 'json',

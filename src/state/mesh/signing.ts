@@ -44,3 +44,7 @@ function publicKeyOf(raw: string): KeyObject {
   const head = Buffer.from('302a300506032b6570032100', 'hex');
   return createPublicKey({ key: Buffer.concat([head, Buffer.from(raw, 'base64')]), format: 'der', type: 'spki' });
 }
+
+export function privateKeyText(privateKey: KeyObject): string {
+  return privateKey.export({ format: 'pem', type: 'pkcs8' }).toString();
+}

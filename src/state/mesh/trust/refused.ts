@@ -7,7 +7,6 @@ export const reasons = {
     'did not prove what it says: its claim was made for another connection, for another host or without the token',
   removed: 'was removed from the cluster: `skein reset` makes it a new host, which can join with a token',
   unknown: 'was not admitted to the cluster: join it with a token, which `skein token show` prints on its hosts',
-  'no-token': 'has no token, and this host waits for one that has the same',
   'no-admin': 'cannot be admitted now: no admin of the cluster can be reached; it is tried again',
   'too-many': 'tried too often with wrong tokens: it is refused for a minute',
   unproved: 'did not prove that it belongs to the cluster of the token',
@@ -16,3 +15,8 @@ export const reasons = {
 } as const;
 
 export type Reason = keyof typeof reasons;
+
+/** Why there is no link to `who`, for people. */
+export function sentence(who: string, { by, reason }: { readonly by: 'us' | 'them'; readonly reason: Reason }): string {
+  return by === 'us' ? `${who} ${reasons[reason]}` : `${who} refuses this host: it ${reasons[reason]}`;
+}
