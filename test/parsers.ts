@@ -78,12 +78,14 @@ import {
 import { parseAlive } from '../src/state/kv/presence.ts';
 import { parseStoreUrl } from '../src/state/kv/url.ts';
 import { decodeFrame } from '../src/state/mesh/link/frame.ts';
+import { parseDatagram, parseLinkMessage } from '../src/state/mesh/messages.ts';
 import { claimOf } from '../src/state/mesh/trust/claim.ts';
 import { parseGenesis } from '../src/state/mesh/trust/genesis.ts';
 import { parseHandshakeMessage } from '../src/state/mesh/trust/handshake-messages.ts';
 import { parseStatements } from '../src/state/mesh/trust/statements.ts';
 import { parseJoinToken } from '../src/state/mesh/trust/token.ts';
 import { fakeHost, fakeVerify, foundedBy, tokenOf } from '../src/state/mesh/trust/trust.testing.ts';
+
 import { parseEndpointSeen, parseHostSeen, parseNameSeen } from '../src/state/remembered/open.ts';
 
 /**
@@ -126,6 +128,41 @@ const hostRecord = {
   ...{ id: host, name: 'h1', key, advertise: '192.168.205.10:2376', data: '192.168.205.10', mtu: 1500 },
   ...{ routes: ['192.168.205.0/24'], version: '0.1.0', featureLevel: 1, epoch: 1, bootId: 'boot', started: time },
 };
+
+const sheetState = { version: [3, 1], digest: id };
+const sheetMark = { owner: host, scope: 'catalog', ...sheetState };
+const sheetUpdate = {
+  ...{ head: { ...sheetMark, over: [2, 9], signature: 'c2lnbmVk' }, base: sheetState },
+  ...{ put: [['network', { name: 'demo' }]], gone: ['old'] },
+};
+const life = { life: [3, 1], signature: 'c2lnbmVk' };
+const lifeNews = [
+  { id: host, state: 'alive', ...life },
+  { id: host, state: 'lost', life: [3, 1], by: host },
+];
+const want = { owner: host, scope: `network:${id}`, have: sheetState };
+const meshFrames = [
+  { t: 'push', updates: [sheetUpdate] },
+  { t: 'have', marks: [sheetMark] },
+  { t: 'graft', wants: [want] },
+  { t: 'prune', owners: [host] },
+  { t: 'sync', settled: true, groups: [['all', 'ab12']], news: 'ab12' },
+  { t: 'synced', settled: true, same: ['all'], differ: [[`network:${id}`, ['ab12', '']]] },
+  { t: 'marks', group: 'all', ask: true, buckets: [0, 63], marks: [sheetMark] },
+  { t: 'want', wants: [want] },
+  { t: 'gave', updates: [sheetUpdate], done: true },
+  { t: 'call', n: 1, state: 'suspect', life: [3, 1] },
+  { t: 'answer', n: 1, ...life, proof: 'c2lnbmVk' },
+  { t: 'news', news: lifeNews },
+  { t: 'route', to: host, from: host, hops: 3, body: { t: 'want', wants: [want] } },
+];
+const meshDatagrams = [
+  { t: 'ping', n: 1, state: 'alive', life: [3, 1], news: lifeNews },
+  { t: 'pong', n: 1, ...life, news: lifeNews },
+  { t: 'probe', n: 1, of: host, state: 'suspect', life: [3, 1] },
+  { t: 'reached', n: 1 },
+  { t: 'unreached', n: 1 },
+];
 
 const container = {
   ...{ id, name: 'test1', created: time, command: ['sleep', '1'], env: ['A=b'], hostname: 'test1' },
@@ -613,6 +650,16 @@ export const parsers: Readonly<Record<string, Parser>> = {
     kind: 'json',
     samples: [{ result: { header: { revision: '7' }, events: [{ type: 'PUT', kv: keyValue }] } }],
     parse: parseWatch,
+  },
+  'state/mesh/messages.ts parseLinkMessage': {
+    kind: 'json',
+    samples: meshFrames,
+    parse: parseLinkMessage,
+  },
+  'state/mesh/messages.ts parseDatagram': {
+    kind: 'json',
+    samples: meshDatagrams,
+    parse: parseDatagram,
   },
   'state/kv/presence.ts parseAlive': {
     kind: 'json',

@@ -1,4 +1,5 @@
 import { Refusal } from '../../lib/errors.ts';
+import { canonical } from './canonical.ts';
 import { type Draft, type Json, limits, type Scope } from './sheets.ts';
 
 /** What came of edits of one sheet. */
@@ -59,7 +60,7 @@ export class Editing {
 
   /** A copy, so that nobody changes what was said by changing a value afterwards. */
   #own(key: string, value: Json): Json {
-    const text = JSON.stringify(value);
+    const text = canonical(value);
     if (key.length > limits.key) throw this.#tooLong(`a key of ${key.length} characters`, limits.key);
     if (text.length > limits.value) throw this.#tooLong(`a value of ${text.length} characters`, limits.value);
     return JSON.parse(text);

@@ -1,0 +1,457 @@
+import { ParseError } from '../../lib/errors.ts';
+import { Connections } from './connections.ts';
+import type { Environment, Link, MeshEvents, StoredSheet } from './environment.ts';
+import { networkOf } from './head.ts';
+import { hostKeys, listIn } from './host-sheet.ts';
+import { Interest } from './interest.ts';
+import { Liveness } from './liveness.ts';
+import { type LinkMessage, most, parseDatagram, parseLinkMessage, type RoutedMessage, type Want } from './messages.ts';
+import { Neighbours } from './neighbours.ts';
+import { Own } from './own.ts';
+import { Repair } from './repair.ts';
+import { Routes } from './routes.ts';
+import type { Members, Scope, Sheet, Sheets } from './sheets.ts';
+import { Shelf } from './shelf.ts';
+import { Spread } from './spread.ts';
+
+export interface MeshOptions {
+  /** This host's id. */
+  readonly self: string;
+  /**
+   * Of this life: higher than in any before, also in those that a rolled-back disk does not know of; the seconds of the
+   * wall clock, where they are more than the last one plus one, are so but for an unlikely accident.
+   */
+  readonly epoch: number;
+  /** Where this host takes links. */
+  readonly addresses: readonly string[];
+  /** Addresses given by hand. */
+  readonly targets: readonly string[];
+  /** Whether to have links with hosts that others name. */
+  readonly discovery: boolean;
+  readonly stored: readonly StoredSheet[];
+}
+
+/** Milliseconds. */
+const pace = {
+  /** For which a host that knows of others waits for one of them before it says something. */
+  recovery: 5_000,
+  /** In which changes of links are gathered before they are told. */
+  neighbours: 1_000,
+  /** For which a peer that passed on what it should have seen to be wrong gets no link. */
+  liar: 60_000,
+} as const;
+
+/** One host of the mesh. It does nothing but in answer to calls and timers, and nothing that waits. */
+export class Mesh implements MeshEvents {
+  readonly sheets: Sheets;
+  readonly members: Members;
+  readonly #environment: Environment;
+  readonly #self: string;
+  readonly #shelf: Shelf;
+  readonly #own: Own;
+  readonly #interest: Interest;
+  readonly #spread: Spread;
+  readonly #repair: Repair;
+  readonly #liveness: Liveness;
+  readonly #connections: Connections;
+  readonly #neighbours: Neighbours;
+  readonly #routes: Routes;
+  readonly #liars = new Map<string, number>();
+  readonly #compared = new Set<string>();
+  readonly #met = new Set<string>();
+  readonly #memberListeners = new Set<() => void>();
+  readonly #discovery: boolean;
+  #targets: readonly string[];
+  #wanted: ReadonlySet<string> | undefined;
+  #telling = false;
+
+  constructor(environment: Environment, options: MeshOptions) {
+    const { self, epoch, stored } = options;
+    const { clock, random, seal, trust, disk, links, datagrams } = environment;
+    this.#environment = environment;
+    this.#self = self;
+    this.#targets = options.targets;
+    this.#discovery = options.discovery;
+    this.#neighbours = new Neighbours(seal);
+    const lives = (host: string) => ['alive', 'suspect'].includes(this.#liveness.state(host));
+    const shelf = new Shelf({ seal, trust, disk, clock, lives }, stored);
+    this.#shelf = shelf;
+    this.#routes = new Routes(self, (host) =>
+      host === self ? [...this.#connections.peers()] : this.#list(host, 'neighbours'),
+    );
+    const send = (peer: string, message: LinkMessage) => this.#connections.send(peer, message);
+    const route = (peer: string, message: RoutedMessage) => this.#send(peer, message);
+    const holds = (scope: Scope) => this.#interest.holds(scope);
+    const liar = (peer: string, why: string) => this.#shun(peer, why);
+    this.#interest = new Interest({ self, clock, shelf }, (held, before) => this.#interestChanged(held, before));
+    this.#own = new Own(
+      {
+        self,
+        cluster: trust.cluster,
+        seal,
+        disk,
+        shelf,
+        said: (sheet) => this.#spread.said(sheet),
+        recalled: (sheet) => this.#recalled(sheet),
+      },
+      epoch,
+    );
+    this.#spread = new Spread({
+      ...{ self, clock, shelf, own: this.#own, send, holds, liar },
+      peers: () => this.#connections.peers(),
+      heldBy: (peer, scope) =>
+        networkOf(scope) === undefined || this.#list(peer, 'networks').includes(networkOf(scope) ?? ''),
+      askFar: (want) => this.#askFar(want),
+      remind: (owner, update) => this.#send(owner, { t: 'gave', updates: [update], done: false }),
+    });
+    this.#repair = new Repair({
+      ...{ clock, random, shelf, spread: this.#spread, holds, liar, send: route },
+      partners: () => this.#partners(),
+      groupsWith: (peer) => this.#groupsWith(peer),
+      settled: () => this.#own.begun,
+      compared: (peer, settled) => this.#hasCompared(peer, settled),
+      lifeHash: () => this.#liveness.hash(),
+      lifeDiffers: (peer) => {
+        for (const news of this.#liveness.all()) send(peer, { t: 'news', news });
+      },
+    });
+    this.#liveness = new Liveness(
+      {
+        ...{ self, clock, random, seal, trust, route },
+        datagram: (to, message) => datagrams.send(to, message),
+        tell: (news, except) => {
+          for (const peer of this.#connections.peers()) if (peer !== except) send(peer, { t: 'news', news: [...news] });
+        },
+        changed: () => this.#membersChanged(),
+      },
+      this.#own.epoch,
+    );
+    this.#connections = new Connections({
+      ...{ self, clock, random, links },
+      targets: () => this.#targets,
+      wanted: () => this.#links(),
+      isMember: (host) => this.#discovery && this.#shelf.read(host, 'host') !== undefined,
+      addressesOf: (host) => this.#list(host, 'addresses'),
+      opened: (link) => this.#opened(link),
+      closed: (peer, why) => this.#closed(peer, why),
+    });
+    this.sheets = {
+      self,
+      read: (owner, scope) => shelf.read(owner, scope),
+      list: (scope) => [...shelf.within(scope).values()].sort((one, other) => (one.owner < other.owner ? -1 : 1)),
+      change: (scope, edit) => this.#own.change(scope, edit),
+      watch: (listener) => shelf.watch(listener),
+      follow: (networks) => this.#interest.follow(networks),
+    };
+    this.members = {
+      list: () => this.#liveness.members(),
+      watch: (listener) => {
+        this.#memberListeners.add(listener);
+        return () => this.#memberListeners.delete(listener);
+      },
+      compared: () => this.#compared,
+    };
+    shelf.watch(({ owner, scope }) => this.#sheetChanged(owner, scope));
+    this.#liveness.keep(this.#known());
+    this.#say('addresses', options.addresses);
+    this.#interest.start();
+  }
+
+  /** Begins to dial and to ask. */
+  start(): void {
+    const { clock } = this.#environment;
+    this.#liveness.start();
+    this.#repair.start();
+    this.#connections.start();
+    if (this.#known().size <= 1 && this.#targets.length === 0) this.#own.begin();
+    else clock.after(pace.recovery, () => this.#own.begin());
+  }
+
+  /** The addresses that are dialled whoever is there: exactly these. */
+  setTargets(targets: readonly string[]): void {
+    this.#targets = targets;
+  }
+
+  /** Tells the others that this host goes. */
+  leave(): void {
+    this.#liveness.leave();
+  }
+
+  /** Who may say what has changed otherwise than by a trust sheet. */
+  trustChanged(): void {
+    const { trust } = this.#environment;
+    this.#shelf.drop(
+      ({ owner, scope, version }) => owner !== this.#self && trust.keyFor(owner, scope, version) === undefined,
+    );
+  }
+
+  // What the world tells.
+
+  accepted(link: Link): void {
+    if (this.#shuns(link.peer)) link.close('passed on what was forged');
+    else this.#connections.open(link);
+  }
+
+  received(link: Link, frame: unknown): void {
+    if (!this.#connections.holds(link)) return;
+    try {
+      this.#liveness.hears(link.peer);
+      this.#receive(link.peer, parseLinkMessage(frame));
+    } catch (error) {
+      if (!(error instanceof ParseError)) throw error;
+      this.#shun(link.peer, error.message);
+    }
+  }
+
+  drained(link: Link): void {
+    if (this.#connections.drained(link)) this.#repair.sync(link.peer);
+  }
+
+  closed(link: Link, why: string): void {
+    this.#connections.close(link, why);
+  }
+
+  datagram(from: string, message: unknown): void {
+    try {
+      this.#liveness.datagram(from, parseDatagram(message));
+    } catch (error) {
+      if (!(error instanceof ParseError)) throw error;
+      this.#environment.log.warn('a datagram is not understood', { peer: from, why: error.message });
+    }
+  }
+
+  // Messages.
+
+  #receive(from: string, message: LinkMessage): void {
+    switch (message.t) {
+      case 'push':
+        this.#spread.push(from, message);
+        return;
+      case 'have':
+        this.#spread.have(from, message);
+        return;
+      case 'graft':
+        this.#spread.graft(from, message);
+        return;
+      case 'prune':
+        this.#spread.prune(from, message);
+        return;
+      case 'news': {
+        const news = this.#liveness.hear(message.news, from);
+        if (news.length > 0) this.#connections.send(from, { t: 'news', news });
+        return;
+      }
+      case 'route':
+        this.#route(from, message);
+        return;
+      case 'call':
+      case 'answer':
+        this.#liveness.called(from, message);
+        return;
+      case 'sync':
+      case 'synced':
+      case 'marks':
+      case 'want':
+      case 'gave': {
+        const wrong = this.#repair.receive(from, message);
+        if (wrong !== undefined) this.#shun(from, wrong);
+      }
+    }
+  }
+
+  /** Who forwards may have made it up: what comes so proves itself, and nobody is blamed for it. */
+  #route(from: string, { to, from: origin, hops, body }: Extract<LinkMessage, { t: 'route' }>): void {
+    if (origin === this.#self) return;
+    if (to !== this.#self) {
+      const next = this.#routes.next(to);
+      if (next === undefined || next === from || hops === 0) return;
+      this.#connections.send(next, { t: 'route', to, from: origin, hops: hops - 1, body });
+      return;
+    }
+    if (body.t === 'call' || body.t === 'answer') this.#liveness.called(origin, body);
+    else this.#repair.receive(origin, body);
+  }
+
+  #send(to: string, body: RoutedMessage): void {
+    if (this.#connections.has(to)) {
+      this.#connections.send(to, body);
+      return;
+    }
+    const next = this.#routes.next(to);
+    if (next !== undefined) this.#connections.send(next, { t: 'route', to, from: this.#self, hops: most.hops, body });
+  }
+
+  #shuns(peer: string): boolean {
+    const until = this.#liars.get(peer);
+    if (until === undefined) return false;
+    if (until <= this.#environment.clock.now()) this.#liars.delete(peer);
+    return this.#liars.has(peer);
+  }
+
+  #shun(peer: string, why: string): void {
+    const now = this.#environment.clock.now();
+    this.#environment.log.warn('a peer is not listened to for a while', { peer, why });
+    this.#liars.set(peer, now + pace.liar);
+    this.#connections.drop(peer, why);
+  }
+
+  // Links.
+
+  #opened(link: Link): void {
+    const { peer, dialled } = link;
+    this.#liveness.hears(peer);
+    this.#linksChanged();
+    const news = this.#liveness.own();
+    this.#connections.send(peer, { t: 'news', news: [news] });
+    // One comparison serves both, but for who must know when it is done.
+    if (dialled || !this.#own.begun) this.#repair.sync(peer);
+  }
+
+  #closed(peer: string, _why: string): void {
+    this.#spread.closed(peer);
+    this.#repair.closed(peer);
+    this.#linksChanged();
+    this.#liveness.doubt(peer);
+  }
+
+  #linksChanged(): void {
+    this.#routes.changed();
+    if (this.#telling) return;
+    this.#telling = true;
+    this.#environment.clock.after(pace.neighbours, () => {
+      this.#telling = false;
+      const neighbours = [...this.#connections.peers()].sort();
+      this.#say('neighbours', neighbours);
+    });
+  }
+
+  /** Whom to have links with. Lost hosts too: those that would be neighbours see when they can be reached again. */
+  #links(): ReadonlySet<string> {
+    if (!this.#discovery) return new Set();
+    this.#wanted ??= this.#chooseLinks();
+    const avoided = new Set([...this.#connections.unreachable(), ...this.#liars.keys()]);
+    if (avoided.size === 0) return this.#wanted;
+    const others = this.#hosts(['alive', 'suspect']).filter((id) => !avoided.has(id));
+    const wanted = [...this.#wanted, ...this.#neighbours.of(this.#self, others)];
+    return new Set(wanted.filter((id) => !this.#shuns(id)));
+  }
+
+  #chooseLinks(): ReadonlySet<string> {
+    const alive = this.#neighbours.of(this.#self, this.#hosts(['alive', 'suspect']));
+    const lost = this.#neighbours.of(this.#self, this.#hosts(['alive', 'suspect', 'lost']));
+    return new Set([...alive, ...lost]);
+  }
+
+  #hosts(states: readonly string[]): string[] {
+    return this.#liveness.members().flatMap(({ id, state }) => (states.includes(state) ? [id] : []));
+  }
+
+  // Sheets.
+
+  #known(): Set<string> {
+    return new Set([this.#self, ...this.#shelf.within('host').keys()]);
+  }
+
+  #list(host: string, key: keyof typeof hostKeys): readonly string[] {
+    return listIn(this.#shelf.read(host, 'host'), key);
+  }
+
+  /** What the disk refuses is said with the next change of it. */
+  #say(key: keyof typeof hostKeys, list: readonly string[]): void {
+    this.#own
+      .change('host', (draft) => draft.put(hostKeys[key], list))
+      .catch((error: unknown) => this.#environment.log.warn('the own sheet cannot be changed', { key, error }));
+  }
+
+  #sheetChanged(owner: string, scope: Scope): void {
+    if (owner === this.#self) {
+      this.#liveness.raise(this.#own.epoch);
+      this.#interest.said(scope);
+    }
+    if (scope === 'trust') this.trustChanged();
+    if (scope !== 'host') return;
+    this.#routes.changed();
+    this.#liveness.keep(this.#known());
+  }
+
+  /** What this host said in a life that it forgot, it may have said on networks that it forgot. */
+  #recalled(sheet: Sheet): void {
+    this.#environment.log.warn('this host had forgotten what it said, and takes it back from others', {
+      scope: sheet.scope,
+    });
+    if (sheet.scope !== 'host') return;
+    for (const network of listIn(sheet, 'networks')) this.#interest.said(`network:${network}`);
+  }
+
+  #interestChanged(held: ReadonlySet<string>, before: ReadonlySet<string>): void {
+    this.#shelf.drop(({ owner, scope }) => owner !== this.#self && !this.#interest.holds(scope));
+    this.#say('networks', [...held].sort());
+    for (const network of held) if (!before.has(network)) this.#fetch(network);
+  }
+
+  /** Compares the sheets of a network with a host that is on it. */
+  #fetch(network: string): void {
+    const peer = this.#follower(network);
+    if (peer !== undefined) this.#repair.sync(peer, [`network:${network}`]);
+  }
+
+  /** Any host on the network that lives, rather one with a link. */
+  #follower(network: string): string | undefined {
+    const on = this.#hosts(['alive', 'suspect']).filter(
+      (id) => id !== this.#self && this.#list(id, 'networks').includes(network),
+    );
+    const near = on.filter((id) => this.#connections.has(id));
+    return this.#pick(near.length > 0 ? near : on);
+  }
+
+  #askFar(want: Want): void {
+    const network = networkOf(want.scope);
+    const owner = this.#liveness.state(want.owner) === 'alive' ? want.owner : undefined;
+    const peer = owner ?? (network === undefined ? undefined : this.#follower(network));
+    if (peer !== undefined) this.#repair.ask(peer, want);
+  }
+
+  #groupsWith(peer: string): readonly string[] {
+    const theirs = new Set(this.#list(peer, 'networks'));
+    const shared = [...this.#interest.networks].filter((network) => theirs.has(network));
+    return ['all', ...shared.map((network) => `network:${network}`)];
+  }
+
+  /** A neighbour, and for one network that no neighbour may be on, somebody who is. */
+  #partners(): { peer: string; groups: readonly string[] }[] {
+    const peer = this.#pick([...this.#connections.peers()]);
+    const near = peer === undefined ? [] : [{ peer, groups: this.#groupsWith(peer) }];
+    const network = this.#pick([...this.#interest.networks]);
+    const follower = network === undefined ? undefined : this.#follower(network);
+    if (follower === undefined || follower === peer) return near;
+    return [...near, { peer: follower, groups: [`network:${network}`] }];
+  }
+
+  #pick<T>(from: readonly T[]): T | undefined {
+    return from[Math.floor(this.#environment.random() * from.length)];
+  }
+
+  /** Who begins to say something has heard from one who had, or from all: none of them remembers more of it. */
+  #hasCompared(peer: string, settled: boolean): void {
+    const first = !this.#met.has(peer);
+    this.#met.add(peer);
+    if (settled) this.#compared.add(peer);
+    const others = this.#hosts(['alive', 'suspect', 'lost']).filter((id) => id !== this.#self);
+    if (others.every((id) => this.#met.has(id))) for (const id of others) this.#compared.add(id);
+    if (!first) return;
+    if (this.#compared.size > 0) this.#own.begin();
+    for (const network of this.#interest.networks) this.#fetch(network);
+    this.#tellMembers();
+  }
+
+  #membersChanged(): void {
+    const before = this.#wanted;
+    this.#wanted = undefined;
+    for (const id of before ?? []) if (this.#liveness.state(id) === 'alive') this.#connections.hurry(id);
+    this.#tellMembers();
+  }
+
+  #tellMembers(): void {
+    for (const listener of [...this.#memberListeners]) listener();
+  }
+}

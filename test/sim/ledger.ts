@@ -1,0 +1,90 @@
+import type { Json, Scope, Version } from '../../src/state/mesh/sheets.ts';
+import { compareVersions } from '../../src/state/mesh/version.ts';
+import type { SimulatedHost, World } from './world.ts';
+
+interface Said {
+  readonly version: Version | undefined;
+  /** Undefined when it was deleted. */
+  readonly value: Json | undefined;
+}
+
+/** What each host has said last under each key, noted at the moment at which its disk had it. */
+export class Ledger {
+  readonly #world: World;
+  readonly #said = new Map<string, Map<string, Said>>();
+  readonly #uncertain = new Set<string>();
+  #count = 0;
+
+  constructor(world: World) {
+    this.#world = world;
+  }
+
+  /** Notes what this host says from now on. */
+  follow(host: SimulatedHost): void {
+    host.onStart((mesh) => {
+      mesh.sheets.watch(({ owner, scope, keys, sheet }) => {
+        if (owner !== host.id || scope === 'host' || scope === 'trust') return;
+        for (const key of keys)
+          this.#of(owner, scope).set(key, { version: sheet?.version, value: sheet?.entries.get(key) });
+      });
+    });
+  }
+
+  /** The host says something new, or takes something back. */
+  change(host: SimulatedHost, scope: Scope): void {
+    const { chance } = this.#world;
+    this.#count += 1;
+    const value = `seq-${this.#count}`;
+    const key = `k${chance.whole(1, 8)}`;
+    const goes = chance.happens(0.25);
+    this.#world.trace(() => `${host.name} ${goes ? 'deletes' : 'says'} ${scope} ${key} ${goes ? '' : value}`);
+    void host.sheets
+      .change(scope, (draft) => (goes ? draft.delete(key) : draft.put(key, value)))
+      .catch(() => undefined);
+  }
+
+  /**
+   * The disk of this host goes back, while it does not run: what no other host that runs had heard of is lost, and
+   * nobody can be blamed for it.
+   */
+  rolledBack(host: SimulatedHost): void {
+    const others = this.#world.running.filter((other) => other !== host && !this.#world.liars.has(other.id));
+    const kept = new Map(host.disk.load().map(({ head, entries }) => [head.scope, new Map(entries)]));
+    for (const [scope, said] of this.#scopes(host.id)) {
+      for (const [key, { value, version }] of said) {
+        const heard = others.some((other) => {
+          const sheet = other.sheets.read(host.id, scope);
+          return sheet !== undefined && version !== undefined && compareVersions(sheet.version, version) >= 0;
+        });
+        if (!heard && kept.get(scope)?.get(key) !== value) this.#uncertain.add(`${host.id} ${scope} ${key}`);
+      }
+    }
+  }
+
+  /** What is not as the hosts said last, though nothing excuses it. */
+  violations(): string[] {
+    return this.#world.running.flatMap((host) =>
+      this.#scopes(host.id).flatMap(([scope, said]) => {
+        const sheet = host.sheets.read(host.id, scope);
+        return [...said].flatMap(([key, { value }]) => {
+          const now = sheet?.entries.get(key);
+          if (now === value || this.#uncertain.has(`${host.id} ${scope} ${key}`)) return [];
+          return [
+            `${host.name} said ${key} is ${JSON.stringify(value)} in ${scope}, and its own sheet has ${JSON.stringify(now)}`,
+          ];
+        });
+      }),
+    );
+  }
+
+  #of(owner: string, scope: Scope): Map<string, Said> {
+    const said = this.#said.get(`${owner} ${scope}`) ?? new Map();
+    this.#said.set(`${owner} ${scope}`, said);
+    return said;
+  }
+
+  #scopes(owner: string): [Scope, Map<string, Said>][] {
+    const scopes: Scope[] = ['catalog', 'ring', 'network:1', 'network:2'];
+    return scopes.map((scope) => [scope, this.#of(owner, scope)]);
+  }
+}

@@ -1,0 +1,373 @@
+import type { Log } from '../../src/lib/log.ts';
+import type { Environment, Link, Trust } from '../../src/state/mesh/environment.ts';
+import { Mesh } from '../../src/state/mesh/mesh.ts';
+import type { Sheets } from '../../src/state/mesh/sheets.ts';
+import { Chance } from './chance.ts';
+import { SimulatedDisk } from './disk.ts';
+import { Network, type Station } from './network.ts';
+import { type MakeSeal, quickSeal } from './seals.ts';
+import { Time } from './time.ts';
+
+export interface WorldOptions {
+  readonly seed: number;
+  readonly seal?: MakeSeal;
+  /** What a host's processor needs, in milliseconds: hosts do one thing after the other then. */
+  readonly costs?: { readonly byte: number; readonly update: number };
+  /** Every frame goes through JSON, as on a wire. */
+  readonly json?: boolean;
+  readonly trace?: (line: string) => void;
+  /** Of the hosts, in order; made up where there are none. */
+  readonly ids?: readonly string[];
+  /** Kinds of messages that never arrive: for seeing that their lack is noticed. */
+  readonly loses?: readonly string[];
+}
+
+const cluster = 'c'.repeat(64);
+
+/** What a host sent and received, in bytes of JSON with what encryption and packets add. */
+export interface Traffic {
+  links: number;
+  datagrams: number;
+}
+
+/** Some hosts of one cluster, the network between them, and time. The same seed gives the same run. */
+export class World {
+  readonly time = new Time();
+  readonly chance: Chance;
+  readonly network: Network;
+  readonly hosts: SimulatedHost[] = [];
+  /** Who changes what it passes on. */
+  readonly liars = new Set<string>();
+  /** Everything that any host signed, by its id. */
+  readonly signed = new Map<string, Set<string>>();
+  /** Counted while it is set. */
+  traffic: Map<string, Traffic> | undefined;
+  readonly #options: WorldOptions;
+
+  constructor(options: WorldOptions) {
+    this.#options = options;
+    this.chance = new Chance(options.seed);
+    const { time, chance } = this;
+    this.network = new Network({
+      ...{ time, chance },
+      station: (id) => this.hosts.find((host) => host.id === id),
+      admits: (station, peer) => this.host(station.id).mesh !== undefined && this.host(station.id).admitted(peer),
+      carry: (from, to, frame, by) => this.#carry(from, to, frame, by),
+    });
+  }
+
+  /** A new host that knows nobody but the target. The first one founds the cluster. */
+  add(target?: SimulatedHost): SimulatedHost {
+    const id = this.#options.ids?.[this.hosts.length] ?? this.#hash(`host ${this.hosts.length}`).slice(0, 32);
+    const { seal = quickSeal } = this.#options;
+    const signed = new Set<string>();
+    this.signed.set(id, signed);
+    const host = new SimulatedHost(
+      this,
+      id,
+      `h${this.hosts.length}`,
+      seal(id, (text) => signed.add(text)),
+      target,
+    );
+    this.hosts.push(host);
+    return host;
+  }
+
+  host(id: string): SimulatedHost {
+    const host = this.hosts.find((one) => one.id === id);
+    if (host === undefined) throw new RangeError(`no host ${id}`);
+    return host;
+  }
+
+  get founder(): SimulatedHost {
+    const [founder] = this.hosts;
+    if (founder === undefined) throw new RangeError('no host yet');
+    return founder;
+  }
+
+  get running(): SimulatedHost[] {
+    return this.hosts.filter((host) => host.running);
+  }
+
+  /** Lets time pass, in milliseconds. */
+  run(ms: number): void {
+    this.time.run(this.time.now + ms);
+  }
+
+  /** Lets time pass until something holds. @returns how long that took, or undefined when it did not come true */
+  until(holds: () => boolean, most: number, step = 50): number | undefined {
+    const start = this.time.now;
+    while (!holds()) {
+      if (this.time.now - start >= most) return undefined;
+      this.run(step);
+    }
+    return this.time.now - start;
+  }
+
+  /** Of reading a frame, checking and keeping what it brings. */
+  costOf(frame: unknown): number {
+    const { costs } = this.#options;
+    if (costs === undefined) return 0;
+    const updates = isUpdates(frame) ? frame.updates.length : 0;
+    return costs.byte * JSON.stringify(frame).length + costs.update * updates;
+  }
+
+  trace(line: () => string): void {
+    this.#options.trace?.(`${this.time.now.toFixed(1).padStart(9)} ${line()}`);
+  }
+
+  nameOf(id: string): string {
+    return this.hosts.find((host) => host.id === id)?.name ?? id;
+  }
+
+  #hash(text: string): string {
+    return (this.#options.seal ?? quickSeal)('', () => undefined).hash(text);
+  }
+
+  #carry(from: string, to: string, frame: unknown, by: 'link' | 'datagram'): unknown {
+    if (this.traffic !== undefined) this.#count(from, to, frame, by);
+    this.trace(() => `${this.nameOf(from)} -> ${this.nameOf(to)} ${by} ${this.#short(frame)}`);
+    if (this.#options.loses?.some((kind) => isKind(frame, kind))) return { t: 'prune', owners: [] };
+    if (by === 'link' && this.liars.has(from)) return this.#forge(frame);
+    return this.#options.json ? JSON.parse(JSON.stringify(frame)) : frame;
+  }
+
+  /** A frame of a link: 22 bytes of TLS, 4 of length, 52 of TCP and IP with time stamps, half of that again for its acknowledgement. A datagram: 28 of UDP and IP, 40 to seal it. */
+  #count(from: string, to: string, frame: unknown, by: 'link' | 'datagram'): void {
+    const bytes = Buffer.byteLength(JSON.stringify(frame)) + (by === 'link' ? 104 : 68);
+    for (const id of [from, to]) {
+      const traffic = this.traffic?.get(id) ?? { links: 0, datagrams: 0 };
+      traffic[by === 'link' ? 'links' : 'datagrams'] += bytes;
+      this.traffic?.set(id, traffic);
+    }
+  }
+
+  #short(frame: unknown): string {
+    const text = JSON.stringify(frame, (_, value) => {
+      if (typeof value !== 'string') return value;
+      const host = this.hosts.find(({ id }) => id === value);
+      return host?.name ?? (value.length > 40 ? `${value.slice(0, 8)}…` : value);
+    });
+    return text.length > 400 ? `${text.slice(0, 400)}…` : text;
+  }
+
+  /** What a member could do to what others said. */
+  #forge(frame: unknown): unknown {
+    if (this.chance.happens(0.5)) return frame;
+    const text = JSON.stringify(frame);
+    const change = this.chance.of([
+      (all: string) => all.replace(/"seq-\d+"/, '"forged"'),
+      (all: string) =>
+        all.replace(/"version":\[(\d+),(\d+)\]/, (_, epoch, seq) => `"version":[${Number(epoch) + 3},${seq}]`),
+      (all: string) => all.replace(/"signature":"./, '"signature":"!'),
+      (all: string) => all.replace(/"put":\[\[/, '"put":[["forged",1],['),
+    ]);
+    return JSON.parse(change(text));
+  }
+}
+
+function isKind(frame: unknown, kind: string): boolean {
+  return typeof frame === 'object' && frame !== null && 't' in frame && frame.t === kind;
+}
+
+function isUpdates(frame: unknown): frame is { updates: readonly unknown[] } {
+  return typeof frame === 'object' && frame !== null && 'updates' in frame && Array.isArray(frame.updates);
+}
+
+export class SimulatedHost implements Station {
+  readonly world: World;
+  readonly id: string;
+  readonly name: string;
+  readonly disk = new SimulatedDisk();
+  readonly #seal: Environment['seal'];
+  readonly #target: SimulatedHost | undefined;
+  /** Runs with each new life. */
+  readonly #onStart: ((mesh: Mesh) => void)[] = [];
+  mesh: Mesh | undefined;
+  up = true;
+  life = 0;
+  /** What the host's clock adds; an hour more or less must not matter. */
+  skew = 0;
+  #paused = false;
+  #busyUntil = 0;
+  #postponed: (() => void)[] = [];
+
+  constructor(world: World, id: string, name: string, seal: Environment['seal'], target: SimulatedHost | undefined) {
+    this.world = world;
+    this.id = id;
+    this.name = name;
+    this.#seal = seal;
+    this.#target = target;
+  }
+
+  get running(): boolean {
+    return this.mesh !== undefined;
+  }
+
+  get sheets(): Sheets {
+    return this.#running.sheets;
+  }
+
+  get address(): string {
+    return `at ${this.id}`;
+  }
+
+  get #running(): Mesh {
+    if (this.mesh === undefined) throw new Error(`${this.name} does not run`);
+    return this.mesh;
+  }
+
+  onStart(run: (mesh: Mesh) => void): void {
+    this.#onStart.push(run);
+    if (this.mesh !== undefined) run(this.mesh);
+  }
+
+  start(): void {
+    if (this.mesh !== undefined) return;
+    this.up = true;
+    this.life += 1;
+    this.#paused = false;
+    this.#busyUntil = 0;
+    this.#postponed = [];
+    this.disk.epoch = Math.max(this.disk.epoch + 1, Math.floor(this.world.time.now / 10));
+    this.world.trace(() => `${this.name} starts`);
+    const targets = this.#target === undefined ? [] : [this.#target.address];
+    this.mesh = new Mesh(this.#environment(), {
+      ...{ self: this.id, epoch: this.disk.epoch, addresses: [this.address], targets, discovery: true },
+      stored: this.disk.load(),
+    });
+    for (const run of this.#onStart) run(this.mesh);
+    this.mesh.start();
+    if (this === this.world.founder) for (const host of this.world.hosts) this.admit(host);
+  }
+
+  /** The founder says who may take part. */
+  admit(host: SimulatedHost): void {
+    void this.sheets.change('trust', (draft) => draft.put(`host:${host.id}`, host.#seal.key)).catch(() => undefined);
+  }
+
+  /** The daemon ends, as it is; or the machine does. */
+  crash(what: 'daemon' | 'machine' = 'daemon'): void {
+    if (this.mesh === undefined) return;
+    this.world.trace(() => `${this.name} crashes (${what})`);
+    this.mesh = undefined;
+    this.life += 1;
+    if (what === 'daemon') this.world.network.ended(this.id);
+    else {
+      this.up = false;
+      this.world.network.vanished(this.id);
+    }
+  }
+
+  leave(): void {
+    this.#running.leave();
+    this.world.run(100);
+    this.crash();
+  }
+
+  /** Stands still for a time. */
+  pause(ms: number): void {
+    this.world.trace(() => `${this.name} stands still for ${ms.toFixed(0)} ms`);
+    const { life } = this;
+    this.#paused = true;
+    this.world.time.at(this.world.time.now + ms, () => {
+      if (this.life !== life) return;
+      this.#paused = false;
+      for (const task of this.#postponed.splice(0)) task();
+    });
+  }
+
+  act(task: () => void): void {
+    const { time } = this.world;
+    const { life } = this;
+    if (this.#paused) this.#postponed.push(task);
+    else if (this.#busyUntil > time.now) time.at(this.#busyUntil, () => this.life === life && this.act(task));
+    else if (this.mesh !== undefined) task();
+  }
+
+  /** Nothing else is done for so long. */
+  works(ms: number): void {
+    this.#busyUntil = Math.max(this.#busyUntil, this.world.time.now) + ms;
+  }
+
+  admitted(peer: string): boolean {
+    return this.#keyOf(peer) !== undefined;
+  }
+
+  accepted(link: Link): void {
+    this.mesh?.accepted(link);
+  }
+
+  received(link: Link, frame: unknown): void {
+    this.works(this.world.costOf(frame));
+    this.mesh?.received(link, frame);
+  }
+
+  drained(link: Link): void {
+    this.mesh?.drained(link);
+  }
+
+  closed(link: Link, why: string): void {
+    this.mesh?.closed(link, why);
+  }
+
+  datagram(from: string, message: unknown): void {
+    if (this.admitted(from)) this.mesh?.datagram(from, message);
+  }
+
+  #keyOf(owner: string): string | undefined {
+    const { founder } = this.world;
+    if (owner === founder.id) return founder.#seal.key;
+    const key = this.mesh?.sheets.read(founder.id, 'trust')?.entries.get(`host:${owner}`);
+    return typeof key === 'string' ? key : undefined;
+  }
+
+  #environment(): Environment {
+    const { world, life } = this;
+    const { time, chance, network } = world;
+    let written = 0;
+    const alive = (task: () => void) => () => {
+      if (this.life === life) this.act(task);
+    };
+    const trust: Trust = { cluster, keyFor: (owner) => this.#keyOf(owner) };
+    const log =
+      (level: string): Log['warn'] =>
+      (message, fields) =>
+        world.trace(() => `${this.name} ${level}: ${message} ${JSON.stringify(fields)}`);
+    return {
+      clock: {
+        now: () => time.now + this.skew,
+        after: (ms, task) => {
+          let canceled = false;
+          time.at(
+            time.now + ms,
+            alive(() => canceled || task()),
+          );
+          return () => {
+            canceled = true;
+          };
+        },
+      },
+      random: chance.next,
+      seal: this.#seal,
+      trust,
+      disk: this.disk.open((task) => {
+        written = Math.max(written, time.now + chance.between(0.2, 2));
+        time.at(written, alive(task));
+      }),
+      links: {
+        dial: (address, host, outcome) => {
+          const to = address.slice('at '.length);
+          if (host === undefined || host === to) network.dial(this, to, outcome);
+          else
+            time.at(
+              time.now,
+              alive(() => outcome.failed('another host')),
+            );
+        },
+      },
+      datagrams: { send: (to, message) => network.datagram(this.id, to, message) },
+      log: { debug: log('debug'), info: log('info'), warn: log('warn'), error: log('error') },
+    };
+  }
+}
