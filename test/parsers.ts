@@ -78,6 +78,7 @@ import {
 import { parseAlive } from '../src/state/kv/presence.ts';
 import { parseStoreUrl } from '../src/state/kv/url.ts';
 import { decodeFrame } from '../src/state/mesh/link/frame.ts';
+import { packet } from '../src/state/mesh/link/packet.ts';
 import { parseDatagram, parseLinkMessage } from '../src/state/mesh/messages.ts';
 import { claimOf } from '../src/state/mesh/trust/claim.ts';
 import { parseGenesis } from '../src/state/mesh/trust/genesis.ts';
@@ -675,6 +676,22 @@ export const parsers: Readonly<Record<string, Parser>> = {
     kind: 'bytes',
     samples: [Buffer.from('{"t":"hello"}'), Buffer.from('"é"')],
     parse: decodeFrame,
+  },
+  'state/mesh/link/packet.ts packet': {
+    kind: 'bytes',
+    samples: [
+      Buffer.concat([
+        packet.encodeHead({
+          kind: 'message',
+          from: host,
+          session: '1'.repeat(16),
+          toSession: '2'.repeat(16),
+          number: 2 ** 40,
+        }),
+        Buffer.alloc(20),
+      ]),
+    ],
+    parse: (bytes) => packet.decode(bytes),
   },
   'state/mesh/trust/genesis.ts parseGenesis': {
     kind: 'json',
