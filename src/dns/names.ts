@@ -162,12 +162,15 @@ export class Names {
 /**
  * Who has a name, as seen by who sees these networks: the first network that has the whole of it, else the one that is
  * called as its end is, and has the rest. As Docker does, the longest rest wins: `a.b` on a network `c` comes before `a` on
- * a network `b.c`, and a container called `a.b` before both.
+ * a network `b.c`, and a container called `a.b` before both. Where all are lost hides nobody: it is told of last.
  */
 export function findName(zones: readonly Zone[], name: WireName): Holders | undefined {
+  let lost: Holders | undefined;
   for (const zone of zones) {
     const holders = zone.byName.get(name);
-    if (holders !== undefined) return holders;
+    if (holders === undefined) continue;
+    if (isLive(holders)) return holders;
+    lost ??= holders;
   }
   let best: Holders | undefined;
   let longest = 0;
@@ -176,10 +179,18 @@ export function findName(zones: readonly Zone[], name: WireName): Holders | unde
     if (start === undefined || start <= longest) continue;
     const holders = zone.byName.get(name.slice(0, start));
     if (holders === undefined) continue;
+    if (!isLive(holders)) {
+      lost ??= holders;
+      continue;
+    }
     best = holders;
     longest = start;
   }
-  return best;
+  return best ?? lost;
+}
+
+export function isLive(holders: Holders): boolean {
+  return isList(holders) ? holders.some(({ lost }) => !lost) : !holders.lost;
 }
 
 /** Whether names that are seen have this one at their end (RFC 8020: then it must not be denied). */
@@ -202,10 +213,14 @@ function parentsOf(name: WireName): readonly WireName[] {
 
 /** Who has an address; 'nobody' when it is one of a network that is seen, undefined when that is another's to say. */
 export function findAddress(zones: readonly Zone[], address: PackedAddress): Holders | 'nobody' | undefined {
+  let lost: Holders | undefined;
   for (const zone of zones) {
     const holders = zone.byAddress.get(address);
-    if (holders !== undefined) return holders;
+    if (holders === undefined) continue;
+    if (isLive(holders)) return holders;
+    lost ??= holders;
   }
+  if (lost !== undefined) return lost;
   const value = unpackAddress(address);
   return zones.some(({ subnets }) => subnets.some((subnet) => contains(subnet, value))) ? 'nobody' : undefined;
 }

@@ -271,6 +271,19 @@ test('the holders that are lost are passed over; a name that only they have is d
   assert.deepEqual(data(ask('web')), ['10.0.0.2']);
 });
 
+test('who is lost on one network hides nobody on another', () => {
+  const there = { network: 'other', names: ['web', '0123456789ab'], addresses: ['10.0.1.2', '10.0.0.2'] };
+  const literally = { network: 'demo', names: ['web.other', 'web.skein.local', 'a.web.skein.local'], addresses: [] };
+  const { ask } = world([{ ...web, lost: true }, there, { ...literally, lost: true }]);
+  const sees = ['demo', 'other'];
+  for (const name of ['web', 'web.skein.local', 'web.other', 'web.other.skein.local']) {
+    assert.deepEqual(data(ask(name, { sees })), ['10.0.1.2', '10.0.0.2'], name);
+  }
+  assert.deepEqual(data(ask('2.0.0.10.in-addr.arpa', { type: 'PTR', sees })), ['web.other']);
+  assert.equal(told(ask('web.demo', { sees })).rcode, 3);
+  assert.equal(told(ask('www.skein.local', { sees })).rcode, 3);
+});
+
 test('addresses of our networks have names, or are nobody’s', () => {
   const { ask } = world([web]);
   const reverse6 = `2.${'0.'.repeat(29)}d.f.ip6.arpa`;

@@ -1,5 +1,5 @@
 import { CLASS, headerSize, type Query, RCODE, TYPE } from './message.ts';
-import { findAddress, findName, type Holder, type Holders, hasBelow, isList, type Zone } from './names.ts';
+import { findAddress, findName, type Holder, type Holders, hasBelow, isList, isLive, type Zone } from './names.ts';
 import { farthestPointed, type Reply, text16 } from './reply.ts';
 import { addressOf } from './reverse-name.ts';
 import { firstLabel, longestName, suffixStart, type WireName } from './wire-name.ts';
@@ -69,25 +69,23 @@ function locate(seen: Seen, name: WireName): Place | undefined {
 
 function locateName({ zones, domains }: Seen, name: WireName): NamePlace | undefined {
   const whole = findName(zones, name);
-  if (whole !== undefined) {
-    if (isLive(whole)) return { kind: 'name', holders: whole, apex: 0, domain: '' };
-    return { kind: hasBelow(zones, name) ? 'parent' : 'nothing', apex: 0 };
-  }
-  let nothing: NamePlace | undefined;
+  if (whole !== undefined && isLive(whole)) return { kind: 'name', holders: whole, apex: 0, domain: '' };
+  let nobody = whole && nobodyHas(zones, name, 0);
   for (const domain of domains) {
     const apex = suffixStart(name, domain);
     if (apex === undefined) continue;
     const rest = name.slice(0, apex);
     const holders = findName(zones, rest);
     if (holders !== undefined && isLive(holders)) return { kind: 'name', holders, apex, domain };
-    if (hasBelow(zones, rest)) return { kind: 'parent', apex };
-    nothing ??= { kind: 'nothing', apex };
+    if (nobody?.kind === 'parent') continue;
+    const here = nobodyHas(zones, rest, apex);
+    if (nobody === undefined || here.kind === 'parent') nobody = here;
   }
-  return nothing;
+  return nobody;
 }
 
-function isLive(holders: Holders): boolean {
-  return isList(holders) ? holders.some(({ lost }) => !lost) : !holders.lost;
+function nobodyHas(zones: readonly Zone[], name: WireName, apex: number): NamePlace {
+  return { kind: hasBelow(zones, name) ? 'parent' : 'nothing', apex };
 }
 
 /** `_name._protocol` or `_protocol` before a name that somebody has (RFC 2782). */
