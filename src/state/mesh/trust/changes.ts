@@ -29,9 +29,12 @@ export function promotion(admin: Admin, id: string): Change {
   return new Map([[`admin/${id}`, warrant(admin, trust, host, nextRank(admin))]]);
 }
 
-/** What a new admin says first: the warrants from the founder to itself, so that its sheet stands alone. */
-export function credentials(trust: Trust, id: string): Change {
-  const warrants = trust.hosts.get(id)?.warrants ?? [];
+/**
+ * The warrants of all admins, which each admin keeps in its own sheet: so that it stands without the sheets of those before
+ * it, and that no admin is one only as long as the one that made it says so.
+ */
+export function credentials({ hosts }: Trust): Change {
+  const warrants = [...hosts.values()].flatMap((host) => host.warrants);
   return new Map(warrants.map((step) => [`admin/${hostIdOf(step.key)}`, step]));
 }
 

@@ -46,7 +46,8 @@ function memberSide({ signer }: FakeHost, held: TrustSheet[], other: Partial<Mem
   return {
     ...side,
     trust: () => judge(held),
-    trustWith: (more) => judge(unwire(more)),
+    trustWith: (more) =>
+      judge([...held, ...unwire(more).filter(({ owner }) => held.every((own) => own.owner !== owner))]),
     sheets: () => wire(held),
     ...other,
   };
@@ -205,7 +206,7 @@ test('a host that was never admitted, or was removed, gets nothing', () => {
     ),
   ];
   const removed = meet(memberSide(member, held), memberSide(founder, gone));
-  assert.deepEqual([removed.ends, removed.said], [refused('removed'), '>hello <refused']);
+  assert.deepEqual([removed.ends, removed.said], [refused('removed'), '>hello <hello <prove >welcome >proof <refused']);
   const unknown = meet(memberSide(stranger, held), memberSide(founder, held));
   assert.equal(unknown.ends[1], 'us: unknown');
   assert.ok(unknown.said.startsWith('>hello <hello <prove'));
@@ -215,7 +216,8 @@ test('a host that was never admitted, or was removed, gets nothing', () => {
 });
 
 test('a member that was admitted while the other was away proves it, and nobody else can', () => {
-  const { ends, said, learnt } = meet(memberSide(joiner, sheets(joiner)), memberSide(founder, sheets()));
+  const away = memberSide(founder, sheets(), { trustWith: (more) => judge(unwire(more)) });
+  const { ends, said, learnt } = meet(memberSide(joiner, sheets(joiner)), away);
   assert.deepEqual([ends, said], [open, '>hello <hello <prove >welcome >proof <welcome']);
   assert.equal(learnt.length, 1);
 });

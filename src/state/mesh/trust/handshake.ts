@@ -58,7 +58,7 @@ type Proof = Extract<HandshakeMessage, { t: 'proof' }>;
  * that dialled begins. Who has not proved anything is told nothing: no state, no names, no keys but the channel's own.
  *
  *     member, member    hello > hello welcome > welcome        prove > proof comes before a welcome when one side has not
- *                                                              heard of the other's admission yet
+ *                                                              heard of the other's admission yet, or thinks it removed
  *     waiting, member   claim > proof welcome > welcome        an admin admits in between
  *     member, waiting   hello > claim > proof welcome > welcome
  *     waiting, waiting  claim > meet > met                     they know the same token and can found a cluster together
@@ -141,7 +141,6 @@ export class Handshake {
     const trust = side.trust();
     const hello = this.#said === 'nothing' ? this.#sayHello(side) : [];
     if (heard.cluster !== trust.cluster) return [...hello, ...this.refuse('other-cluster')];
-    if (trust.removed.has(this.#peer)) return this.refuse('removed');
     if (this.#isAdmitted(trust)) return [...hello, ...this.#sayWelcome()];
     this.#proving = true;
     return [...hello, send({ t: 'prove' })];
@@ -149,7 +148,8 @@ export class Handshake {
 
   #takeEvidence(side: MemberSide, { sheets }: Proof): readonly Step[] {
     this.#proving = false;
-    if (!this.#isAdmitted(side.trustWith(sheets))) return this.refuse('unknown');
+    const trust = side.trustWith(sheets);
+    if (!this.#isAdmitted(trust)) return this.refuse(trust.removed.has(this.#peer) ? 'removed' : 'unknown');
     return [{ kind: 'learn', genesis: side.genesis, sheets }, ...this.#sayWelcome()];
   }
 

@@ -8,7 +8,7 @@ import { type Admin, admission, type Change, credentials, promotion, removal, ro
 import { clusterIdOf, found, parseGenesis } from './genesis.ts';
 import { isGenuine, issue, parseStatements, type TrustSheet } from './statements.ts';
 import { again, type FakeHost, fakeHost, fakeVerify, foundedBy, sheetOf } from './trust.testing.ts';
-import { judgeOf, mostAdmins, type Trust } from './trust.ts';
+import { judgeOf, mostAdmins, mostFormerAdmins, type Trust } from './trust.ts';
 
 const [founder, second, third] = [fakeHost('founder'), fakeHost('second'), fakeHost('third')];
 const [fourth, fifth, stranger] = [fakeHost('fourth'), fakeHost('fifth'), fakeHost('stranger')];
@@ -51,7 +51,7 @@ class Sheets {
 
   promote(by: FakeHost, host: FakeHost): void {
     this.says(by, promotion(this.admin(by), host.id));
-    this.says(host, credentials(this.trust(), host.id));
+    for (const admin of [by, host]) this.says(admin, credentials(this.trust()));
   }
 
   remove(by: FakeHost, ...hosts: FakeHost[]): void {
@@ -162,7 +162,7 @@ test('what a removed admin says afterwards counts for nothing, and it cannot tak
   sheets.says(second, new Map([[`removed/${third.id}`, {}]]));
   const made = issue(cluster, { key: stranger.signer.key, rank: 1 }, second.signer);
   sheets.says(stranger, new Map([[`admin/${stranger.id}`, made]]));
-  sheets.says(stranger, credentials(town().trust(), second.id));
+  sheets.says(stranger, credentials(town().trust()));
   sheets.says(stranger, new Map([[`removed/${founder.id}`, {}]]));
   assert.deepEqual(sheets.roles(), before);
 });
@@ -376,6 +376,57 @@ test('whatever is said, nobody is in without a chain from the founder, and nobod
     }),
     { numRuns: 400 },
   );
+});
+
+/** A host that holds only what it has to, as the sheets come in this order, again and again. */
+function held(sheets: readonly TrustSheet[]): Trust {
+  const judge = judgeOf(genesis, fakeVerify);
+  const holds = new Map<string, TrustSheet>();
+  for (let changed = true; changed; ) {
+    changed = false;
+    for (const sheet of sheets) {
+      if (holds.has(sheet.owner) || !judge(holds.values()).signers.has(sheet.owner)) continue;
+      holds.set(sheet.owner, sheet);
+      changed = true;
+      const { signers } = judge(holds.values());
+      for (const owner of holds.keys()) assert.ok(signers.has(owner), 'what was held is held on');
+    }
+  }
+  return judge(holds.values());
+}
+
+test('hosts that hold the sheets of none but those who were ever admins judge the same in whatever order they came', () => {
+  fc.assert(
+    fc.property(history, fc.nat(), (sayings, turn) => {
+      const sheets = sheetsOf(sayings);
+      const place = turn % (sheets.length + 1);
+      const turned = [...sheets.slice(place), ...sheets.slice(0, place)].toReversed();
+      assert.deepEqual(summary(held(turned)), summary(held(sheets)));
+    }),
+    { numRuns: 200 },
+  );
+});
+
+test('of two admins that removed each other the same one stays on hosts that heard of either first', () => {
+  const sheets = town();
+  const [one, other] = [sheets.admin(founder), sheets.admin(second)];
+  sheets.says(founder, removal(one, new Set([second.id])));
+  sheets.says(second, removal(other, new Set([founder.id])));
+  for (const order of [sheets.all(), sheets.all().toReversed()]) {
+    assert.deepEqual([...held(order).hosts.keys()], [founder.id, third.id, fourth.id]);
+  }
+});
+
+test('a removed admin makes others hold no more than some sheets', () => {
+  const sheets = town();
+  sheets.remove(founder, second);
+  for (let n = 0; n < 200; n += 1) {
+    const made = issue(cluster, { key: fakeHost(`crowd ${n}`).signer.key, rank: n + 2 }, second.signer);
+    sheets.says(second, new Map([[`admin/${hostIdOf(made.key)}`, made]]));
+  }
+  const { signers } = sheets.trust();
+  assert.equal(signers.size, 2 + mostFormerAdmins);
+  assert.ok(signers.has(second.id) && signers.has(third.id));
 });
 
 test('removal by an admin leaves everyone else in', () => {

@@ -29,6 +29,11 @@ export interface Trust {
   readonly hosts: ReadonlyMap<string, Admitted>;
   readonly removed: ReadonlyMap<string, Removed>;
   readonly token: TokenRecord | undefined;
+  /**
+   * Whose trust sheets have to be held, by id, with their keys: of all who were ever made admins, removed ones included.
+   * What those say decides nothing but who of two that removed each other stays; for that every host must hold the same.
+   */
+  readonly signers: ReadonlyMap<string, string>;
 }
 
 export interface Admitted {
@@ -46,6 +51,8 @@ export interface Removed {
 }
 
 export const mostAdmins = 256;
+/** Beside those who are admins: a removed one cannot make others hold more. */
+export const mostFormerAdmins = 64;
 
 /** An admin, or who was one: how senior it is and through whom. */
 interface Seat {
@@ -69,11 +76,19 @@ export function judgeOf(genesis: Genesis, verify: Verify): (sheets: Iterable<Tru
     const inOrder = [...sheets].toSorted((a, b) => (a.owner < b.owner ? -1 : 1));
     const said = new Map(inOrder.map(({ owner, entries }) => [owner, parseStatements(entries, known)]));
     const cuts = new Map<string, Cut>();
-    const evidence = { said, issued: new Warrants(said.values(), genuine), cuts };
+    const issued = new Warrants(said.values(), genuine);
+    const evidence = { said, issued, cuts };
     let seats = hear(genesis, evidence);
     // Each time one more had been heard before it was cut: at most once a host.
     while (seats === undefined) seats = hear(genesis, evidence);
-    return { cluster, hosts: admitted(seats, said, cuts), removed: cuts, token: tokenOf(seats, said, vouched) };
+    const signers = signersOf(genesis, issued, seats);
+    return {
+      cluster,
+      hosts: admitted(seats, said, cuts),
+      removed: cuts,
+      token: tokenOf(seats, said, vouched),
+      signers,
+    };
   };
 }
 
@@ -177,6 +192,15 @@ function admitted(
     }
   }
   return hosts;
+}
+
+/** As if nobody had been removed, the senior first. */
+function signersOf(genesis: Genesis, issued: Warrants, seats: readonly Seat[]): ReadonlyMap<string, string> {
+  const signers = new Map(seats.map(({ id, key }) => [id, key]));
+  const most = signers.size + mostFormerAdmins;
+  const ever = hear(genesis, { said: new Map(), issued, cuts: new Map() }) ?? [];
+  for (const { id, key } of ever) if (signers.size < most) signers.set(id, key);
+  return signers;
 }
 
 function tokenOf(
