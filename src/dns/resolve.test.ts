@@ -272,12 +272,12 @@ test('the holders that are lost are passed over; a name that only they have is d
 });
 
 test('who is lost on one network hides nobody on another', () => {
-  const there = { network: 'other', names: ['web', '0123456789ab'], addresses: ['10.0.1.2', '10.0.0.2'] };
+  const there = { network: 'other', names: ['web', '0123456789ab'], addresses: ['10.0.1.2', '10.0.0.2'] } as const;
   const literally = { network: 'demo', names: ['web.other', 'web.skein.local', 'a.web.skein.local'], addresses: [] };
   const { ask } = world([{ ...web, lost: true }, there, { ...literally, lost: true }]);
   const sees = ['demo', 'other'];
   for (const name of ['web', 'web.skein.local', 'web.other', 'web.other.skein.local']) {
-    assert.deepEqual(data(ask(name, { sees })), ['10.0.1.2', '10.0.0.2'], name);
+    assert.deepEqual(new Set(data(ask(name, { sees }))), new Set(there.addresses), name);
   }
   assert.deepEqual(data(ask('2.0.0.10.in-addr.arpa', { type: 'PTR', sees })), ['web.other']);
   assert.equal(told(ask('web.demo', { sees })).rcode, 3);
