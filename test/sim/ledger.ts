@@ -49,7 +49,8 @@ export class Ledger {
    */
   rolledBack(host: SimulatedHost): void {
     const others = this.#world.running.filter((other) => other !== host && !this.#world.liars.has(other.id));
-    const kept = new Map(host.disk.load().map(({ head, entries }) => [head.scope, new Map(entries)]));
+    const mine = host.disk.load().filter(({ head }) => head.owner === host.id);
+    const kept = new Map(mine.map(({ head, entries }) => [head.scope, new Map(entries)]));
     for (const [scope, said] of this.#scopes(host.id)) {
       for (const [key, { value, version }] of said) {
         const heard = others.some((other) => {
