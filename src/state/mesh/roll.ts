@@ -1,12 +1,15 @@
 import type { Seal } from './environment.ts';
-import type { News } from './messages.ts';
 import type { MemberState, Version } from './sheets.ts';
 import { compareVersions } from './version.ts';
 
 /** What is known of who lives: by host, the latest life that it signed and what was said of it. */
-export interface Entry {
+/** Which state in which life. */
+export interface Opinion {
   readonly state: MemberState;
   readonly life: Version;
+}
+
+interface Entry extends Opinion {
   readonly signature: string | undefined;
 }
 
@@ -18,6 +21,11 @@ const severity: Record<MemberState, number> = { alive: 0, suspect: 1, lost: 2, l
 /** What the host itself signs. */
 export function lifeStatement(cluster: string, id: string, state: 'alive' | 'left', life: Version): string {
   return ['skein life', cluster, id, state, life.join('.')].join('\n');
+}
+
+/** What a host signs when it is called through others, who could answer for it otherwise. */
+export function answerStatement(cluster: string, id: string, caller: string, n: number): string {
+  return ['skein answer', cluster, id, caller, String(n)].join('\n');
 }
 
 export class Roll {
@@ -69,7 +77,7 @@ export class Roll {
 }
 
 /** Whether news say more than what is known. What others say of a life that is not known here counts for the one that is. */
-export function isNews({ state, life }: Pick<News, 'state' | 'life'>, known: Entry): boolean {
+export function isNews({ state, life }: Opinion, known: Opinion): boolean {
   const order = compareVersions(life, known.life);
   if (state === 'suspect' || state === 'lost') return order >= 0 && severity[state] > severity[known.state];
   return order > 0 || (order === 0 && state === 'left' && known.state !== 'left');
