@@ -112,7 +112,8 @@ export function falseAlarms(
 /** Bytes a second that a host sends and receives when nothing changes, the mean and the most of all hosts. */
 export function idle(seed: number, hosts: number): { mean: number; most: number } {
   const world = cluster(seed, hosts);
-  world.run(30_000);
+  // News of the start ride on datagrams for a while.
+  world.run(120_000);
   world.traffic = new Map();
   const seconds = 60;
   world.run(seconds * 1_000);

@@ -26,7 +26,8 @@ export interface LivenessNeeds {
   readonly route: (to: string, message: RoutedMessage) => void;
   /** To all neighbours but one. */
   readonly tell: (news: readonly News[], except: string | undefined) => void;
-  readonly changed: () => void;
+  /** Of this host, or of which there are. */
+  readonly changed: (id: string | undefined) => void;
 }
 
 /** What this host says of itself. */
@@ -102,7 +103,7 @@ export class Liveness {
     this.#roll.set(self, this.#own);
     for (const id of this.#suspicions.ids()) if (!this.#roll.has(id)) this.#suspicions.acquit(id);
     for (const id of [...this.#heard.keys()]) if (!this.#roll.has(id)) this.#heard.delete(id);
-    this.#needs.changed();
+    this.#needs.changed(undefined);
   }
 
   hash(): string {
@@ -310,7 +311,7 @@ export class Liveness {
   #note(id: string, entry: ReturnType<Roll['get']>): void {
     this.#roll.set(id, entry);
     this.#gossip.add(id, this.#size());
-    this.#needs.changed();
+    this.#needs.changed(id);
   }
 
   #news(id: string): News | undefined {

@@ -1,18 +1,19 @@
 import { ParseError } from '../../lib/errors.ts';
 import { Connections } from './connections.ts';
 import type { Environment, Link, MeshEvents, StoredSheet } from './environment.ts';
+import { Followers } from './followers.ts';
 import { networkOf } from './head.ts';
 import { hostKeys, listIn } from './host-sheet.ts';
 import { Interest } from './interest.ts';
 import { Liveness } from './liveness.ts';
 import { type LinkMessage, most, parseDatagram, parseLinkMessage, type RoutedMessage, type Want } from './messages.ts';
-import { Neighbours } from './neighbours.ts';
 import { Own } from './own.ts';
 import { Repair } from './repair.ts';
 import { Routes } from './routes.ts';
 import type { Members, Scope, Sheet, Sheets } from './sheets.ts';
 import { Shelf } from './shelf.ts';
 import { Spread } from './spread.ts';
+import { Topology } from './topology.ts';
 
 export interface MeshOptions {
   /** This host's id. */
@@ -37,8 +38,6 @@ const pace = {
   recovery: 5_000,
   /** In which changes of links are gathered before they are told. */
   neighbours: 1_000,
-  /** For which a peer that passed on what it should have seen to be wrong gets no link. */
-  liar: 60_000,
 } as const;
 
 /** One host of the mesh. It does nothing but in answer to calls and timers, and nothing that waits. */
@@ -54,15 +53,13 @@ export class Mesh implements MeshEvents {
   readonly #repair: Repair;
   readonly #liveness: Liveness;
   readonly #connections: Connections;
-  readonly #neighbours: Neighbours;
+  readonly #topology: Topology;
+  readonly #followers: Followers;
   readonly #routes: Routes;
-  readonly #liars = new Map<string, number>();
   readonly #compared = new Set<string>();
   readonly #met = new Set<string>();
   readonly #memberListeners = new Set<() => void>();
-  readonly #discovery: boolean;
   #targets: readonly string[];
-  #wanted: ReadonlySet<string> | undefined;
   #telling = false;
 
   constructor(environment: Environment, options: MeshOptions) {
@@ -71,9 +68,8 @@ export class Mesh implements MeshEvents {
     this.#environment = environment;
     this.#self = self;
     this.#targets = options.targets;
-    this.#discovery = options.discovery;
-    this.#neighbours = new Neighbours(seal);
     const lives = (host: string) => ['alive', 'suspect'].includes(this.#liveness.state(host));
+    const peers = () => this.#connections.peers();
     const shelf = new Shelf({ seal, trust, disk, clock, lives }, stored);
     this.#shelf = shelf;
     this.#routes = new Routes(self, (host) =>
@@ -84,30 +80,32 @@ export class Mesh implements MeshEvents {
     const holds = (scope: Scope) => this.#interest.holds(scope);
     const liar = (peer: string, why: string) => this.#shun(peer, why);
     this.#interest = new Interest({ self, clock, shelf }, (held, before) => this.#interestChanged(held, before));
+    this.#followers = new Followers({
+      ...{ self, random, shelf, lives, peers },
+      followed: () => this.#interest.networks,
+    });
+    this.#topology = new Topology({
+      ...{ self, clock, seal },
+      members: () => this.#liveness.members(),
+      unreachable: () => this.#connections.unreachable(),
+    });
     this.#own = new Own(
       {
-        self,
-        cluster: trust.cluster,
-        seal,
-        disk,
-        shelf,
+        ...{ self, cluster: trust.cluster, seal, disk, shelf },
         said: (sheet) => this.#spread.said(sheet),
         recalled: (sheet) => this.#recalled(sheet),
       },
       epoch,
     );
     this.#spread = new Spread({
-      ...{ self, clock, shelf, own: this.#own, send, holds, liar },
-      peers: () => this.#connections.peers(),
-      heldBy: (peer, scope) =>
-        networkOf(scope) === undefined || this.#list(peer, 'networks').includes(networkOf(scope) ?? ''),
+      ...{ self, clock, shelf, own: this.#own, peers, send, holds, liar },
+      heldBy: (peer, scope) => this.#followers.holds(peer, scope),
       askFar: (want) => this.#askFar(want),
       remind: (owner, update) => this.#send(owner, { t: 'gave', updates: [update], done: false }),
     });
     this.#repair = new Repair({
       ...{ clock, random, shelf, spread: this.#spread, holds, liar, send: route },
-      partners: () => this.#partners(),
-      groupsWith: (peer) => this.#groupsWith(peer),
+      followers: this.#followers,
       settled: () => this.#own.begun,
       compared: (peer, settled) => this.#hasCompared(peer, settled),
       lifeHash: () => this.#liveness.hash(),
@@ -120,17 +118,17 @@ export class Mesh implements MeshEvents {
         ...{ self, clock, random, seal, trust, route },
         datagram: (to, message) => datagrams.send(to, message),
         tell: (news, except) => {
-          for (const peer of this.#connections.peers()) if (peer !== except) send(peer, { t: 'news', news: [...news] });
+          for (const peer of [...peers()]) if (peer !== except) send(peer, { t: 'news', news });
         },
-        changed: () => this.#membersChanged(),
+        changed: (id) => this.#membersChanged(id),
       },
       this.#own.epoch,
     );
     this.#connections = new Connections({
       ...{ self, clock, random, links },
       targets: () => this.#targets,
-      wanted: () => this.#links(),
-      isMember: (host) => this.#discovery && this.#shelf.read(host, 'host') !== undefined,
+      wanted: () => (options.discovery ? this.#topology.wanted() : new Set()),
+      isMember: (host) => options.discovery && shelf.read(host, 'host') !== undefined,
       addressesOf: (host) => this.#list(host, 'addresses'),
       opened: (link) => this.#opened(link),
       closed: (peer, why) => this.#closed(peer, why),
@@ -188,7 +186,7 @@ export class Mesh implements MeshEvents {
   // What the world tells.
 
   accepted(link: Link): void {
-    if (this.#shuns(link.peer)) link.close('passed on what was forged');
+    if (this.#topology.shuns(link.peer)) link.close('passed on what was forged');
     else this.#connections.open(link);
   }
 
@@ -281,17 +279,9 @@ export class Mesh implements MeshEvents {
     if (next !== undefined) this.#connections.send(next, { t: 'route', to, from: this.#self, hops: most.hops, body });
   }
 
-  #shuns(peer: string): boolean {
-    const until = this.#liars.get(peer);
-    if (until === undefined) return false;
-    if (until <= this.#environment.clock.now()) this.#liars.delete(peer);
-    return this.#liars.has(peer);
-  }
-
   #shun(peer: string, why: string): void {
-    const now = this.#environment.clock.now();
     this.#environment.log.warn('a peer is not listened to for a while', { peer, why });
-    this.#liars.set(peer, now + pace.liar);
+    this.#topology.shun(peer);
     this.#connections.drop(peer, why);
   }
 
@@ -323,27 +313,6 @@ export class Mesh implements MeshEvents {
       const neighbours = [...this.#connections.peers()].sort();
       this.#say('neighbours', neighbours);
     });
-  }
-
-  /** Whom to have links with. Lost hosts too: those that would be neighbours see when they can be reached again. */
-  #links(): ReadonlySet<string> {
-    if (!this.#discovery) return new Set();
-    this.#wanted ??= this.#chooseLinks();
-    const avoided = new Set([...this.#connections.unreachable(), ...this.#liars.keys()]);
-    if (avoided.size === 0) return this.#wanted;
-    const others = this.#hosts(['alive', 'suspect']).filter((id) => !avoided.has(id));
-    const wanted = [...this.#wanted, ...this.#neighbours.of(this.#self, others)];
-    return new Set(wanted.filter((id) => !this.#shuns(id)));
-  }
-
-  #chooseLinks(): ReadonlySet<string> {
-    const alive = this.#neighbours.of(this.#self, this.#hosts(['alive', 'suspect']));
-    const lost = this.#neighbours.of(this.#self, this.#hosts(['alive', 'suspect', 'lost']));
-    return new Set([...alive, ...lost]);
-  }
-
-  #hosts(states: readonly string[]): string[] {
-    return this.#liveness.members().flatMap(({ id, state }) => (states.includes(state) ? [id] : []));
   }
 
   // Sheets.
@@ -391,44 +360,15 @@ export class Mesh implements MeshEvents {
 
   /** Compares the sheets of a network with a host that is on it. */
   #fetch(network: string): void {
-    const peer = this.#follower(network);
+    const peer = this.#followers.of(network);
     if (peer !== undefined) this.#repair.sync(peer, [`network:${network}`]);
-  }
-
-  /** Any host on the network that lives, rather one with a link. */
-  #follower(network: string): string | undefined {
-    const on = this.#hosts(['alive', 'suspect']).filter(
-      (id) => id !== this.#self && this.#list(id, 'networks').includes(network),
-    );
-    const near = on.filter((id) => this.#connections.has(id));
-    return this.#pick(near.length > 0 ? near : on);
   }
 
   #askFar(want: Want): void {
     const network = networkOf(want.scope);
     const owner = this.#liveness.state(want.owner) === 'alive' ? want.owner : undefined;
-    const peer = owner ?? (network === undefined ? undefined : this.#follower(network));
+    const peer = owner ?? (network === undefined ? undefined : this.#followers.of(network));
     if (peer !== undefined) this.#repair.ask(peer, want);
-  }
-
-  #groupsWith(peer: string): readonly string[] {
-    const theirs = new Set(this.#list(peer, 'networks'));
-    const shared = [...this.#interest.networks].filter((network) => theirs.has(network));
-    return ['all', ...shared.map((network) => `network:${network}`)];
-  }
-
-  /** A neighbour, and for one network that no neighbour may be on, somebody who is. */
-  #partners(): { peer: string; groups: readonly string[] }[] {
-    const peer = this.#pick([...this.#connections.peers()]);
-    const near = peer === undefined ? [] : [{ peer, groups: this.#groupsWith(peer) }];
-    const network = this.#pick([...this.#interest.networks]);
-    const follower = network === undefined ? undefined : this.#follower(network);
-    if (follower === undefined || follower === peer) return near;
-    return [...near, { peer: follower, groups: [`network:${network}`] }];
-  }
-
-  #pick<T>(from: readonly T[]): T | undefined {
-    return from[Math.floor(this.#environment.random() * from.length)];
   }
 
   /** Who begins to say something has heard from one who had, or from all: none of them remembers more of it. */
@@ -436,7 +376,7 @@ export class Mesh implements MeshEvents {
     const first = !this.#met.has(peer);
     this.#met.add(peer);
     if (settled) this.#compared.add(peer);
-    const others = this.#hosts(['alive', 'suspect', 'lost']).filter((id) => id !== this.#self);
+    const others = [...this.#known()].filter((id) => id !== this.#self && this.#liveness.state(id) !== 'left');
     if (others.every((id) => this.#met.has(id))) for (const id of others) this.#compared.add(id);
     if (!first) return;
     if (this.#compared.size > 0) this.#own.begin();
@@ -444,10 +384,10 @@ export class Mesh implements MeshEvents {
     this.#tellMembers();
   }
 
-  #membersChanged(): void {
-    const before = this.#wanted;
-    this.#wanted = undefined;
-    for (const id of before ?? []) if (this.#liveness.state(id) === 'alive') this.#connections.hurry(id);
+  #membersChanged(id: string | undefined): void {
+    this.#topology.changed();
+    if (id !== undefined && this.#liveness.state(id) === 'alive') this.#connections.hurry(id);
+    if (id !== undefined && this.#liveness.state(id) === 'lost') this.#connections.drop(id, 'no sign of life');
     this.#tellMembers();
   }
 

@@ -1,4 +1,5 @@
 import type { Clock } from './environment.ts';
+import type { Followers } from './followers.ts';
 import { compareStates, type Mark, type State } from './head.ts';
 import { type Message, most, type RoutedMessage, type Want } from './messages.ts';
 import type { Scope } from './sheets.ts';
@@ -21,9 +22,7 @@ export interface RepairNeeds {
   readonly random: () => number;
   readonly shelf: Shelf;
   readonly spread: Spread;
-  /** Whom to compare with next, and the groups that it holds too. */
-  readonly partners: () => readonly { readonly peer: string; readonly groups: readonly string[] }[];
-  readonly groupsWith: (peer: string) => readonly string[];
+  readonly followers: Pick<Followers, 'partners' | 'groupsWith'>;
   /** Sends directly or through others. */
   readonly send: (peer: string, message: RoutedMessage) => void;
   readonly holds: (scope: Scope) => boolean;
@@ -56,15 +55,15 @@ export class Repair {
   }
 
   start(): void {
-    const { clock, random, partners } = this.#needs;
+    const { clock, random, followers } = this.#needs;
     clock.after(pace.sync * (0.75 + random() / 2), () => {
-      for (const { peer, groups } of partners()) this.sync(peer, groups);
+      for (const { peer, groups } of followers.partners()) this.sync(peer, groups);
       this.start();
     });
   }
 
   /** Compares with a host: what it holds that is newer comes here, and the other way. */
-  sync(peer: string, groups: readonly string[] = this.#needs.groupsWith(peer)): void {
+  sync(peer: string, groups: readonly string[] = this.#needs.followers.groupsWith(peer)): void {
     const { shelf, send, settled, lifeHash } = this.#needs;
     for (let at = 0; at < groups.length; at += most.groups) {
       const some = groups

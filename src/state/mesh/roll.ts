@@ -30,6 +30,7 @@ export function answerStatement(cluster: string, id: string, caller: string, n: 
 
 export class Roll {
   readonly #entries = new Map<string, Entry>();
+  readonly #counts = { alive: 0, suspect: 0, lost: 0, left: 0, none: 0 };
   #hash: string | undefined;
 
   ids(): Iterable<string> {
@@ -45,6 +46,8 @@ export class Roll {
   }
 
   set(id: string, entry: Entry): void {
+    this.#counts[this.#entries.get(id)?.state ?? 'none'] -= 1;
+    this.#counts[entry.state] += 1;
     this.#entries.set(id, entry);
     this.#hash = undefined;
   }
@@ -53,16 +56,17 @@ export class Roll {
   keep(ids: ReadonlySet<string>): boolean {
     const gone = [...this.#entries.keys()].filter((id) => !ids.has(id));
     const come = [...ids].filter((id) => !this.#entries.has(id));
-    for (const id of gone) this.#entries.delete(id);
+    for (const id of gone) {
+      this.#counts[this.get(id).state] -= 1;
+      this.#entries.delete(id);
+    }
     for (const id of come) this.set(id, unheard);
     if (gone.length > 0) this.#hash = undefined;
     return gone.length + come.length > 0;
   }
 
   count(state: MemberState): number {
-    let count = 0;
-    for (const entry of this.#entries.values()) if (entry.state === state) count += 1;
-    return count;
+    return this.#counts[state];
   }
 
   /** Equal on hosts that think the same of all; a suspicion is not an opinion yet. */
