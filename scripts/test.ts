@@ -28,7 +28,13 @@ const checks = {
   'nothing unused (knip)': ['knip', '--no-progress', '--treat-config-hints-as-errors'],
 } as const;
 
-const unitTests = ['src/**/*.test.ts', 'test/*.test.ts', 'test/sim/*.test.ts', 'bench/**/*.test.ts', 'native/**/*.test.ts'];
+const unitTests = [
+  'src/**/*.test.ts',
+  'test/*.test.ts',
+  'test/sim/*.test.ts',
+  'bench/**/*.test.ts',
+  'native/**/*.test.ts',
+];
 const labTests = ['test/e2e/*.test.ts'];
 /** That dies hundreds of deaths, once is enough. */
 const deaths = 'test/e2e/death.test.ts';
