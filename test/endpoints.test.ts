@@ -4,24 +4,26 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { parseSandboxRecord } from '../src/controllers/endpoints/sandbox-record.ts';
 import { keyOf } from '../src/dataplane/dataplane.ts';
 import { findEtcd } from '../src/lab/etcd.ts';
 import { Refusal } from '../src/lib/errors.ts';
 import { Scope } from '../src/lib/scope.ts';
-import { startTestEtcd } from '../src/state/kv/harness.contract.ts';
+import { startTestEtcd, type TestEtcd } from '../src/state/kv/harness.contract.ts';
 import { eventually, openHost, request, type TestHost, wish } from './piece-host.ts';
 
 describe('endpoints of two hosts on one etcd', {
   skip: findEtcd() === undefined ? 'etcd is not on this machine' : false,
 }, () => {
   const scope = new Scope();
+  let etcd: TestEtcd;
   let h1: TestHost;
   let h2: TestHost;
 
   before(async () => {
     const folder = await mkdtemp(join(tmpdir(), 'skein-endpoints-'));
     scope.defer(() => rm(folder, { recursive: true, force: true }));
-    const etcd = await startTestEtcd();
+    etcd = await startTestEtcd();
     scope.defer(() => etcd.close());
     const url = etcd.url.replace('http', 'etcd');
     h1 = await openHost({ name: 'h1', data: '192.168.205.10', url, folder });
@@ -440,6 +442,32 @@ describe('endpoints of two hosts on one etcd', {
     );
     await h1.endpoints.closeSandbox(again.endpoint.sandbox.id);
     for (const { id } of h1.endpoints.sandboxes()) await h1.endpoints.closeSandbox(id);
+  });
+
+  it('refuses a network that it was never on while the store is away, and forwards no more than before', async () => {
+    await h1.networks.create({ ...request('six'), subnets: [{ subnet: 'fd66::/64' }] });
+    const { endpoint } = await h1.endpoints.expose({ network: 'demo' });
+    const { id } = endpoint.sandbox;
+    const forwards = async () => {
+      const piece = h1.kernel.pieces.get(keyOf({ kind: 'sandbox', id }));
+      const journalled = (await h1.journal.load('sandbox')).find((entry) => entry.id === id)?.value;
+      return [piece?.kind === 'sandbox' && piece.host, parseSandboxRecord(journalled, 'the journal').host];
+    };
+    assert.deepEqual(await forwards(), [{ forwards: [4] }, { forwards: [4] }]);
+    h1.kernel.failure = { of: 'port', error: new Error('add veth: no') };
+    await assert.rejects(h1.endpoints.expose({ network: 'six' }), /add veth: no/);
+    assert.deepEqual(await forwards(), [{ forwards: [4] }, { forwards: [4] }]);
+    await etcd.stop();
+    const began = performance.now();
+    const exposing = h1.endpoints.expose({ network: 'six' });
+    await assert.rejects(exposing, (error) => error instanceof Refusal && error.kind === 'unavailable');
+    assert.ok(performance.now() - began < 3 * 5_000, `it took ${performance.now() - began} ms`);
+    assert.deepEqual(await forwards(), [{ forwards: [4] }, { forwards: [4] }]);
+    await etcd.start();
+    await eventually(async () => (await h1.endpoints.expose({ network: 'six' }).catch(() => undefined)) !== undefined);
+    assert.deepEqual(await forwards(), [{ forwards: [4, 6] }, { forwards: [4, 6] }]);
+    await h1.endpoints.closeSandbox(id);
+    await h1.networks.remove('six');
   });
 
   it('joins no internal network without masquerade: nothing is forwarded there', async () => {

@@ -114,12 +114,12 @@ export class Exposing {
       ...defined<{ ip?: string; ip6?: string }>({ ip, ip6 }),
     };
     const known = this.#record();
-    const record: SandboxRecord = known ?? { id: sandboxes.freshId(), bootId, places: [] };
+    const record: SandboxRecord = known ?? { id: sandboxes.freshId(), bootId, places: [], host: { forwards: [] } };
     const families = internal ? [] : subnets.map(({ subnet }) => parsePrefix(subnet).address.family);
     const forwards = ([4, 6] as const).filter((one) => families.includes(one) || record.host?.forwards.includes(one));
     await serial.run(record.id, async () => {
-      sandboxes.add({ ...(sandboxes.get(record.id) ?? record), host: { forwards } });
-      await join(sandboxes.find(record.id), [request], { fresh: known === undefined });
+      if (known === undefined) sandboxes.add(record);
+      await join(sandboxes.find(record.id), [request], { host: { forwards }, fresh: known === undefined });
     });
   }
 

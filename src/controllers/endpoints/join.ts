@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { Dataplane, Piece } from '../../dataplane/dataplane.ts';
+import { pause } from '../../lib/backoff.ts';
 import { defined } from '../../lib/defined.ts';
 import { Refusal } from '../../lib/errors.ts';
 import type { Log } from '../../lib/log.ts';
@@ -44,9 +45,14 @@ export interface JoinNeeds {
 export interface JoinOptions {
   /** When it may leave the host from now on; as before unless said. */
   readonly way?: Way | undefined;
+  /** What the host forwards from now on; nothing of it is done before the rest is sure. */
+  readonly host?: SandboxRecord['host'];
   /** The sandbox itself is new: it goes again when this fails. */
   readonly fresh: boolean;
 }
+
+/** For the first word of who is on a network, from a store that answers, in milliseconds. */
+const patience = 5_000;
 
 interface Reserved {
   readonly place: Place;
@@ -61,7 +67,7 @@ interface Reserved {
 export async function join(
   before: SandboxRecord,
   requests: readonly ConnectRequest[],
-  { way = before.way, fresh }: JoinOptions,
+  { way = before.way, host = before.host, fresh }: JoinOptions,
   needs: JoinNeeds,
 ): Promise<void> {
   const { dataplane, exits, holdings, names, networks, overlays, sandboxes, sizes } = needs;
@@ -85,7 +91,7 @@ export async function join(
     const [early, late] = before.adopted === undefined ? [[], wayOut] : [wayOut, []];
     const first: readonly Piece[] = [
       ...(gateway === undefined ? [] : [gateway]),
-      ...(fresh || begun.host ? [sandboxPiece(begun)] : []),
+      ...(fresh ? [sandboxPiece(begun)] : []),
       ...early,
     ];
     // The kernel is at work on what needs no answer of the store while that is asked, and goes on with the rest.
@@ -94,19 +100,24 @@ export async function join(
     const joined = await settle(
       reserved.map(async ({ place, request, network }) => {
         const at = { network, sandbox, container: before.container };
-        const [endpoint] = await settle([
-          holdings.take(place, request, at),
-          overlays.membership(memberOf(network)).ready,
-        ]);
+        const { ready } = overlays.membership(memberOf(network));
+        const endpoint = await holdings.take(place, request, at);
+        // A store that refuses that may not tell who is there either.
+        await within(patience, ready, network);
         return { network, place: { ...place, state: 'connected' as const, endpoint } };
       }),
     );
-    const done: SandboxRecord = { ...begun, places: [...before.places, ...joined.map(({ place }) => place)] };
+    const done: SandboxRecord = {
+      ...begun,
+      ...defined<Pick<SandboxRecord, 'host'>>({ host }),
+      places: [...before.places, ...joined.map(({ place }) => place)],
+    };
     sandboxes.add(done);
     await settle([
       making,
       dataplane.change({
         put: [
+          ...(done.host ? [sandboxPiece(done)] : []),
           ...joined.map(({ network }) => networkPiece(network.id, overlayOf(network))),
           ...joined.map(({ place }) => portPiece(place.endpoint, place)),
           ...late,
@@ -172,6 +183,20 @@ function memberOf(network: Network): MemberOf {
   return { id: network.id, ...overlayOf(network) };
 }
 
+/** @throws Refusal 'unavailable' */
+async function within(milliseconds: number, ready: Promise<void>, { name }: Network): Promise<void> {
+  const waited = new AbortController();
+  const late = pause(milliseconds, waited.signal).then(() => {
+    if (waited.signal.aborted) return;
+    throw new Refusal('unavailable', `the store does not tell who is on network ${name}: try again`);
+  });
+  try {
+    await Promise.race([ready, late]);
+  } finally {
+    waited.abort();
+  }
+}
+
 /** A removal of the network that began before the endpoint could be seen wins, one that comes later is refused. */
 async function publish(
   endpoint: Endpoint,
@@ -186,19 +211,21 @@ async function undo(
   before: SandboxRecord,
   reserved: readonly Reserved[],
   { fresh }: { fresh: boolean },
-  { leave, log, sandboxes }: JoinNeeds,
+  { dataplane, leave, log, sandboxes }: JoinNeeds,
 ): Promise<void> {
-  const { way: _, ...now } = sandboxes.get(before.id) ?? before;
+  const { way: _, host: __, ...now } = sandboxes.get(before.id) ?? before;
   const reached = new Map(connectedPlaces(now).map(({ id, endpoint }) => [id, endpoint]));
   const places = reserved.map(({ place }) => {
     const endpoint = reached.get(place.id);
     return leaving(endpoint === undefined ? place : { ...place, endpoint });
   });
   try {
-    await leave.letGo({ ...now, ...defined<Pick<SandboxRecord, 'way'>>({ way: before.way }) }, places, {
+    const { way, host } = before;
+    await leave.letGo({ ...now, ...defined<Pick<SandboxRecord, 'way' | 'host'>>({ way, host }) }, places, {
       whole: fresh,
       unused: reached.size === connectedPlaces(before).length,
     });
+    if (host && !fresh) await dataplane.change({ put: [sandboxPiece(before)] });
   } catch (error) {
     log.error('a failed connection was not undone; the next start does it', { sandbox: before.id, error });
   }

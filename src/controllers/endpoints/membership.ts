@@ -1,6 +1,7 @@
 import type { Change, Piece, PieceKey, RemotePiece } from '../../dataplane/dataplane.ts';
 import { keyOf } from '../../dataplane/dataplane.ts';
 import { delay, pause } from '../../lib/backoff.ts';
+import { Refusal } from '../../lib/errors.ts';
 import type { Log } from '../../lib/log.ts';
 import { formatPrefix, networkOf, parseInterfaceAddress } from '../../lib/prefix.ts';
 import type { Endpoint } from '../../model/endpoint.ts';
@@ -62,7 +63,7 @@ export class Membership {
     this.#subnets = new Set(network.gateways.map(subnetOf));
   }
 
-  /** Begins to follow. `ready` resolves with the first snapshot. */
+  /** Begins to follow. `ready` resolves with the first snapshot, and fails when it is closed before. */
   open(): void {
     this.#name();
     this.#following = this.#follow();
@@ -122,6 +123,7 @@ export class Membership {
     this.#stop.abort();
     this.#installed = false;
     await this.#following?.catch(() => undefined);
+    this.#ready.reject(new Refusal('unavailable', 'this host left the network before it heard who is on it'));
     await this.#naming;
     await this.#pushing;
   }
