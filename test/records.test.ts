@@ -143,8 +143,29 @@ describe('names given by hand, on two hosts of one etcd', { skip }, () => {
       ['x', Array.from({ length: 65 }, (_, i) => `192.0.2.${i}`)],
     ];
     for (const [name, addresses] of wrong)
-      await assert.rejects(add(name, addresses), refusal('invalid', /^the record's /));
+      await assert.rejects(add(name, addresses), refusal('invalid', /^cannot give the name /));
     await assert.rejects(add('x', ['192.0.2.1'], { network: 'nope' }), refusal('not-found', /nope/));
+    assert.deepEqual(await inStore(), ['printer.office']);
+  });
+
+  it('refuses a name that others are found by, or that nobody asks for, and says what to give instead', async () => {
+    await h1.networks.create(request('Team.net'));
+    for (const [name, why] of [
+      ['web.demo', /names that end so are those of network demo: give web with --network demo$/],
+      ['x.demo.skein.local', /give x with --network demo$/],
+      ['a.b.team.NET.', /give a\.b with --network Team\.net$/],
+      ['2.0.20.10.in-addr.arpa', /names in in-addr\.arpa are those of addresses/],
+      ['ip6.arpa', /names in ip6\.arpa are/],
+      ['skein.local', /the domain of names is skein\.local: give one in it$/],
+      ['LOCAL', /the domain of names is skein\.local/],
+      ['192.0.2.1', /it is an address/],
+      ['-x', /must begin with a letter or digit/],
+      ['_http._tcp.x', /services are told by --port$/],
+      ['bücher', /; resolvers ask for xn--bcher-kva$/],
+    ] as const) {
+      await assert.rejects(add(name, ['192.0.2.1']), refusal('invalid', why), name);
+      await assert.rejects(add(name, ['192.0.2.1'], { network: 'demo' }), refusal('invalid', why), name);
+    }
     assert.deepEqual(await inStore(), ['printer.office']);
   });
 

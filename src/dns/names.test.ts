@@ -75,6 +75,21 @@ test('a network that is renamed answers by its new name, and one that goes by no
   assert.deepEqual([found('a.other'), found('a')], [[], ['1']]);
 });
 
+test('a name of the whole cluster is found after every name.network, where only it is live before one that is lost', () => {
+  const names = new Names();
+  names.putNetwork({ id: 'n', name: 'demo', subnets: [] });
+  names.put({ id: 'hand', network: 'cluster', names: ['web.demo', 'web'], addresses: ['192.0.2.1'] });
+  const zones = [names.see('cluster'), names.see('n')];
+  const found = (name: string) => idsOf(findName(zones, toWireName(name) ?? ''));
+  assert.deepEqual([found('web.demo'), found('web')], [['hand'], ['hand']]);
+  names.put({ id: '1', network: 'n', names: ['web'], addresses: ['10.0.0.1'] });
+  assert.deepEqual([found('web.demo'), found('web')], [['1'], ['1']]);
+  names.put({ id: '1', network: 'n', names: ['web'], addresses: ['10.0.0.1'], lost: true });
+  assert.deepEqual([found('web.demo'), found('web')], [['hand'], ['hand']]);
+  names.remove('hand');
+  assert.deepEqual([found('web.demo'), found('web')], [['1'], ['1']]);
+});
+
 test('what is no address is passed over, and the rest of its network entered', () => {
   const names = new Names();
   names.put({ id: '1', network: 'n', names: ['a'], addresses: ['10.0.0.256', 'fe80::1%eth0', '', '10.0.0.1'] });

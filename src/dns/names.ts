@@ -162,31 +162,38 @@ export class Names {
 /**
  * Who has a name, as seen by who sees these networks: the first network that has the whole of it, else the one that is
  * called as its end is, and has the rest. As Docker does, the longest rest wins: `a.b` on a network `c` comes before `a` on
- * a network `b.c`, and a container called `a.b` before both. Where all are lost hides nobody: it is told of last.
+ * a network `b.c`, and a container called `a.b` before both. A zone that is called nothing (names of the whole cluster) is
+ * asked after all of that: it stands before no container. Where all are lost hides nobody: it is told of last.
  */
 export function findName(zones: readonly Zone[], name: WireName): Holders | undefined {
-  let lost: Holders | undefined;
-  for (const zone of zones) {
-    const holders = zone.byName.get(name);
-    if (holders === undefined) continue;
-    if (isLive(holders)) return holders;
-    lost ??= holders;
-  }
-  let best: Holders | undefined;
+  const found: Found = { live: undefined, lost: undefined };
+  for (const zone of zones) if (zone.name !== undefined && look(zone, name, found)) return found.live;
   let longest = 0;
   for (const zone of zones) {
     const start = zone.name === undefined ? undefined : suffixStart(name, zone.name);
-    if (start === undefined || start <= longest) continue;
-    const holders = zone.byName.get(name.slice(0, start));
-    if (holders === undefined) continue;
-    if (!isLive(holders)) {
-      lost ??= holders;
-      continue;
-    }
-    best = holders;
-    longest = start;
+    if (start !== undefined && start > longest && look(zone, name.slice(0, start), found)) longest = start;
   }
-  return best ?? lost;
+  if (found.live !== undefined) return found.live;
+  for (const zone of zones) if (zone.name === undefined && look(zone, name, found)) return found.live;
+  return found.lost;
+}
+
+interface Found {
+  live: Holders | undefined;
+  /** The first of which all are lost. */
+  lost: Holders | undefined;
+}
+
+/** Whether the network has a live one, which `found` has then. */
+function look(zone: Zone, name: WireName, found: Found): boolean {
+  const holders = zone.byName.get(name);
+  if (holders === undefined) return false;
+  if (!isLive(holders)) {
+    found.lost ??= holders;
+    return false;
+  }
+  found.live = holders;
+  return true;
 }
 
 export function isLive(holders: Holders): boolean {

@@ -44,3 +44,14 @@ export type NameRecord = v.InferOutput<typeof NameRecord>;
 export function parseNameRecord(json: unknown, place: string): NameRecord {
   return parseRecord(NameRecord, json, place);
 }
+
+/** In lower case, without the dot at the end and without a domain of ours, which every name can be asked for with. */
+export function withoutDomain(text: string, domains: readonly string[]): string {
+  const name = bare(text);
+  const domain = domains.map(bare).find((one) => name.endsWith(`.${one}`));
+  return domain === undefined ? name : name.slice(0, -domain.length - 1);
+}
+
+function bare(text: string): string {
+  return text.replace(/\.$/, '').toLowerCase();
+}

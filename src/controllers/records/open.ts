@@ -4,12 +4,12 @@ import { pause } from '../../lib/backoff.ts';
 import { messageOf, Refusal } from '../../lib/errors.ts';
 import type { Log } from '../../lib/log.ts';
 import { Serial } from '../../lib/serial.ts';
-import { NameRecord } from '../../model/name-record.ts';
-import { most } from '../../model/text.ts';
+import { NameRecord, withoutDomain } from '../../model/name-record.ts';
 import type { Journal } from '../../state/journal.ts';
 import type { Entry, Registry } from '../../state/registry.ts';
 import type { Hosts } from '../hosts/hosts.ts';
 import type { Networks } from '../networks/networks.ts';
+import { givenName } from './given-name.ts';
 import { Kept, scope } from './kept.ts';
 import type { AddRecord, RecordState, Records, RemoveRecord } from './records.ts';
 
@@ -17,7 +17,7 @@ export interface RecordsNeeds {
   readonly registry: Pick<Registry, 'publish' | 'withdraw' | 'watch'>;
   readonly journal: Pick<Journal, 'load' | 'commit'>;
   readonly hosts: Pick<Hosts, 'self' | 'get'>;
-  readonly networks: Pick<Networks, 'find' | 'get' | 'confirm'>;
+  readonly networks: Pick<Networks, 'find' | 'get' | 'list' | 'confirm'>;
   readonly answers: Answers;
   readonly log: Log;
   readonly now: () => number;
@@ -68,7 +68,7 @@ class HostRecords implements OpenedRecords {
     this.#needs = needs;
     this.#init = init;
     this.#own = new Kept({ ...needs, serial: this.#serial });
-    this.#domains = init.domains.map(bare);
+    this.#domains = init.domains.map((domain) => withoutDomain(domain, []));
   }
 
   async load(): Promise<void> {
@@ -83,7 +83,10 @@ class HostRecords implements OpenedRecords {
   async add(request: AddRecord): Promise<NameRecord> {
     const { answers, hosts, networks, now } = this.#needs;
     const network = request.network === undefined ? undefined : networks.find(request.network).id;
-    const name = this.#nameOf(request);
+    const name = givenName(request.name, {
+      domains: this.#domains,
+      networks: networks.list().map((one) => one.name),
+    });
     return await this.#serial.run('records', async () => {
       const [before] = this.#named(name, network, { exactly: true });
       if (before === undefined && this.#own.size >= mostRecords) {
@@ -115,7 +118,7 @@ class HostRecords implements OpenedRecords {
   }
 
   async remove(request: RemoveRecord): Promise<readonly NameRecord[]> {
-    const name = this.#nameOf(request);
+    const name = withoutDomain(request.name, this.#domains);
     const network = request.network === undefined ? undefined : this.#needs.networks.find(request.network).id;
     const going = new Set(request.addresses);
     return await this.#serial.run('records', async () => {
@@ -140,13 +143,6 @@ class HostRecords implements OpenedRecords {
   async close(): Promise<void> {
     this.#stop.abort();
     await this.#running;
-  }
-
-  /** Without a domain of ours, which every name can be asked for with. */
-  #nameOf({ name: text }: Pick<AddRecord, 'name'>): string {
-    const name = bare(text);
-    const domain = this.#domains.find((one) => name.endsWith(`.${one}`));
-    return domain === undefined ? name : name.slice(0, -domain.length - 1);
   }
 
   /** Takes the other addresses from it; the store hears of it at once if it can. @throws JournalError */
@@ -252,17 +248,13 @@ function stateOf({ record, lost }: Entry): RecordState[] {
   return record.kind === 'name' ? [{ record: record.record, lost }] : [];
 }
 
-function bare(text: string): string {
-  return text.replace(/\.$/, '').toLowerCase();
-}
-
 /** As it is read again. @throws Refusal 'invalid' */
-function checked(record: object): NameRecord {
+function checked(record: NameRecord): NameRecord {
+  const { name, addresses } = record;
   const result = v.safeParse(NameRecord, record, { abortEarly: true });
   if (result.success) return result.output;
   const [issue] = result.issues;
-  throw new Refusal(
-    'invalid',
-    `the record's ${v.getDotPath(issue) ?? 'fields'} ${issue.message} (at most ${most.recordAddresses} addresses a name)`,
-  );
+  const [field, at] = (v.getDotPath(issue) ?? 'fields').split('.');
+  const what = field === 'addresses' && at !== undefined ? `the address ${addresses[Number(at)]}` : `its ${field}`;
+  throw new Refusal('invalid', `cannot give the name ${name}: ${what} ${issue.message}`);
 }
