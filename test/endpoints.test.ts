@@ -70,6 +70,9 @@ describe('endpoints of two hosts on one etcd', {
     await assert.rejects(h2.endpoints.openSandbox({ exit: true, connect: [wish('demo', 'test1')] }), {
       message: 'service endpoint with name test1 already exists on host h1',
     });
+    await assert.rejects(h2.endpoints.openSandbox({ exit: true, connect: [wish('demo', 'Test1')] }), {
+      message: 'service endpoint with name Test1 already exists on host h1',
+    });
     assert.deepEqual(h2.kernel.kinds(), kinds);
     assert.equal(h2.endpoints.sandboxes().length, 1);
     assert.deepEqual(await h2.journal.load('sandbox').then((entries) => entries.length), 1);

@@ -55,6 +55,11 @@ export interface At {
   readonly container?: Endpoint['container'] | undefined;
 }
 
+/** A name as it is claimed: who asks for it finds it in any case (RFC 4343). */
+export function claimed(name: string): string {
+  return name.toLowerCase();
+}
+
 /** The names among which this place's is the only one of its kind. */
 export function namesFor(
   {
@@ -92,7 +97,7 @@ export function openHoldings({ registry, allocator, claims, hosts, now }: Holdin
   }
 
   async function hasName(place: Pick<Place, 'id' | 'name' | 'network' | 'overlay'>): Promise<boolean> {
-    return (await claims.holder(namesFor(place, hosts.self.id), place.name))?.id === place.id;
+    return (await claims.holder(namesFor(place, hosts.self.id), claimed(place.name)))?.id === place.id;
   }
 
   async function keep(place: Connected, network: Network): Promise<Kept> {
@@ -109,7 +114,7 @@ export function openHoldings({ registry, allocator, claims, hosts, now }: Holdin
       }
     }
     try {
-      await claims.claim(namesFor(place, hosts.self.id), place.name, { id: place.id, host: hosts.self.id });
+      await claims.claim(namesFor(place, hosts.self.id), claimed(place.name), { id: place.id, host: hosts.self.id });
       return { kind: 'all' };
     } catch (error) {
       if (error instanceof Claimed) return { kind: 'no-name' };
@@ -119,7 +124,7 @@ export function openHoldings({ registry, allocator, claims, hosts, now }: Holdin
 
   async function claimName(place: Pick<Place, 'id' | 'name' | 'network' | 'overlay'>): Promise<void> {
     try {
-      await claims.claim(namesFor(place, hosts.self.id), place.name, { id: place.id, host: hosts.self.id });
+      await claims.claim(namesFor(place, hosts.self.id), claimed(place.name), { id: place.id, host: hosts.self.id });
     } catch (error) {
       if (!(error instanceof Claimed)) throw error;
       throw new Refusal('conflict', `service endpoint with name ${place.name} already exists${where(error.by.host)}`, {
@@ -177,7 +182,7 @@ export function openHoldings({ registry, allocator, claims, hosts, now }: Holdin
   ): Promise<void> {
     await settle([
       registry.withdraw({ kind: 'endpoints', network: place.network }, place.id),
-      claims.release(namesFor(place, host), place.name, { id: place.id, host }),
+      claims.release(namesFor(place, host), claimed(place.name), { id: place.id, host }),
       ...(network?.subnets ?? []).map(async (subnet) => {
         const pool = addressPool(network ?? { id: place.network }, subnet);
         await Promise.all(

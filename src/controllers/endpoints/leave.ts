@@ -1,5 +1,5 @@
 import { type Dataplane, keyOf } from '../../dataplane/dataplane.ts';
-import { backoff } from '../../lib/backoff.ts';
+import { backoff, pause } from '../../lib/backoff.ts';
 import type { Log } from '../../lib/log.ts';
 import type { Serial } from '../../lib/serial.ts';
 import { settle } from '../../lib/settle.ts';
@@ -102,8 +102,19 @@ export class Leaving {
     if (!hasExit) exits.give(sandbox);
     if (whole) sandboxes.letGo(sandbox);
     const known = new Map(networks.list().map((network) => [network.id, network]));
-    await settle(left.map((place) => holdings.release(place, known.get(place.network), { unused })));
+    const releasing = settle(left.map((place) => holdings.release(place, known.get(place.network), { unused })));
+    await (unused ? briefly(releasing) : releasing);
     if (whole) await sandboxes.remove(record);
     else await sandboxes.save({ ...record, places: record.places.filter(({ id }) => !ids.has(id)) });
   }
+}
+
+/** Who was refused is told so: what his attempt has to give back to a store that is away is given back later. */
+async function briefly(releasing: Promise<unknown>): Promise<void> {
+  releasing.catch(() => undefined);
+  const done = new AbortController();
+  const late = pause(500, done.signal).then(() => {
+    if (!done.signal.aborted) throw new Error('the store does not answer in time');
+  });
+  await Promise.race([releasing, late]).finally(() => done.abort());
 }

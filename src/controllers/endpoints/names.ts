@@ -1,11 +1,12 @@
 import type { Endpoint } from '../../model/endpoint.ts';
 import type { Claims, Space } from '../../state/claims.ts';
+import { claimed } from './holdings.ts';
 
 export interface NamesNeeds {
   readonly claims: Pick<Claims, 'watch'>;
   /** Endpoints of this host that are connected to a network. */
   readonly ownOn: (network: string) => readonly Endpoint[];
-  /** The one of them that has a name. */
+  /** The one of them that has claimed a name. */
   readonly ownNamed: (network: string, name: string) => Endpoint | undefined;
   /** Is told of an endpoint of this host whose name or record seems not to be in the store any more. */
   readonly missing: (endpoint: string, what: 'name' | 'record') => void;
@@ -22,7 +23,7 @@ export async function followNames(
     switch (event.kind) {
       case 'snapshot':
         for (const { id, name } of needs.ownOn(network)) {
-          if (event.holders.get(name)?.id !== id) needs.missing(id, 'name');
+          if (event.holders.get(claimed(name))?.id !== id) needs.missing(id, 'name');
         }
         break;
       case 'put': {

@@ -5,6 +5,7 @@ import type { Endpoint } from '../../model/endpoint.ts';
 import type { Journal } from '../../state/journal.ts';
 import type { NameFeed } from '../names/names.ts';
 import type { Sandbox } from './endpoints.ts';
+import { claimed } from './holdings.ts';
 import { type Connected, connectedPlaces, named, parseSandboxRecord, type SandboxRecord } from './sandbox-record.ts';
 
 /** What this host has promised to its sandboxes: in memory, and in the journal. */
@@ -14,7 +15,7 @@ export class Sandboxes {
   readonly #adopted = new Map<string, string>();
   /** By id: the endpoints that are connected. */
   readonly #endpoints = new Map<string, Endpoint>();
-  /** By network and name: the id of the endpoint that is connected. */
+  /** By `nameKey`: the id of the endpoint that is connected. */
   readonly #named = new Map<string, string>();
   readonly #journal: Pick<Journal, 'load' | 'commit'>;
   readonly #names: Pick<NameFeed, 'sandbox'>;
@@ -62,7 +63,7 @@ export class Sandboxes {
     this.#forget(record.id);
     for (const { id, endpoint } of connectedPlaces(record)) {
       this.#endpoints.set(id, endpoint);
-      this.#named.set(`${endpoint.network} ${endpoint.name}`, id);
+      this.#named.set(nameKey(endpoint), id);
     }
     this.#records.set(record.id, record);
     this.#starts.add(record.id.slice(0, 7));
@@ -110,8 +111,9 @@ export class Sandboxes {
     return this.#endpoints.get(id);
   }
 
+  /** The one that has claimed a name. */
   endpointNamed(network: string, name: string): Endpoint | undefined {
-    return this.#endpoints.get(this.#named.get(`${network} ${name}`) ?? '');
+    return this.#endpoints.get(this.#named.get(nameKey({ network, name })) ?? '');
   }
 
   endpointsOn(network: string): readonly Endpoint[] {
@@ -132,7 +134,7 @@ export class Sandboxes {
     for (const { id } of this.#records.get(sandbox)?.places ?? []) {
       const endpoint = this.#endpoints.get(id);
       this.#endpoints.delete(id);
-      const key = endpoint && `${endpoint.network} ${endpoint.name}`;
+      const key = endpoint && nameKey(endpoint);
       if (key !== undefined && this.#named.get(key) === id) this.#named.delete(key);
     }
   }
@@ -155,4 +157,8 @@ export class Sandboxes {
       ...(exit === undefined ? {} : { exit }),
     };
   }
+}
+
+function nameKey({ network, name }: Pick<Endpoint, 'network' | 'name'>): string {
+  return `${network} ${claimed(name)}`;
 }

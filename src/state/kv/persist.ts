@@ -3,7 +3,7 @@ import { Refusal } from '../../lib/errors.ts';
 import { type Store, StoreError } from './store.ts';
 
 /** How long one operation may take over all its repetitions, in milliseconds. */
-const longest = 4_500;
+const longest = 4_000;
 /** The same, when the store has been away for longer than that already: what is undone then asks it many times. */
 const short = 500;
 

@@ -65,7 +65,7 @@ export class Gateway {
   readonly #back = new Bell();
   #position: number | undefined;
 
-  constructor({ members, url, credentials: { tls, login } = {}, timeout = 4_000 }: GatewayOptions) {
+  constructor({ members, url, credentials: { tls, login } = {}, timeout = 3_500 }: GatewayOptions) {
     this.#url = url;
     this.#timeout = timeout;
     const scheme = tls === undefined ? 'http' : 'https';
