@@ -14,16 +14,20 @@ import { openUdp } from '../src/dns/udp.ts';
 import { answerTo } from '../src/dns/upstream.testing.ts';
 import { openSyscalls } from '../src/kernel/syscall.ts';
 import { ParseError } from '../src/lib/errors.ts';
-import { silent } from '../src/lib/log.ts';
 import { bindPair, socketAddress } from './bound-sockets.ts';
 
 const AF_INET = 2;
+const SOCK_DGRAM = 2;
 const SOCK_RAW = 3;
 const IPPROTO_UDP = 17;
+const IPPROTO_IP = 0;
+const IP_RECVERR = 11;
 
 const sys = openSyscalls();
 /** Milliseconds until a test that waits has failed: nothing here takes long but on a machine that does other things. */
 const patience = 60_000;
+
+const fine = (error: Error) => assert.fail(error);
 
 const endpoints: readonly NameItem[] = [
   { kind: 'network', id: 'demo', name: 'demo', subnets: ['10.0.0.0/24'] },
@@ -211,7 +215,7 @@ test('of one connection so many questions wait at once, and no more are read', a
     },
   };
   const limits = { connections: 4, perSource: 4, pending: 3, unfetched: 1024 * 1024 };
-  const server = await openTcp({ network: 'demo', fd: tcp }, answering, { log: silent, limits });
+  const server = await openTcp({ network: 'demo', fd: tcp }, answering, { onFail: fine, limits });
   t.after(() => server.close());
   const connection = connect(port, '127.0.0.1');
   t.after(() => connection.destroy());
@@ -226,7 +230,7 @@ test('of one connection so many questions wait at once, and no more are read', a
 test('over TCP a question that trickles in is cut off', async (t) => {
   const { tcp, udp, port } = bindPair(sys);
   sys.close(udp);
-  const server = await openTcp({ network: 'demo', fd: tcp }, { take: () => true }, { log: silent, idleMs: 300 });
+  const server = await openTcp({ network: 'demo', fd: tcp }, { take: () => true }, { onFail: fine, idleMs: 300 });
   t.after(() => server.close());
   const connection = connect(port, '127.0.0.1');
   t.after(() => connection.destroy());
@@ -280,7 +284,7 @@ test('what is answered when its socket is gone harms nobody', async () => {
       return true;
     },
   };
-  const server = await openUdp({ network: 'demo', fd: udp, family: 4 }, answering, silent);
+  const server = await openUdp({ network: 'demo', fd: udp, family: 4 }, answering, fine);
   const client = createSocket('udp4');
   client.send(ask('web'), port, '127.0.0.1');
   const answer = await waiting.promise;
@@ -300,6 +304,56 @@ test('a socket that is put again stays as it is; one that cannot be opened is cl
   assert.equal((await overUdp(t, port, ask('web'))).rcode, 0);
   await assert.rejects(server.change({ put: [{ ...socket, id: 'bad', transport: 'udp', fd: tcp }] }));
   assert.throws(() => sys.getsockname(tcp, Buffer.alloc(16)), /EBADF|ENOTSOCK/);
+});
+
+test('what cannot be entered takes nothing else with it, and is named', async (t) => {
+  const lost: string[] = [];
+  const server = await openNameServer({ onLost: (sockets) => lost.push(...sockets) });
+  t.after(() => server.close());
+  const [wrong, right] = [bindPair(sys), bindPair(sys)];
+  sys.close(wrong.udp);
+  sys.close(right.tcp);
+  const socket = { kind: 'socket', network: 'demo', family: 4, transport: 'udp' } as const;
+  const change = server.change({
+    put: [
+      { kind: 'network', id: 'broken', subnets: ['10.0.0.0/33'] },
+      { ...socket, id: 'wrong', fd: wrong.tcp },
+      { ...socket, id: 'right', fd: right.udp },
+      ...[...endpoints, asker],
+    ],
+  });
+  await assert.rejects(
+    change,
+    /^Error: 2 of 56 could not be entered: network broken: .*10\.0\.0\.0\/33.*; socket wrong: /,
+  );
+  assert.deepEqual((await overUdp(t, right.port, ask('web'))).records[0], ['web 1 A 10.0.0.2']);
+  assert.deepEqual(lost, ['wrong']);
+});
+
+test('a socket that fails later is closed and said to be lost, and may be given again', async (t) => {
+  const lost: string[] = [];
+  const server = await openNameServer({ onLost: (sockets) => lost.push(...sockets) });
+  t.after(() => server.close());
+  const { udp, tcp, port } = bindPair(sys);
+  sys.close(tcp);
+  const socket = { kind: 'socket', id: 'udp', network: 'demo', family: 4, transport: 'udp' } as const;
+  await server.change({ put: [...endpoints, asker, { ...socket, fd: udp }] });
+  assert.equal((await overUdp(t, port, ask('web'))).rcode, 0);
+  // That nobody takes an answer is an error of the socket's from now on.
+  sys.setsockopt(udp, IPPROTO_IP, IP_RECVERR, Buffer.from([1, 0, 0, 0]));
+  for (const end = Date.now() + patience; lost.length === 0; await sleep(5)) {
+    assert.ok(Date.now() < end);
+    const hasty = sys.socket(AF_INET, SOCK_DGRAM, 0);
+    sys.connect(hasty, socketAddress('127.0.0.1', port));
+    sys.send(hasty, ask('many'), 0);
+    sys.close(hasty);
+  }
+  assert.deepEqual(lost, ['udp']);
+  assert.throws(() => sys.getsockname(udp, Buffer.alloc(16)), /EBADF|ENOTSOCK/);
+  const again = bindPair(sys, '127.0.0.1', port);
+  sys.close(again.tcp);
+  await server.change({ put: [{ ...socket, fd: again.udp }] });
+  assert.equal((await overUdp(t, port, ask('web'))).rcode, 0);
 });
 
 test('what is changed before the server is closed leaves nothing behind', async () => {

@@ -7,7 +7,10 @@
  * all share one thread, so that whoever floods it with questions slows down the answers to everybody on the host.
  */
 export interface NameServer {
-  /** Afterwards every question is answered from it. Puts replace what has their key; removing what is not there is no error. */
+  /**
+   * Afterwards every question is answered from it. Puts replace what has their key; removing what is not there is no error.
+   * @throws Error that names what could not be entered; all else is
+   */
   change(change: NameChange): Promise<void>;
   /** What an asker is answered now. @throws ParseError for what is no name or no type */
   lookup(lookup: Lookup): Promise<LookedUp>;
@@ -77,8 +80,8 @@ export interface Asker {
 }
 
 /**
- * A bound socket, listening if it is TCP's. It belongs to the server from now on, and is closed when it is removed or when
- * the change fails. One that is put again with its descriptor stays as it is.
+ * A bound socket, listening if it is TCP's. It belongs to the server from now on, and is closed when it is removed or
+ * cannot be answered, then or later, which `onLost` is told. One that is put again with its descriptor stays as it is.
  */
 export interface NameSocket {
   readonly kind: 'socket';

@@ -13,6 +13,8 @@ export interface NameServerOptions {
   /** Names end in them, and what does and is not known is nowhere. The first is `skein.local` unless it is set. */
   readonly domains?: readonly string[];
   readonly log?: Log;
+  /** Called with the ids of sockets that could not be opened or failed later: nobody answers them, and they are closed. */
+  readonly onLost?: (sockets: readonly string[]) => void;
   /** Called when the thread ends by itself: nobody is answered any more. */
   readonly onEnd?: (reason: Error) => void;
 }
@@ -32,6 +34,8 @@ export async function openNameServer(options: NameServerOptions = {}): Promise<N
     switch (message.kind) {
       case 'log':
         return log[message.level](message.message, message.fields);
+      case 'lost':
+        return options.onLost?.(message.sockets);
       case 'done':
         pending.get(message.id)?.resolve(message);
         return void pending.delete(message.id);

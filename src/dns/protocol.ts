@@ -19,6 +19,8 @@ export type WorkerMessage =
   | { readonly kind: 'done'; readonly id: number; readonly status?: NameServerStatus; readonly found?: LookedUp }
   /** `parse`: it was asked for what cannot be. */
   | { readonly kind: 'failed'; readonly id: number; readonly message: string; readonly parse: boolean }
+  /** Sockets that nobody answers any more. */
+  | { readonly kind: 'lost'; readonly sockets: readonly string[] }
   | {
       readonly kind: 'log';
       readonly level: keyof Log;

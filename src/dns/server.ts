@@ -1,6 +1,7 @@
 import { closeSync, fstatSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
 import { pause } from '../lib/backoff.ts';
+import { messageOf } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
 import { Serial } from '../lib/serial.ts';
 import { Answering } from './answering.ts';
@@ -18,12 +19,16 @@ const atOnce = 64;
 const patience = 1000;
 /** At which programs of the host ask whomever resolv.conf names. */
 const usualPort = 53;
+/** So many of what could not be entered are told one by one. */
+const mostTold = 5;
 
 export interface ServerOptions {
   readonly domains: readonly WireName[];
   /** Addresses at which it answers, besides those of its sockets: never to be asked. */
   readonly own: readonly string[];
   readonly log: Log;
+  /** Called with the ids of sockets that nobody answers any more though they were not removed: they are closed. */
+  readonly onLost?: (sockets: readonly string[]) => void;
 }
 
 type Opened = Adopted & { readonly fd: number };
@@ -33,11 +38,12 @@ export class Server {
   readonly #answering: Answering;
   readonly #hostResolvers: ReturnType<typeof openHostResolvers>;
   readonly #log: Log;
+  readonly #onLost: (sockets: readonly string[]) => void;
   readonly #own: Set<string>;
   readonly #sockets = new Map<string, Opened>();
   readonly #turns = new Serial();
 
-  constructor({ domains, own, log }: ServerOptions) {
+  constructor({ domains, own, log, onLost = () => {} }: ServerOptions) {
     const onChange = (resolvers: readonly { readonly address: string }[]) =>
       log.debug('resolvers of the host', { resolvers: resolvers.map(({ address }) => address) });
     this.#own = new Set(own);
@@ -45,11 +51,13 @@ export class Server {
     const forwarder = new Forwarder({ log, own: this.#own });
     this.#answering = new Answering({ domains, hostResolvers: this.#hostResolvers, log, forwarder });
     this.#log = log;
+    this.#onLost = onLost;
   }
 
-  /** One after the other; done when questions are answered so. @throws ParseError, Error what is wrong with a socket */
+  /** One after the other; done when questions are answered so. @throws Error what of it could not be entered; the rest is */
   change({ put = [], remove = [] }: NameChange): Promise<void> {
     return this.#turns.run('', async () => {
+      const failed: { readonly key: NameKey; readonly error: unknown }[] = [];
       let entered = 0;
       // Questions do not wait until all of a large network is read.
       const rest = async () => {
@@ -61,9 +69,19 @@ export class Server {
         await rest();
       }
       for (const item of put) {
-        await this.#put(item);
+        try {
+          await this.#put(item);
+        } catch (error) {
+          failed.push({ key: item, error });
+        }
         await rest();
       }
+      if (failed.length === 0) return;
+      const lost = failed.filter(({ key }) => key.kind === 'socket').map(({ key }) => key.id);
+      if (lost.length > 0) this.#onLost(lost);
+      const told = failed.slice(0, mostTold).map(({ key, error }) => `${key.kind} ${key.id}: ${messageOf(error)}`);
+      const more = failed.length > mostTold ? '; and so on' : '';
+      throw new Error(`${failed.length} of ${put.length} could not be entered: ${told.join('; ')}${more}`);
     });
   }
 
@@ -139,10 +157,16 @@ export class Server {
     if (this.#sockets.get(id)?.fd === fd) return;
     this.#close(id);
     const inode = inodeOf(fd);
+    const onFail = (error: Error) => {
+      this.#log.warn('a socket for names failed', { network: socket.network, socket: id, error: messageOf(error) });
+      if (this.#sockets.get(id)?.fd !== fd) return;
+      this.#close(id);
+      this.#onLost([id]);
+    };
     try {
       const opened = await (socket.transport === 'udp'
-        ? openUdp(socket, this.#answering, this.#log)
-        : openTcp(socket, this.#answering, { log: this.#log }));
+        ? openUdp(socket, this.#answering, onFail)
+        : openTcp(socket, this.#answering, { onFail }));
       if (opened.port === usualPort) this.#own.add(canonical(opened.address));
       this.#sockets.set(id, { fd, ...opened });
     } catch (error) {

@@ -1,5 +1,4 @@
 import { createServer, type Socket } from 'node:net';
-import type { Log } from '../lib/log.ts';
 import type { Answering, Origin } from './answering.ts';
 import type { NameSocket } from './dns.ts';
 import { longestQuestion } from './message.ts';
@@ -24,7 +23,7 @@ const idle = 10_000;
 export function openTcp(
   { network, fd }: Pick<NameSocket, 'network' | 'fd'>,
   answering: Pick<Answering, 'take'>,
-  { log, limits = most, idleMs = idle }: TcpOptions,
+  { onFail, limits = most, idleMs = idle }: TcpOptions,
 ): Promise<Adopted> {
   const server = createServer({ allowHalfOpen: true, noDelay: true });
   const sources = new Map<string, number>();
@@ -53,7 +52,7 @@ export function openTcp(
   server.once('error', reject);
   server.listen({ fd }, () => {
     server.off('error', reject);
-    server.on('error', (error) => log.warn('a socket for names failed', { network, error }));
+    server.on('error', onFail);
     const bound = server.address();
     const at = typeof bound === 'object' && bound !== null ? bound : { address: '', port: 0 };
     const closed = new Promise<void>((done) => server.once('close', done));
@@ -90,7 +89,8 @@ interface Connection {
 }
 
 export interface TcpOptions {
-  readonly log: Log;
+  /** Told when no more connections can be taken of it. */
+  readonly onFail: (error: Error) => void;
   readonly limits?: { readonly [Key in keyof typeof most]: number };
   readonly idleMs?: number;
 }

@@ -1,5 +1,4 @@
 import { createSocket } from 'node:dgram';
-import type { Log } from '../lib/log.ts';
 import type { Answering, Origin } from './answering.ts';
 import type { NameSocket } from './dns.ts';
 import type { Adopted } from './tcp.ts';
@@ -7,11 +6,11 @@ import type { Adopted } from './tcp.ts';
 /** Answers that wait because nobody takes them; what would be more is lost, as on any way. */
 const mostQueued = 64;
 
-/** Answers what comes to a bound UDP socket, until it is closed. */
+/** Answers what comes to a bound UDP socket, until it is closed; `onFail` is told when no more can be read of it. */
 export function openUdp(
   { network, fd, family }: Pick<NameSocket, 'network' | 'fd' | 'family'>,
   answering: Pick<Answering, 'take' | 'reply'>,
-  log: Log,
+  onFail: (error: Error) => void,
 ): Promise<Adopted> {
   const udp = createSocket({
     type: family === 4 ? 'udp4' : 'udp6',
@@ -58,7 +57,7 @@ export function openUdp(
   udp.once('error', fail);
   udp.bind({ fd, exclusive: true }, () => {
     udp.off('error', fail);
-    udp.on('error', (error) => log.warn('a socket for names failed', { network, error }));
+    udp.on('error', onFail);
     const { address, port } = udp.address();
     const finish = () => {
       finishing = true;

@@ -8,6 +8,7 @@ import { Server } from './server.ts';
 function serve(port: NonNullable<typeof parentPort>): void {
   const post = (message: WorkerMessage) => port.postMessage(message);
   const log = relayed((level, message, fields) => post({ kind: 'log', level, message, fields }));
+  const onLost = (sockets: readonly string[]) => post({ kind: 'lost', sockets });
   let server: Server | undefined;
 
   const opened = () => {
@@ -18,7 +19,7 @@ function serve(port: NonNullable<typeof parentPort>): void {
     const { id } = request;
     switch (request.kind) {
       case 'open':
-        server = new Server({ domains: request.domains, own: request.own, log });
+        server = new Server({ domains: request.domains, own: request.own, log, onLost });
         return post({ kind: 'done', id });
       case 'change':
         await opened().change(request.change);

@@ -36,11 +36,11 @@ test('who waits until it is told waits for no turn, and a change that fails is l
   };
   const changes = new Changes(send, {
     ...silent,
-    error: (message, fields) => log.push(`${message} ${String(fields?.['id'])}`),
+    error: (message, fields) => log.push(`${message}: ${String(fields?.['error'])}`),
   });
   changes.put(endpoint('1', 'a'));
   await changes.told();
-  assert.deepEqual(log, ['names could not be told 1']);
+  assert.deepEqual(log, ['names could not be told: the thread is gone']);
   failing = false;
   changes.put(endpoint('2', 'b'));
   const told = changes.told();

@@ -34,8 +34,7 @@ export class Changes {
     const put = items.flatMap((item) => ('put' in item ? [item.put] : []));
     const remove = items.flatMap((item) => ('remove' in item ? [item.remove] : []));
     this.#last = this.#send({ put, remove }).catch((error: unknown) => {
-      const [item] = [...put, ...remove];
-      this.#log.error('names could not be told', { kind: item?.kind, id: item?.id, error: messageOf(error) });
+      this.#log.error('names could not be told', { put: put.length, remove: remove.length, error: messageOf(error) });
     });
   }
 

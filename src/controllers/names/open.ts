@@ -128,12 +128,10 @@ export function openNames({ server, nameOf, staleSince, log }: NamesNeeds, { dom
     told: () => changes.told(),
     sockets({ put, gone }) {
       for (const id of gone) changes.remove({ kind: 'socket', id });
-      changes.flush();
-      // One that cannot be opened takes no other with it.
       for (const { id, network = listeners, transport, family, fd } of put) {
         changes.put({ kind: 'socket', id, network, transport, family, fd });
-        changes.flush();
       }
+      changes.flush();
     },
     async lookup({ sandbox, name, type }) {
       if (sandbox !== undefined && !sandboxes.has(sandbox)) {
