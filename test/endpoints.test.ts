@@ -17,11 +17,12 @@ describe('endpoints of two hosts on one etcd', {
 }, () => {
   const scope = new Scope();
   let etcd: TestEtcd;
+  let folder: string;
   let h1: TestHost;
   let h2: TestHost;
 
   before(async () => {
-    const folder = await mkdtemp(join(tmpdir(), 'skein-endpoints-'));
+    folder = await mkdtemp(join(tmpdir(), 'skein-endpoints-'));
     scope.defer(() => rm(folder, { recursive: true, force: true }));
     etcd = await startTestEtcd();
     scope.defer(() => etcd.close());
@@ -496,5 +497,32 @@ describe('endpoints of two hosts on one etcd', {
     assert.equal(new Set(opened.map(({ exit }) => exit?.addresses[0])).size, 100);
     await Promise.all(opened.map(({ id }) => h1.endpoints.closeSandbox(id)));
     assert.deepEqual(h1.kernel.kinds(), { underlay: 1, peer: 1, gateway: 1 });
+  });
+
+  it('starts where the gateway bridge can have no network, and answers names there once it has one', async () => {
+    const listen = [
+      { address: 'gateway', port: 53 },
+      { address: '192.168.205.12', port: 5353 },
+    ];
+    const url = etcd.url.replace('http', 'etcd');
+    const h3 = await openHost({ name: 'h3', data: '192.168.205.12', url, folder, listen, busy: ['172.16.0.0/12'] });
+    try {
+      const places = () =>
+        [...h3.kernel.pieces.values()].flatMap((piece) =>
+          piece.kind === 'listener' ? [`${piece.address} ${piece.port}`] : [],
+        );
+      assert.deepEqual([places(), h3.kernel.kinds()['gateway']], [['192.168.205.12 5353'], undefined]);
+      await assert.rejects(h3.endpoints.openSandbox({ exit: true }), /skein_gwbridge gets no network/);
+      h3.kernel.routes = [];
+      const sandbox = await h3.endpoints.openSandbox({ exit: true });
+      assert.deepEqual(
+        places().filter((place) => !place.startsWith('fd')),
+        ['192.168.205.12 5353', '172.18.0.1 53'],
+      );
+      assert.equal(places().length, 3);
+      await h3.endpoints.closeSandbox(sandbox.id);
+    } finally {
+      await h3.die();
+    }
   });
 });

@@ -8,12 +8,20 @@ import type { Names } from '../src/controllers/names/names.ts';
 import { openNames } from '../src/controllers/names/open.ts';
 import type { Networks } from '../src/controllers/networks/networks.ts';
 import { openNetworks } from '../src/controllers/networks/open.ts';
-import { type Change, type Dataplane, keyOf, type Piece, type PieceKey } from '../src/dataplane/dataplane.ts';
+import {
+  type Change,
+  type Dataplane,
+  type HostView,
+  keyOf,
+  type Piece,
+  type PieceKey,
+} from '../src/dataplane/dataplane.ts';
 import { Server } from '../src/dns/server.ts';
 import { toWireName } from '../src/dns/wire-name.ts';
 import { silent } from '../src/lib/log.ts';
 import { Scope } from '../src/lib/scope.ts';
 import type { Host } from '../src/model/host.ts';
+import type { NamesPlace } from '../src/model/setting-values.ts';
 import type { Journal } from '../src/state/journal.ts';
 import { openJournal } from '../src/state/kv/local/journal.ts';
 import { openState, type State } from '../src/state/kv/open.ts';
@@ -27,6 +35,8 @@ class PieceKernel implements Pick<Dataplane, 'set' | 'change' | 'adopt' | 'look'
   readonly bootId: string;
   /** Makes the next change fail that puts a piece of this kind. */
   failure: { readonly of: Piece['kind']; readonly error: Error } | undefined;
+  /** What the host routes elsewhere. */
+  routes: HostView['routes'] = [];
   /** Makes changes fail that remove a port, for as long as it is there. */
   stuck: Error | undefined;
 
@@ -65,7 +75,7 @@ class PieceKernel implements Pick<Dataplane, 'set' | 'change' | 'adopt' | 'look'
   async look() {
     const sandboxes = [...this.pieces.values()].filter((piece) => piece.kind === 'sandbox');
     const pinned = new Map(sandboxes.map(({ id, adopted }) => [id, adopted?.inode ?? id]));
-    return { bootId: this.bootId, interfaces: [], routes: [], pinned };
+    return { bootId: this.bootId, interfaces: [], routes: this.routes, pinned };
   }
 
   kinds(): Record<string, number> {
@@ -110,6 +120,10 @@ export interface OpenHost {
   readonly routes?: readonly string[];
   /** Of its way to the others. */
   readonly mtu?: number;
+  /** Prefixes that it reaches by an interface of others. */
+  readonly busy?: readonly string[];
+  /** Where it answers names besides the networks. */
+  readonly listen?: readonly NamesPlace[];
 }
 
 export async function openHost({
@@ -119,9 +133,12 @@ export async function openHost({
   folder,
   routes = [],
   mtu = 1500,
+  busy = [],
+  listen = [],
 }: OpenHost): Promise<TestHost> {
   const id = randomBytes(16).toString('hex');
   const kernel = new PieceKernel('boot-1');
+  kernel.routes = busy.map((prefix) => ({ prefix, interface: 'tun0' }));
   const home = join(folder, `${name}-${id.slice(0, 6)}`);
   let epoch = 0;
   let life = new Scope();
@@ -186,7 +203,7 @@ export async function openHost({
     );
     const endpoints = await openEndpoints(
       { registry, allocator, claims, hosts, networks, dataplane: kernel, journal, names, log, now: Date.now },
-      { namespaces: '/run/skein/netns', exits: { pools: ['172.18.0.0/16'], mtu: 1500 } },
+      { namespaces: '/run/skein/netns', exits: { pools: ['172.18.0.0/16'], mtu: 1500 }, listen },
     );
     life.defer(() => endpoints.close());
     return { state, journal, hosts, networks, names, endpoints };

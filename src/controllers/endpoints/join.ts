@@ -7,6 +7,7 @@ import type { Log } from '../../lib/log.ts';
 import { settle } from '../../lib/settle.ts';
 import type { Endpoint } from '../../model/endpoint.ts';
 import { hostInterface, type Network } from '../../model/network.ts';
+import type { NamesPlace } from '../../model/setting-values.ts';
 import type { NameFeed } from '../names/names.ts';
 import type { Networks } from '../networks/networks.ts';
 import type { ConnectRequest } from './endpoints.ts';
@@ -15,7 +16,7 @@ import type { Holdings } from './holdings.ts';
 import type { Leaving } from './leave.ts';
 import type { MemberOf } from './membership.ts';
 import { mostBridgePorts, type Overlays } from './overlays.ts';
-import { exitPiece, networkPiece, overlayOf, portPiece, sandboxPiece } from './pieces.ts';
+import { exitPiece, listenerPieces, networkPiece, overlayOf, portPiece, sandboxPiece } from './pieces.ts';
 import {
   connectedPlaces,
   freeInterface,
@@ -39,6 +40,8 @@ export interface JoinNeeds {
   readonly names: Pick<NameFeed, 'told'>;
   readonly leave: Leaving;
   readonly sizes: Pick<Sizes, 'changed' | 'isUnfit'>;
+  /** Where names are answered besides the networks: at the gateway bridge once that comes to be. */
+  readonly listen: readonly NamesPlace[];
   readonly log: Log;
 }
 
@@ -70,7 +73,7 @@ export async function join(
   { way = before.way, host = before.host, fresh }: JoinOptions,
   needs: JoinNeeds,
 ): Promise<void> {
-  const { dataplane, exits, holdings, names, networks, overlays, sandboxes, sizes } = needs;
+  const { dataplane, exits, holdings, listen, names, networks, overlays, sandboxes, sizes } = needs;
   let reserved: readonly Reserved[] = [];
   let making = Promise.resolve();
   try {
@@ -90,7 +93,7 @@ export async function join(
     // In a container, interfaces stand in the order of their names; in a namespace of others they stand anyhow.
     const [early, late] = before.adopted === undefined ? [[], wayOut] : [wayOut, []];
     const first: readonly Piece[] = [
-      ...(gateway === undefined ? [] : [gateway]),
+      ...(gateway === undefined ? [] : [gateway, ...listenerPieces(listen, gateway)]),
       ...(fresh ? [sandboxPiece(begun)] : []),
       ...early,
     ];

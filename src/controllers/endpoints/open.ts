@@ -41,7 +41,7 @@ export interface EndpointsInit {
   readonly exits: Omit<ExitsInit, 'host'>;
   /** Ids of containers that come back after a reboot of the host: with the addresses and names that they have. */
   readonly returning?: ReadonlySet<string>;
-  /** Where names are answered besides the networks; the gateway bridge is made for it. */
+  /** Where names are answered besides the networks; the gateway bridge is made for it, if that can have a network. */
   readonly listen?: readonly NamesPlace[];
 }
 
@@ -81,11 +81,8 @@ export async function openEndpoints(needs: EndpointsNeeds, init: EndpointsInit):
   const { bootId, pinned } = await dataplane.look();
 
   await sandboxes.load(log);
-  const returning = init.returning ?? new Set<string>();
-  const { finished } = await takeUp(
-    { bootId, pinned, seen, returning, listen: init.listen ?? [] },
-    { ...shared, hosts, leave, serial },
-  );
+  const { returning = new Set<string>(), listen = [] } = init;
+  const { finished } = await takeUp({ bootId, pinned, seen, returning, listen }, { ...shared, hosts, leave, serial });
   const sizes = new Sizes({ ...shared, serial, now: needs.now, signal });
   const unfollow = networks.onResize((network) => sizes.changed(network.id));
   for (const network of sandboxes.networks()) sizes.changed(network);
@@ -95,7 +92,7 @@ export async function openEndpoints(needs: EndpointsNeeds, init: EndpointsInit):
   const peers = followPeers({ hosts, log, change }, { from: seen, signal, changed });
 
   const joinTo = (record: SandboxRecord, requests: OpenSandbox['connect'], options: JoinOptions) =>
-    join(record, requests ?? [], options, { ...shared, leave, sizes });
+    join(record, requests ?? [], options, { ...shared, leave, sizes, listen });
   const exposing = new Exposing({ ...shared, hosts, leave, serial, join: joinTo, bootId });
 
   async function openSandbox(request: OpenSandbox): Promise<Sandbox> {

@@ -1,5 +1,6 @@
-import type { Dataplane, HostView, Piece } from '../../dataplane/dataplane.ts';
+import type { Dataplane, GatewayPiece, HostView, Piece } from '../../dataplane/dataplane.ts';
 import { pause } from '../../lib/backoff.ts';
+import { Refusal } from '../../lib/errors.ts';
 import type { Log } from '../../lib/log.ts';
 import type { Serial } from '../../lib/serial.ts';
 import type { NamesPlace } from '../../model/setting-values.ts';
@@ -51,7 +52,7 @@ export async function takeUp(
     if (record.bootId !== bootId && isBack) await sandboxes.save({ ...record, bootId });
   }
   const chosen = await exits.load(sandboxes.list());
-  const gateway = listen.some(({ address }) => address === 'gateway') ? await exits.piece() : chosen;
+  const gateway = chosen ?? (await bridgeFor(listen, { exits, log }));
   const isGone = (record: SandboxRecord) =>
     record.bootId !== bootId || (record.adopted !== undefined && pinned.get(record.id) !== record.adopted.inode);
   const alive = sandboxes.list().filter((record) => !isGone(record));
@@ -85,6 +86,21 @@ export async function takeUp(
     (error: unknown) => log.error('what was left could not be given back; the next start does it', { error }),
   );
   return { finished };
+}
+
+/** The gateway bridge, if names are to be answered there. Where it can have no network, the first way out tries again. */
+async function bridgeFor(
+  listen: readonly NamesPlace[],
+  { exits, log }: Pick<TakeUpNeeds, 'exits' | 'log'>,
+): Promise<GatewayPiece | undefined> {
+  if (!listen.some(({ address }) => address === 'gateway')) return undefined;
+  try {
+    return await exits.piece();
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+    log.error('no names are answered at the gateway bridge', { error });
+    return undefined;
+  }
 }
 
 /** Whether it is a sandbox still, or only has something to give back. */
