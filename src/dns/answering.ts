@@ -5,6 +5,7 @@ import { type Asked, Forwarder } from './forwarder.ts';
 import type { HostResolvers } from './host-resolvers.ts';
 import { decodeQuery, type Query, RCODE, udpLimit } from './message.ts';
 import { Names, type Zone } from './names.ts';
+import type { Neighbours } from './neighbours.ts';
 import { Reply } from './reply.ts';
 import { answer, answerNothingOutside } from './resolve.ts';
 import { firstLabel, suffixStart, type WireName } from './wire-name.ts';
@@ -30,6 +31,7 @@ export interface AnsweringOptions {
   readonly hostResolvers: HostResolvers;
   readonly log: Log;
   readonly forwarder?: Forwarder;
+  readonly neighbours?: Neighbours;
 }
 
 const longestOverTcp = 65535;
@@ -49,10 +51,10 @@ export class Answering {
   readonly #hostResolvers: HostResolvers;
   readonly #log: Log;
 
-  constructor({ domains, hostResolvers, log, forwarder }: AnsweringOptions) {
+  constructor({ domains, hostResolvers, log, forwarder, neighbours }: AnsweringOptions) {
     // The longest first, should one be in another.
     this.#domains = domains.toSorted((a, b) => b.length - a.length);
-    this.askers = new Askers(this.names);
+    this.askers = new Askers(this.names, neighbours);
     this.#hostResolvers = hostResolvers;
     this.#log = log;
     this.forwarder = forwarder ?? new Forwarder({ log });

@@ -34,13 +34,13 @@ test('an address that went to another stays the other’s when the first goes', 
   assert.deepEqual([askers.find('n', '10.0.0.2'), askers.find('n', '10.0.0.9')?.id], [undefined, 'b']);
 });
 
-test('whoever else asks at a socket has the view of that place', () => {
-  const askers = new Askers(new Names());
+test('the host and its neighbours have a view of a place, and whoever else asks there has none', () => {
+  const askers = new Askers(new Names(), { has: (address) => address !== '10.0.0.4' });
   askers.put(asker('all', [{ network: 'n' }]));
   askers.put(asker('a', [{ network: 'n', address: '10.0.0.2' }]));
   assert.deepEqual(
-    ['10.0.0.2', '10.0.0.3'].map((address) => askers.find('n', address)?.id),
-    ['a', 'all'],
+    ['10.0.0.2', '10.0.0.3', '10.0.0.4'].map((address) => askers.find('n', address)?.id),
+    ['a', 'all', undefined],
   );
   askers.remove('all');
   assert.equal(askers.find('n', '10.0.0.3'), undefined);

@@ -1,6 +1,7 @@
 import type { Asker } from './dns.ts';
 import { canonical, type Resolver } from './host-resolvers.ts';
 import type { Names, Zone } from './names.ts';
+import { Neighbours } from './neighbours.ts';
 
 /** What an asker sees, and whom it may ask besides. */
 export interface View {
@@ -11,23 +12,27 @@ export interface View {
 
 interface Place {
   readonly byAddress: Map<string, View>;
-  others: View | undefined;
+  neighbours: View | undefined;
 }
 
 /** Who asks, by the network of the socket and the address that a question comes from. */
 export class Askers {
   readonly #names: Names;
+  readonly #neighbours: Pick<Neighbours, 'has'>;
   readonly #views = new Map<string, { readonly asker: Asker; readonly view: View }>();
   readonly #places = new Map<string, Place>();
 
-  constructor(names: Names) {
+  constructor(names: Names, neighbours: Pick<Neighbours, 'has'> = new Neighbours()) {
     this.#names = names;
+    this.#neighbours = neighbours;
   }
 
   /** `address` as sockets give it. */
   find(network: string, address: string): View | undefined {
     const place = this.#places.get(network);
-    return place?.byAddress.get(address) ?? place?.others;
+    const known = place?.byAddress.get(address);
+    if (known !== undefined || place?.neighbours === undefined) return known;
+    return this.#neighbours.has(address) ? place.neighbours : undefined;
   }
 
   get(id: string): View | undefined {
@@ -42,9 +47,9 @@ export class Askers {
     const view: View = { id: asker.id, zones, resolvers };
     this.#views.set(asker.id, { asker: { ...asker, places: places.map(withoutUndefined) }, view });
     for (const { network, address } of places) {
-      const place = this.#places.get(network) ?? { byAddress: new Map(), others: undefined };
+      const place = this.#places.get(network) ?? { byAddress: new Map(), neighbours: undefined };
       this.#places.set(network, place);
-      if (address === undefined) place.others = view;
+      if (address === undefined) place.neighbours = view;
       else place.byAddress.set(address, view);
     }
   }
@@ -58,9 +63,9 @@ export class Askers {
       const place = this.#places.get(network);
       if (place === undefined) continue;
       // Another may have the address by now.
-      if (address === undefined && place.others === known.view) place.others = undefined;
+      if (address === undefined && place.neighbours === known.view) place.neighbours = undefined;
       if (address !== undefined && place.byAddress.get(address) === known.view) place.byAddress.delete(address);
-      if (place.byAddress.size === 0 && place.others === undefined) this.#places.delete(network);
+      if (place.byAddress.size === 0 && place.neighbours === undefined) this.#places.delete(network);
     }
   }
 }

@@ -71,7 +71,10 @@ export interface NamedPort {
 export interface Asker {
   readonly kind: 'asker';
   readonly id: string;
-  /** Of which network's sockets its questions come, and from which address; without one: everybody else there. */
+  /**
+   * Of which network's sockets its questions come, and from which address; without one: from this host itself and its
+   * neighbours there, see `Neighbours`.
+   */
   readonly places: readonly { readonly network: string; readonly address?: string }[];
   /** The networks that it sees: of several that have a name the first one answers. */
   readonly networks: readonly string[];

@@ -9,6 +9,7 @@ import type { LookedUp, Lookup, NameChange, NameItem, NameKey, NameServerStatus,
 import { Forwarder } from './forwarder.ts';
 import { canonical, openHostResolvers } from './host-resolvers.ts';
 import { decodeLookup, encodeLookup } from './lookup.ts';
+import { Neighbours } from './neighbours.ts';
 import { type Adopted, openTcp } from './tcp.ts';
 import { openUdp } from './udp.ts';
 import type { WireName } from './wire-name.ts';
@@ -49,7 +50,10 @@ export class Server {
     this.#own = new Set(own);
     this.#hostResolvers = openHostResolvers({ onChange });
     const forwarder = new Forwarder({ log, own: this.#own });
-    this.#answering = new Answering({ domains, hostResolvers: this.#hostResolvers, log, forwarder });
+    const neighbours = new Neighbours({
+      isOwn: (address) => this.#sockets.values().some((socket) => socket.address === address),
+    });
+    this.#answering = new Answering({ domains, hostResolvers: this.#hostResolvers, log, forwarder, neighbours });
     this.#log = log;
     this.#onLost = onLost;
   }

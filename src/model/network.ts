@@ -1,5 +1,6 @@
 import * as v from 'valibot';
 import { contains, covers, overlaps, parseAddress, parsePrefix } from '../lib/prefix.ts';
+import { exposedPrefix } from './interfaces.ts';
 import { parseRecord } from './record.ts';
 import {
   AddressText,
@@ -98,7 +99,7 @@ export function parseNetwork(json: unknown, place: string): Network {
 
 /** Name of the interface that a host has on a network itself. */
 export function hostInterface(id: string): string {
-  return `skein-${id.slice(0, 9)}`;
+  return `${exposedPrefix}${id.slice(0, 9)}`;
 }
 
 /** Whether an interface of a host has such a name. */

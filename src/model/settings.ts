@@ -86,7 +86,7 @@ export const settings = {
   dnsListen: many(parseNamesPlace, [], {
     value: 'place',
     sentence:
-      'where names are answered besides the networks, to whoever reaches it: gateway (the gateway bridge, for containers of Docker and the host itself) or ADDRESS, each with :PORT if it is not 53',
+      'where names are answered besides the networks, to the host itself and who is on a subnet of one of its interfaces: gateway (the gateway bridge, for containers of Docker and the host) or ADDRESS, each with :PORT if it is not 53',
     unset: 'nowhere',
   }),
   logLevel: one(choice('debug', 'info', 'warn', 'error'), 'info', {

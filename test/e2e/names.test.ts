@@ -123,7 +123,8 @@ function steps(step: Steps): void {
     const gone = async () => /NXDOMAIN/.test(await whole(h1, 'near', 'asker.skein.local'));
     t.diagnostic(`gone after ${await until('its names are gone', gone, 45_000)} ms`);
     assert.equal(await dig(h1, 'worker', 'worker'), '10.8.0.2', 'the other holder stays');
-    await h2.exec(['skein', 'launch', '--detach', '--dns-listen', 'gateway']);
+    const places = ['gateway', `${h2.address}:5353`, '10.7.0.200'].flatMap((place) => ['--dns-listen', place]);
+    await h2.exec(['skein', 'launch', '--detach', ...places]);
     await until('it is back', async () => (await dig(h1, 'near', 'asker')) === '10.7.0.3');
   });
 
@@ -137,6 +138,57 @@ function steps(step: Steps): void {
     await idle(h2, 'circle', '--network', 'demo', '--dns', '172.18.0.1');
     assert.match(await whole(h2, 'circle', 'shut.inner'), /SERVFAIL/, 'the server does not ask itself');
   });
+
+  step('the host and its neighbours are answered at its addresses, over IPv6 and at other ports too', async (lab) => {
+    const [h1, h2] = [lab.host('h1'), lab.host('h2')];
+    const bridge = await bridgeOf(h2);
+    assert.equal(await asked(h2, `@${bridge}`), '10.0.1.2');
+    assert.equal(await asked(h2, `@${bridge}`, '+tcp'), '10.0.1.2');
+    for (const host of [h1, h2]) {
+      for (const way of ['+notcp', '+tcp'])
+        assert.equal(await asked(host, `@${h2.address}`, '-p', '5353', way), '10.0.1.2', host.name);
+    }
+    await h1.exec(['ip', 'address', 'add', '198.51.100.7/32', 'dev', 'lo']);
+    await h2.exec(['ip', 'route', 'add', '198.51.100.7', 'via', h1.address]);
+    assert.match(await asked(h1, '-b', '198.51.100.7', `@${h2.address}`, '-p', '5353'), /REFUSED/, 'from farther away');
+  });
+
+  step(
+    'with a forged source, or by its own link-local one, a container sees no more than its networks',
+    async (lab) => {
+      const h2 = lab.host('h2');
+      await h2.exec(['ip', 'netns', 'add', 'forger']);
+      await skein(h2, 'attach', '--exit', '--network', 'demo', '/run/netns/forger');
+      await idle(h2, 'both', '--network', 'demo');
+      await skein(h2, 'network', 'connect', 'inner', 'both');
+      const both = await dig(h2, 'asker', 'both');
+      await skein(h2, 'expose', '--network', 'demo', '10.7.0.200');
+      const from = (...words: readonly string[]) => asked(h2, '--in', 'forger', ...words);
+      assert.match(await from(`@${server}`), /NXDOMAIN/, 'as itself');
+      for (const address of [both, '10.7.0.200']) {
+        await h2.exec(['ip', '-n', 'forger', 'address', 'add', `${address}/32`, 'dev', 'lo']);
+        assert.match(await from('-b', address, `@${server}`), /timed out/, address);
+        await h2.exec(['ip', '-n', 'forger', 'address', 'del', `${address}/32`, 'dev', 'lo']);
+      }
+      assert.equal(await asked(h2, '@10.7.0.200'), '10.0.1.2', 'the host, at its address on the network');
+      assert.match(await from('@10.7.0.200'), /REFUSED/, 'a container, there');
+      const bridge = await bridgeOf(h2);
+      assert.match(await from(`@${bridge}`), /NXDOMAIN/);
+      const links = (await h2.exec(['ip', '-n', 'forger', '-o', '-6', 'address', 'show', 'scope', 'link'])).stdout;
+      const own = /(eth1)\s+inet6 (fe80::[0-9a-f:]+)/.exec(links);
+      const linkLocal = `${own?.[2]}%${own?.[1]}`;
+      assert.equal(await byLinkLocal(h2, linkLocal, bridge), 'rcode 3');
+      await until('one that it takes is asked by', async () => {
+        // What is not ours there is taken away every now and then.
+        await h2.attempt(['ip', '-n', 'forger', 'address', 'add', 'fe80::77/64', 'dev', 'eth1', 'nodad']);
+        const said = await byLinkLocal(h2, 'fe80::77%eth1', bridge);
+        assert.doesNotMatch(said, /rcode/);
+        return said === 'silence';
+      });
+      await skein(h2, 'hide', '--network', 'demo');
+      await h2.exec(['ip', 'netns', 'del', 'forger']);
+    },
+  );
 }
 if (hasDig) testInLab(title, {}, steps);
 
@@ -147,6 +199,34 @@ async function dig(host: LabHost, container: string, ...question: readonly strin
 
 async function whole(host: LabHost, container: string, ...question: readonly string[]): Promise<string> {
   return await inside(host, container, 'dig', `@${server}`, '+tries=1', '+time=9', ...question);
+}
+
+/** What a name on a network of `h2` alone is, for the host or (`--in`) a namespace: its address, or what dig says instead. */
+async function asked(host: LabHost, ...words: readonly string[]): Promise<string> {
+  const [flag, namespace = '', ...rest] = words;
+  const [way, how] = flag === '--in' ? [['ip', 'netns', 'exec', namespace], rest] : [[], words];
+  const { stdout } = await host.attempt([...way, 'dig', '+tries=1', '+time=2', 'shut.inner.skein.local', ...how]);
+  return /\sA\s+([\d.]+)$/m.exec(stdout)?.[1] ?? stdout;
+}
+
+/** The IPv6 address of a host's gateway bridge. */
+async function bridgeOf(host: LabHost): Promise<string> {
+  const { stdout } = await host.exec(['ip', '-o', '-6', 'address', 'show', 'skein_gwbridge', 'scope', 'global']);
+  return /inet6 ([0-9a-f:]+)/.exec(stdout)?.[1] ?? '';
+}
+
+/** The same question from one address, which dig cannot write. */
+async function byLinkLocal(host: LabHost, from: string, to: string): Promise<string> {
+  const script = `
+const socket = require('dgram').createSocket('udp6');
+const name = ['shut', 'inner', 'skein', 'local', ''].map((label) => String.fromCharCode(label.length) + label).join('');
+const question = Buffer.concat([Buffer.from([0, 1, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0]), Buffer.from(name), Buffer.from([0, 1, 0, 1])]);
+const end = (said) => { console.log(said); process.exit(); };
+socket.on('message', (answer) => end('rcode ' + (answer[3] & 15))).on('error', (error) => end(String(error)));
+socket.bind(0, '${from}', () => socket.send(question, 53, '${to}'));
+setTimeout(() => end('silence'), 2000);
+`;
+  return (await host.exec(['ip', 'netns', 'exec', 'forger', process.execPath, '-e', script])).stdout.trim();
 }
 
 /** A server that has 192.0.2.1 for every name. */

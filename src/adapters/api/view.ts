@@ -4,12 +4,13 @@ import type { HostState } from '../../controllers/hosts/hosts.ts';
 import { formatPrefix, networkOf, parseInterfaceAddress } from '../../lib/prefix.ts';
 import type { Container } from '../../model/container.ts';
 import type { Endpoint } from '../../model/endpoint.ts';
+import { gatewayBridge } from '../../model/interfaces.ts';
 import type { Network } from '../../model/network.ts';
 import type { AttachedView, ContainerView, ExposedView, HostView, NetworkView } from './schema.ts';
 
 /** Our records as Docker's `inspect` shows them. Pure. */
 
-export const gatewayName = 'skein_gwbridge';
+export const gatewayName = gatewayBridge;
 
 /** The way out of this host, once it exists: addresses of the bridge, `172.18.0.1/16`. */
 export interface Gateway {

@@ -11,14 +11,13 @@ import {
   parseInterfaceAddress,
   parsePrefix,
 } from '../../lib/prefix.ts';
+import { gatewayBridge } from '../../model/interfaces.ts';
 import { parseRecord } from '../../model/record.ts';
 import { InterfaceAddressText } from '../../model/text.ts';
 import type { Journal } from '../../state/journal.ts';
 import { macOf } from '../ipam/ipam.ts';
 import { mostBridgePorts } from './overlays.ts';
 import type { Exit, SandboxRecord } from './sandbox-record.ts';
-
-export const gatewayBridge = 'skein_gwbridge';
 
 const Gateway = v.looseObject({ addresses: v.pipe(v.array(InterfaceAddressText), v.length(2)) });
 

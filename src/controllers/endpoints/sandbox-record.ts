@@ -1,5 +1,7 @@
 import * as v from 'valibot';
+import { linkLocalOf } from '../../lib/link-local.ts';
 import { Endpoint } from '../../model/endpoint.ts';
+import { gatewayBridge } from '../../model/interfaces.ts';
 import { vniRange } from '../../model/network.ts';
 import { parseRecord } from '../../model/record.ts';
 import { AddressText, HexId, InterfaceAddressText, Mac, Mtu, most, Name, SandboxId, Text } from '../../model/text.ts';
@@ -111,7 +113,13 @@ export function named(record: Pick<SandboxRecord, 'places' | 'exit' | 'dns'>): N
     exit === undefined && places.length > 0 && places.every(({ overlay }) => overlay?.internal === true);
   return {
     endpoints: places.map(({ endpoint }) => endpoint),
-    exits: (exit?.addresses ?? []).map((text) => text.split('/', 1)[0] ?? text),
+    exits: exit === undefined ? [] : sourcesOf(exit),
     resolvers: isInternal ? [] : dns.length > 0 ? dns : 'host',
   };
+}
+
+/** What its questions come from, as sockets of the host give it. */
+function sourcesOf({ addresses, mac }: Exit): readonly string[] {
+  const given = addresses.map((text) => text.split('/', 1)[0] ?? text);
+  return [...given, `${linkLocalOf(mac)}%${gatewayBridge}`];
 }

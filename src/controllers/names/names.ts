@@ -37,7 +37,7 @@ export interface NameFeed {
 export interface NamedSandbox {
   /** Those that are connected, in the order in which their networks are asked. */
   readonly endpoints: readonly Endpoint[];
-  /** Its addresses on the gateway bridge, without prefix length. */
+  /** Its addresses on the gateway bridge, without prefix length, with that of the link. */
   readonly exits: readonly string[];
   /** Who is asked for names outside: the host's resolvers, these, or (an empty list) nobody. */
   readonly resolvers: 'host' | readonly string[];

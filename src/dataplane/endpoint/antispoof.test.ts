@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { linkLocalOf } from '../../lib/link-local.ts';
 import type { ExitPiece, PortPiece } from '../dataplane.ts';
-import { linkLocalOf } from '../mac.ts';
 import { bridgeMac } from '../overlay/network.ts';
 import { exitOf, network, piecesFor, portOf, sandboxOf } from '../sample.ts';
 import { isRoot, Testbed, type TestHost } from '../testbed.ts';

@@ -1,5 +1,5 @@
+import { linkLocalOf } from '../../lib/link-local.ts';
 import { formatAddress, formatPrefix, type Prefix, parseInterfaceAddress } from '../../lib/prefix.ts';
-import { linkLocalOf } from '../mac.ts';
 import { nft } from '../nft.ts';
 import { HOST, type NftChain } from '../objects.ts';
 

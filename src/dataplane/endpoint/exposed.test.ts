@@ -249,6 +249,15 @@ describe('the host on a network', { skip: !isRoot && 'needs root' }, () => {
     assert.deepEqual(await host.dataplane.repair(), { steps: [] });
   });
 
+  test('passes on nothing for where names are answered', async () => {
+    host.sh('ping -c1 -W2 10.0.0.11; ping -c1 -W2 fd01::11');
+    stranger.sh(`ip route add 169.254.53.53 via ${one.data}; ip route add fd53::53 via fd99::1`);
+    for (const address of ['169.254.53.53', 'fd53::53']) {
+      host.sh(`ping -c1 -W2 ${address}`);
+      assert.match(stranger.sh(`ping -c1 -W0.3 ${address} || true`), / 0 received/);
+    }
+  });
+
   test('is put right by itself, and routes of others by its interface are left alone', async () => {
     host.sh(`ip route add 192.168.70.0/24 dev ${device}; ip route add 192.168.71.0/24 via 10.0.0.12`);
     assert.deepEqual(await host.dataplane.repair(), { steps: [] });
@@ -286,6 +295,7 @@ describe('the host on a network', { skip: !isRoot && 'needs root' }, () => {
     );
     host.in(sandboxOf(far), 'ip route add 10.0.0.11/32 via 172.18.0.1; ping -c1 -W2 10.0.0.11');
     stranger.sh('ping -c1 -W2 10.0.2.16');
+    stranger.sh('ping -c1 -W2 169.254.53.53; ping -c1 -W2 fd53::53');
   });
 
   test('leaves nothing', async () => {

@@ -1,11 +1,13 @@
 import { parseInterfaceAddress } from '../../lib/prefix.ts';
+import { exposedPrefix } from '../../model/interfaces.ts';
+import { nameServerAddresses } from '../../model/name-server.ts';
 import type { PortPiece } from '../dataplane.ts';
 import { GATEWAY_BRIDGE } from '../gateway/gateway.ts';
 import { nft } from '../nft.ts';
 import { HOST, type KernelObject, type ObjectId, object } from '../objects.ts';
 
 /** How the interfaces begin that the host itself has on networks, in the words of nft. */
-export const EXPOSED = 'skein-*';
+export const EXPOSED = `${exposedPrefix}*`;
 
 /** The networks that packets from elsewhere are forwarded onto, and those where they and the host's own have its address there. */
 const FORWARDED = 'exposed-forwarded';
@@ -60,6 +62,8 @@ function rules(family: 'ip' | 'ip6'): KernelObject[] {
       'exposed-forward',
       [
         `iifname != "${EXPOSED}" oifname != "${EXPOSED}" accept`,
+        // Masqueraded it would ask as this host.
+        `${family} daddr ${nameServerAddresses[family === 'ip' ? 4 : 6]} drop`,
         'ct state established,related accept',
         'ct status dnat accept',
         `iifname "${EXPOSED}" drop`,

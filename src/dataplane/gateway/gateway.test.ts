@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { linkLocalOf } from '../../lib/link-local.ts';
 import type { Piece, PortPiece } from '../dataplane.ts';
-import { linkLocalOf, macFor } from '../mac.ts';
+import { macFor } from '../mac.ts';
 import { exitOf, network, piecesFor, portOf, sandboxOf } from '../sample.ts';
 import { isRoot, Testbed, type TestHost } from '../testbed.ts';
 import { arp, ethernet, icmpv6, ipv4, ipv6, udp, udp6 } from '../testbed-frames.ts';

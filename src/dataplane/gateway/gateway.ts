@@ -1,4 +1,5 @@
 import { formatPrefix, networkOf, parseInterfaceAddress } from '../../lib/prefix.ts';
+import { gatewayBridge } from '../../model/interfaces.ts';
 import type { GatewayPiece } from '../dataplane.ts';
 import { sending } from '../endpoint/antispoof.ts';
 import { FORWARDING } from '../host-settings.ts';
@@ -6,7 +7,7 @@ import { macFor } from '../mac.ts';
 import { nft } from '../nft.ts';
 import { HOST, type KernelObject, linkId, object } from '../objects.ts';
 
-export const GATEWAY_BRIDGE = 'skein_gwbridge';
+export const GATEWAY_BRIDGE = gatewayBridge;
 
 /**
  * The way out of this host. Sandboxes reach the outside and nobody reaches them: not one another, neither over the bridge
