@@ -77,10 +77,12 @@ import {
 } from '../src/state/kv/etcd/messages.ts';
 import { parseAlive } from '../src/state/kv/presence.ts';
 import { parseStoreUrl } from '../src/state/kv/url.ts';
+import { parseLinkAddress } from '../src/state/mesh/link/address.ts';
 import { decodeFrame } from '../src/state/mesh/link/frame.ts';
 import { packet } from '../src/state/mesh/link/packet.ts';
 import { parseDatagram, parseLinkMessage } from '../src/state/mesh/messages.ts';
 import { claimOf } from '../src/state/mesh/trust/claim.ts';
+import { parseEvidence } from '../src/state/mesh/trust/evidence.ts';
 import { parseGenesis } from '../src/state/mesh/trust/genesis.ts';
 import { parseHandshakeMessage } from '../src/state/mesh/trust/handshake-messages.ts';
 import { parseStatements } from '../src/state/mesh/trust/statements.ts';
@@ -672,6 +674,11 @@ export const parsers: Readonly<Record<string, Parser>> = {
     samples: ['etcd://10.0.0.1:2379,etcd2:2379/skein', 'local:', 'local:/var/lib/skein/store.db'],
     parse: parseStoreUrl,
   },
+  'state/mesh/link/address.ts parseLinkAddress': {
+    kind: 'text',
+    samples: ['192.0.2.1:2377', '[2001:db8::1]:2377', 'h1.example:1'],
+    parse: parseLinkAddress,
+  },
   'state/mesh/link/frame.ts decodeFrame': {
     kind: 'bytes',
     samples: [Buffer.from('{"t":"hello"}'), Buffer.from('"é"')],
@@ -692,6 +699,24 @@ export const parsers: Readonly<Record<string, Parser>> = {
       ]),
     ],
     parse: (bytes) => packet.decode(bytes),
+  },
+  'state/mesh/trust/evidence.ts parseEvidence': {
+    kind: 'json',
+    samples: [
+      {
+        head: {
+          owner: joiner.id,
+          scope: 'trust',
+          version: [1, 2],
+          digest: id,
+          over: [0, 0],
+          signature: claim.signature,
+        },
+        entries: [[`member/${host}`, { key }]],
+      },
+    ],
+    parse: (json) =>
+      parseEvidence([json], { genesis: foundedBy(joiner), seal: { hash: () => id, verify: fakeVerify } }),
   },
   'state/mesh/trust/genesis.ts parseGenesis': {
     kind: 'json',

@@ -175,6 +175,11 @@ export class Mesh implements MeshEvents {
     this.#liveness.leave();
   }
 
+  /** All of a scope with what proves it: for a host that has no link yet. */
+  shown(scope: Scope): readonly StoredSheet[] {
+    return [...this.#shelf.within(scope).values()].map(({ head, entries }) => ({ head, entries: [...entries] }));
+  }
+
   /** Who may say what has changed otherwise than by a trust sheet. */
   trustChanged(): void {
     const { trust } = this.#environment;

@@ -1,5 +1,6 @@
 import type { TLSSocket } from 'node:tls';
 import { messageOf, Refusal } from '../../../lib/errors.ts';
+import { hostIdOf } from '../../../model/host-key.ts';
 import { Channel, defaultPace, type Pace } from './channel.ts';
 import { addressOf, type Credentials, peerOf, tlsOptions } from './secure.ts';
 
@@ -7,26 +8,22 @@ export interface DialOptions {
   readonly credentials: Credentials;
   readonly host: string;
   readonly port: number;
-  /** The key of who is expected there; without it whoever answers is taken. */
-  readonly peerKey?: string | undefined;
+  /** The id of who is expected there; without it whoever answers is taken. */
+  readonly peer?: string | undefined;
   readonly signal: AbortSignal;
   readonly pace?: Pace;
 }
 
 /** @throws Refusal 'unavailable' that says what to look at */
 export async function dial(options: DialOptions): Promise<Channel> {
-  const { host, port, peerKey, pace = defaultPace } = options;
+  const { host, port, peer: expected, pace = defaultPace } = options;
   const where = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
   const socket = await connect(options, where);
   const peer = peerOf(socket);
-  const why =
-    typeof peer === 'string'
-      ? peer
-      : peerKey !== undefined && peer.peerKey !== peerKey
-        ? 'another host answers there'
-        : '';
-  if (typeof peer === 'string' || why !== '') {
+  const isOther = typeof peer === 'object' && expected !== undefined && hostIdOf(peer.peerKey) !== expected;
+  if (typeof peer === 'string' || isOther) {
     socket.destroy();
+    const why = typeof peer === 'string' ? peer : 'another host answers there';
     throw new Refusal('unavailable', `connect to ${where}: ${why}`);
   }
   socket.setNoDelay(true);

@@ -38,9 +38,9 @@ export async function listenAs(
   return listener;
 }
 
-export async function dialAs(t: TestContext, host: RealHost, port: number, peerKey?: string): Promise<Channel> {
+export async function dialAs(t: TestContext, host: RealHost, port: number, peer?: string): Promise<Channel> {
   const { credentials } = host;
-  const channel = await dial({ credentials, host: '127.0.0.1', port, peerKey, signal: t.signal });
+  const channel = await dial({ credentials, host: '127.0.0.1', port, peer, signal: t.signal });
   t.after(() => channel.close('the test is over'));
   return channel;
 }
