@@ -53,7 +53,7 @@ describe('names given by hand, on two hosts of one etcd', { skip }, () => {
       answers,
       records: await openRecords(
         { registry, journal, hosts, networks, answers, log: silent, now: Date.now },
-        { domains: ['skein.local.', 'weave.local'], prune: 100 },
+        { domains: ['skein.local.', 'weave.local'], prune: 100, wait: 1_000 },
       ),
     };
   }
@@ -101,6 +101,12 @@ describe('names given by hand, on two hosts of one etcd', { skip }, () => {
       two.records.list().map(({ record }) => record.name),
       ['db', 'printer.office'],
     );
+  });
+
+  it('answers with those of others from its start on', async () => {
+    await two.records.close();
+    two = await live(h2);
+    assert.deepEqual(two.answers.all, ['db 192.0.2.1 fd00::1', 'printer.office 192.0.2.2']);
   });
 
   it('takes addresses back one by one, and the name with the last', async () => {
@@ -197,9 +203,9 @@ describe('names given by hand, on two hosts of one etcd', { skip }, () => {
     await remove('old');
     assert.deepEqual(one.answers.all, ['printer.office 192.0.2.2']);
     await one.records.close();
-    await etcd.start();
     one = await live(h1);
-    assert.deepEqual(one.answers.all, ['printer.office 192.0.2.2']);
+    assert.deepEqual(one.answers.all, ['printer.office 192.0.2.2'], 'the store is not waited for');
+    await etcd.start();
     await eventually(async () => (await inStore()).join() === 'printer.office');
     await eventually(() => two.answers.all.join() === 'printer.office 192.0.2.2');
   });

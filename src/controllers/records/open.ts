@@ -28,6 +28,8 @@ export interface RecordsInit {
   readonly domains: readonly string[];
   /** How often it is looked for names whose network is gone, in milliseconds. */
   readonly prune?: number;
+  /** How long the start waits to hear of the records of others, in milliseconds: longer than the store is waited for. */
+  readonly wait?: number;
 }
 
 /** Who answers with them. */
@@ -46,8 +48,12 @@ export interface OpenedRecords extends Records {
 /** Of one host. */
 const mostRecords = 1_000;
 const pruning = 30_000;
+const hearing = 2_000;
 
-/** Takes up what earlier lives were given, and answers with it; the store is not waited for. */
+/**
+ * Takes up what earlier lives were given, and answers with it and with what others were given. A store that is away, with
+ * nothing remembered, is not waited for.
+ */
 export async function openRecords(needs: RecordsNeeds, init: RecordsInit): Promise<OpenedRecords> {
   const records = new HostRecords(needs, init);
   await records.load();
@@ -62,6 +68,7 @@ class HostRecords implements OpenedRecords {
   readonly #others = new Map<string, RecordState>();
   readonly #serial = new Serial();
   readonly #stop = new AbortController();
+  readonly #heard = new AbortController();
   #running: Promise<unknown> = Promise.resolve();
 
   constructor(needs: RecordsNeeds, init: RecordsInit) {
@@ -78,6 +85,7 @@ class HostRecords implements OpenedRecords {
     this.#running = Promise.all([this.#follow(), this.#own.keep(signal), this.#prune()]).catch((error: unknown) =>
       log.error('the records of the cluster cannot be followed', { error }),
     );
+    await pause(this.#init.wait ?? hearing, this.#heard.signal);
   }
 
   async add(request: AddRecord): Promise<NameRecord> {
@@ -189,6 +197,7 @@ class HostRecords implements OpenedRecords {
           for (const id of [...this.#others.keys()]) if (!ids.has(id)) this.#forget(id);
           this.#own.begin(states.filter((state) => this.#isOwn(state)).map(({ record }) => record));
           for (const state of states) this.#note(state);
+          this.#heard.abort();
           break;
         }
         case 'put':
