@@ -26,6 +26,13 @@ export class SimulatedDisk {
     };
   }
 
+  /** Holds this from the start. */
+  fill(sheets: readonly StoredSheet[]): void {
+    for (const { head, entries } of sheets)
+      this.#sheets.set(`${head.scope} ${head.owner}`, { head, entries: new Map(entries) });
+    this.epoch = 1;
+  }
+
   load(): StoredSheet[] {
     return [...this.#sheets.values()].map(({ head, entries }) => ({ head, entries: [...entries] }));
   }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { cluster } from './figures.ts';
+import { together } from './figures.ts';
 import { differences } from './properties.ts';
 import type { SimulatedHost, World } from './world.ts';
 
@@ -36,7 +36,7 @@ function oneView(world: World, within = 5_000): void {
 }
 
 test('what a host said as it left does not outlive its return, for who missed the return either', () => {
-  const world = cluster(11, 5);
+  const world = together(11, 5);
   const [, leaver, absent] = world.hosts;
   assert.ok(leaver && absent);
   for (const host of world.hosts) host.sheets.follow(['1']);
@@ -61,7 +61,7 @@ test('what a host said as it left does not outlive its return, for who missed th
 });
 
 test('passing on what others say does not hold up what a host says itself', () => {
-  const world = cluster(12, 25);
+  const world = together(12, 25);
   for (const host of world.hosts) host.sheets.follow(['1']);
   const quiet = world.hosts[7];
   assert.ok(quiet);
@@ -77,7 +77,7 @@ test('passing on what others say does not hold up what a host says itself', () =
 });
 
 test('who missed that a host was admitted, joined and went onto a network hears all of it, and what it said before', () => {
-  const world = cluster(13, 5);
+  const world = together(13, 5);
   for (const host of world.hosts) host.sheets.follow(['1']);
   world.run(1_000);
   const absent = world.hosts[3];
@@ -99,7 +99,7 @@ test('who missed that a host was admitted, joined and went onto a network hears 
 });
 
 test('what a lost host said stays, for who comes later too, and counts when the host is back', () => {
-  const world = cluster(14, 5);
+  const world = together(14, 5);
   for (const host of world.hosts) host.sheets.follow(['1']);
   const lost = world.hosts[2];
   assert.ok(lost);
@@ -122,7 +122,7 @@ test('what a lost host said stays, for who comes later too, and counts when the 
 });
 
 test('a comparison whose answers never come does not stand in the way of the next, with many peers at a time', () => {
-  const world = cluster(15, 25);
+  const world = together(15, 25);
   for (const host of world.hosts) {
     host.sheets.follow(['1']);
     say(host, 'endpoint', host.id);

@@ -1,24 +1,18 @@
 import type { Sheet } from '../../src/state/mesh/sheets.ts';
 import type { Weather } from './network.ts';
+import { churn, type Percentiles, Waves } from './waves.ts';
 import { type SimulatedHost, World } from './world.ts';
 
 /** A network within one place, as clouds have it. */
-const lan: Weather = { delay: [0.2, 1.5], loss: 0.001, doubled: 0, late: 0.001 };
+export const lan: Weather = { delay: [0.2, 1.5], loss: 0.001, doubled: 0, late: 0.001 };
 /**
  * Milliseconds on the machine this was written on: reading a byte of JSON and checking its form; for each update a
  * signature (Ed25519 in node:crypto) and the hashes.
  */
-const costs = { byte: 0.000_02, update: 0.25 } as const;
+export const costs = { byte: 0.000_02, update: 0.25 } as const;
 
-export interface Percentiles {
-  readonly p50: number;
-  readonly p99: number;
-  readonly most: number;
-  readonly count: number;
-}
-
-/** A cluster that has found itself. */
-export function cluster(
+/** Hosts that have found each other. */
+export function together(
   seed: number,
   hosts: number,
   options: { readonly costs?: boolean; readonly weather?: Weather } = {},
@@ -38,45 +32,15 @@ export function cluster(
 
 /** How long it takes until what one says is seen by all who live, while hosts change, die and come back. */
 export function visible(seed: number, hosts: number, changes: number): Percentiles {
-  const world = cluster(seed, hosts, { costs: true });
-  const { chance, time } = world;
-  const began = new Map<unknown, { at: number; by: SimulatedHost; left: Set<string> }>();
-  const took: number[] = [];
-  const follow = (host: SimulatedHost) =>
-    host.onStart((mesh) => {
-      mesh.sheets.watch(({ scope, keys, sheet }) => {
-        if (scope !== 'catalog') return;
-        for (const key of keys) {
-          const change = began.get(sheet?.entries.get(key));
-          if (change?.left.delete(host.id)) took.push(time.now - change.at);
-        }
-      });
-    });
-  for (const host of world.hosts) follow(host);
-  for (let n = 0; n < changes; n += 1) {
-    const by = chance.of(world.running);
-    const value = `seq-${n}`;
-    // Who dies or comes meanwhile is not waited for.
-    const left = new Set(world.running.map(({ id }) => id));
-    began.set(value, { at: time.now, by, left });
-    void by.sheets.change('catalog', (draft) => draft.put(`k${n % 20}`, value)).catch(() => undefined);
-    world.run(chance.between(20, 200));
-    if (!chance.happens(0.1)) continue;
-    const other = chance.of(world.hosts.slice(1));
-    if (other.running && world.running.length > hosts * 0.8) {
-      other.crash(chance.of(['daemon', 'machine']));
-      for (const { left: some } of began.values()) some.delete(other.id);
-    } else other.start();
-  }
-  world.run(5_000);
-  const missing = [...began.values()].filter(({ by, left }) => by.running && left.size > 0).length;
-  if (missing > 0) console.log(`${missing} of ${changes} changes did not come to everybody`);
-  return percentiles(took);
+  const world = together(seed, hosts, { costs: true });
+  const waves = new Waves(world);
+  churn(world, waves, changes);
+  return waves.result();
 }
 
 /** How long it takes until all have judged a host lost whose machine is gone. */
 export function noticed(seed: number, hosts: number): number | undefined {
-  const world = cluster(seed, hosts);
+  const world = together(seed, hosts);
   world.run(world.chance.between(0, 2_000));
   const dead = world.chance.of(world.hosts.slice(1));
   dead.crash('machine');
@@ -91,7 +55,7 @@ export function falseAlarms(
   minutes: number,
   loss: number,
 ): { suspected: number; lost: number } {
-  const world = cluster(seed, hosts);
+  const world = together(seed, hosts);
   world.network.weather = { ...lan, loss };
   const count = { suspected: 0, lost: 0 };
   for (const host of world.hosts) {
@@ -111,7 +75,7 @@ export function falseAlarms(
 
 /** Bytes a second that a host sends and receives when nothing changes, the mean and the most of all hosts. */
 export function idle(seed: number, hosts: number): { mean: number; most: number } {
-  const world = cluster(seed, hosts);
+  const world = together(seed, hosts);
   // News of the start ride on datagrams for a while.
   world.run(120_000);
   world.traffic = new Map();
@@ -129,7 +93,7 @@ export function idle(seed: number, hosts: number): { mean: number; most: number 
 
 /** Milliseconds from its start until a new host holds everything, with so many endpoints on each host of one network. */
 export function newcomer(seed: number, hosts: number, endpoints: number): number | undefined {
-  const world = cluster(seed, hosts, { costs: true });
+  const world = together(seed, hosts, { costs: true });
   fill(world, endpoints);
   const late = world.add(world.founder);
   world.founder.admit(late);
@@ -141,7 +105,7 @@ export function newcomer(seed: number, hosts: number, endpoints: number): number
 }
 
 /** Every host says so many endpoints on one network. */
-export function fill(world: World, endpoints: number): void {
+function fill(world: World, endpoints: number): void {
   for (const host of world.hosts) {
     host.sheets.follow(['1']);
     void host.sheets.change('network:1', (draft) => {
@@ -158,7 +122,7 @@ function isFull(endpoints: number): (sheet: Sheet) => boolean {
 }
 
 /** About as long as a real one. */
-function endpointOf(host: string, n: number): { readonly [key: string]: string } {
+export function endpointOf(host: string, n: number): { readonly [key: string]: string } {
   const id = `${host}${n}`.padEnd(64, '0');
   return {
     ...{
@@ -176,10 +140,4 @@ function endpointOf(host: string, n: number): { readonly [key: string]: string }
       signature: id,
     },
   };
-}
-
-function percentiles(values: number[]): Percentiles {
-  const sorted = values.toSorted((one, other) => one - other);
-  const at = (share: number) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
-  return { p50: at(0.5), p99: at(0.99), most: at(1), count: sorted.length };
 }

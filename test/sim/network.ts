@@ -134,6 +134,12 @@ export class Network {
     });
   }
 
+  /** Who has a link with this host. */
+  linksOf(id: string): Set<string> {
+    const peers = (wire: Wire) => wire.ends.filter(({ from }) => from.id !== id).map(({ from }) => from.id);
+    return new Set([...this.#wires].filter((wire) => wire.has(id)).flatMap(peers));
+  }
+
   /** The daemon on a host ended: its kernel tells the others. */
   ended(id: string): void {
     for (const wire of [...this.#wires].filter((one) => one.has(id))) this.#close(wire, 'ended by the peer', id);

@@ -1,7 +1,7 @@
 import type { Held } from '../../src/state/mesh/content.ts';
 import { statement } from '../../src/state/mesh/head.ts';
 import type { Scope, Sheet } from '../../src/state/mesh/sheets.ts';
-import type { SimulatedHost, World } from './world.ts';
+import { cluster, type SimulatedHost, type World } from './world.ts';
 
 export const networks = ['1', '2'];
 const scopes: Scope[] = ['host', 'trust', 'catalog', 'ring', 'network:1', 'network:2'];
@@ -52,7 +52,7 @@ export function unsigned(world: World): string[] {
     scopes.flatMap((scope) =>
       host.sheets.list(scope).flatMap((sheet) => {
         if (!isHeld(sheet)) return [`${host.name} holds ${scope} of ${sheet.owner} without a head`];
-        const text = statement('c'.repeat(64), sheet.head);
+        const text = statement(cluster, sheet.head);
         if (world.signed.get(sheet.owner)?.has(text) !== true)
           return [`${host.name} holds ${scope} of ${world.nameOf(sheet.owner)}, which did not sign it`];
         const forged = [...sheet.entries].filter(([key, value]) => key === 'forged' || value === 'forged');

@@ -22,7 +22,7 @@ export interface WorldOptions {
   readonly loses?: readonly string[];
 }
 
-const cluster = 'c'.repeat(64);
+export const cluster = 'c'.repeat(64);
 
 /** What a host sent and received, in bytes of JSON with what encryption and packets add. */
 export interface Traffic {
@@ -43,6 +43,7 @@ export class World {
   /** Counted while it is set. */
   traffic: Map<string, Traffic> | undefined;
   readonly #options: WorldOptions;
+  readonly #byId = new Map<string, SimulatedHost>();
 
   constructor(options: WorldOptions) {
     this.#options = options;
@@ -50,7 +51,7 @@ export class World {
     const { time, chance } = this;
     this.network = new Network({
       ...{ time, chance },
-      station: (id) => this.hosts.find((host) => host.id === id),
+      station: (id) => this.#byId.get(id),
       admits: (station, peer) => this.host(station.id).mesh !== undefined && this.host(station.id).admitted(peer),
       carry: (from, to, frame, by) => this.#carry(from, to, frame, by),
     });
@@ -70,11 +71,12 @@ export class World {
       target,
     );
     this.hosts.push(host);
+    this.#byId.set(id, host);
     return host;
   }
 
   host(id: string): SimulatedHost {
-    const host = this.hosts.find((one) => one.id === id);
+    const host = this.#byId.get(id);
     if (host === undefined) throw new RangeError(`no host ${id}`);
     return host;
   }
@@ -179,7 +181,7 @@ export class SimulatedHost implements Station {
   readonly id: string;
   readonly name: string;
   readonly disk = new SimulatedDisk();
-  readonly #seal: Environment['seal'];
+  readonly seal: Environment['seal'];
   readonly #target: SimulatedHost | undefined;
   /** Runs with each new life. */
   readonly #onStart: ((mesh: Mesh) => void)[] = [];
@@ -196,7 +198,7 @@ export class SimulatedHost implements Station {
     this.world = world;
     this.id = id;
     this.name = name;
-    this.#seal = seal;
+    this.seal = seal;
     this.#target = target;
   }
 
@@ -238,12 +240,12 @@ export class SimulatedHost implements Station {
     });
     for (const run of this.#onStart) run(this.mesh);
     this.mesh.start();
-    if (this === this.world.founder) for (const host of this.world.hosts) this.admit(host);
+    if (this === this.world.founder) for (const host of this.world.hosts) if (!this.admitted(host.id)) this.admit(host);
   }
 
   /** The founder says who may take part. */
   admit(host: SimulatedHost): void {
-    void this.sheets.change('trust', (draft) => draft.put(`host:${host.id}`, host.#seal.key)).catch(() => undefined);
+    void this.sheets.change('trust', (draft) => draft.put(`host:${host.id}`, host.seal.key)).catch(() => undefined);
   }
 
   /** The daemon ends, as it is; or the machine does. */
@@ -317,7 +319,7 @@ export class SimulatedHost implements Station {
 
   #keyOf(owner: string): string | undefined {
     const { founder } = this.world;
-    if (owner === founder.id) return founder.#seal.key;
+    if (owner === founder.id) return founder.seal.key;
     const key = this.mesh?.sheets.read(founder.id, 'trust')?.entries.get(`host:${owner}`);
     return typeof key === 'string' ? key : undefined;
   }
@@ -349,7 +351,7 @@ export class SimulatedHost implements Station {
         },
       },
       random: chance.next,
-      seal: this.#seal,
+      seal: this.seal,
       trust,
       disk: this.disk.open((task) => {
         written = Math.max(written, time.now + chance.between(0.2, 2));

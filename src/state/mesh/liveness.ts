@@ -309,8 +309,10 @@ export class Liveness {
   }
 
   #note(id: string, entry: ReturnType<Roll['get']>): void {
+    const first = this.#roll.get(id).signature === undefined;
     this.#roll.set(id, entry);
-    this.#gossip.add(id, this.#size());
+    // That somebody lives, who was taken to live, is no news that anybody waits for.
+    if (!first || entry.state !== 'alive') this.#gossip.add(id, this.#size());
     this.#needs.changed(id);
   }
 
