@@ -474,6 +474,31 @@ describe('endpoints of two hosts on one etcd', {
     await h1.networks.remove('six');
   });
 
+  it('says what comes into the way of a network that it is on, and joins none that has something there', async () => {
+    await h1.networks.create({ ...request('late'), subnets: [{ subnet: '10.77.0.0/24' }] });
+    const way = [{ prefix: '10.77.0.128/25', interface: 'tun0' }];
+    h1.kernel.routes = way;
+    await assert.rejects(h1.endpoints.expose({ network: 'late' }), /reaches otherwise \(10\.77\.0\.128\/25 by tun0\)/);
+    h1.kernel.routes = [];
+    const { endpoint } = await h1.endpoints.expose({ network: 'late' });
+    assert.deepEqual(h1.endpoints.problems(), []);
+    await h1.die();
+    h1.kernel.routes = way;
+    await h1.start();
+    await eventually(() => h1.endpoints.problems().length > 0);
+    const [problem] = h1.endpoints.problems();
+    assert.deepEqual([problem?.kind, problem?.network], ['clash', endpoint.network]);
+    assert.match(
+      problem?.sentence ?? '',
+      /network late, .* \(10\.77\.0\.128\/25 by tun0\).* skein hide --network late/,
+    );
+    assert.ok(await h1.endpoints.hide('late'));
+    assert.deepEqual(h1.endpoints.problems(), []);
+    h1.kernel.routes = [];
+    for (const { id } of h1.endpoints.sandboxes()) await h1.endpoints.closeSandbox(id);
+    await h1.networks.remove('late');
+  });
+
   it('joins no internal network without masquerade: nothing is forwarded there', async () => {
     await h1.networks.create({ ...request('inner'), internal: true });
     await assert.rejects(h1.endpoints.expose({ network: 'inner', masquerade: false }), /inner is internal: nothing is/);

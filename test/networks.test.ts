@@ -25,9 +25,10 @@ describe('networks of two hosts on one etcd', { skip }, () => {
     etcd = await startTestEtcd();
     scope.defer(() => etcd.close());
     const url = etcd.url.replace('http', 'etcd');
-    h1 = await openHost({ name: 'h1', data: '192.168.205.10', url, folder, routes: ['10.0.1.0/24'] });
+    const members = ['10.0.4.9:2379'];
+    h1 = await openHost({ name: 'h1', data: '192.168.205.10', url, folder, members, routes: ['10.0.1.0/24'] });
     scope.defer(() => h1.die());
-    h2 = await openHost({ name: 'h2', data: '192.168.205.11', url, folder, routes: ['10.0.3.0/24'] });
+    h2 = await openHost({ name: 'h2', data: '192.168.205.11', url, folder, members, routes: ['10.0.3.0/24'] });
     scope.defer(() => h2.die());
     await eventually(() => h1.hosts.list().length === 2 && h2.hosts.list().length === 2);
   });
@@ -44,7 +45,7 @@ describe('networks of two hosts on one etcd', { skip }, () => {
     return all.flat().map(({ owner }) => owner.name);
   };
 
-  it('chooses subnets in order, past those of other networks and the routes of both hosts', async () => {
+  it('chooses subnets in order, past those of other networks, the routes of both hosts and the store', async () => {
     await h1.networks.create({ ...request('taken'), subnets: [{ subnet: '10.0.0.0/24' }] });
     const subnets = [];
     for (const host of [h1, h2, h1]) {
@@ -52,7 +53,14 @@ describe('networks of two hosts on one etcd', { skip }, () => {
       subnets.push(got[0]?.subnet);
       assert.equal(mtu, 1450);
     }
-    assert.deepEqual(subnets, ['10.0.2.0/24', '10.0.4.0/24', '10.0.5.0/24']);
+    assert.deepEqual(subnets, ['10.0.2.0/24', '10.0.5.0/24', '10.0.6.0/24']);
+  });
+
+  it('takes no subnet that has the address of the store', async () => {
+    await assert.rejects(
+      h1.networks.create({ ...request('clash'), subnets: [{ subnet: '10.0.4.8/29' }] }),
+      /subnet 10\.0\.4\.8\/29 has the address 10\.0\.4\.9 of the store in it/,
+    );
   });
 
   it('gives IPv6 a subnet of the cluster’s own, beside IPv4', async () => {
@@ -64,10 +72,10 @@ describe('networks of two hosts on one etcd', { skip }, () => {
 
   it('names both sides of an overlap, and leaves nothing of the attempt', async () => {
     const before = await held();
-    await assert.rejects(h2.networks.create({ ...request('wide'), subnets: [{ subnet: '10.0.0.0/16' }] }), (error) => {
+    await assert.rejects(h2.networks.create({ ...request('wide'), subnets: [{ subnet: '10.0.0.0/22' }] }), (error) => {
       return (
         error instanceof Refusal &&
-        /subnet 10\.0\.0\.0\/16 of network wide overlaps 10\.0\.\d\.0\/24 of network/.test(error.message)
+        /subnet 10\.0\.0\.0\/22 of network wide overlaps 10\.0\.\d\.0\/24 of network/.test(error.message)
       );
     });
     assert.deepEqual(await held(), before);

@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { type OpenedEndpoints, openEndpoints } from '../src/controllers/endpoints/open.ts';
 import type { Hosts } from '../src/controllers/hosts/hosts.ts';
+import { findNeeded } from '../src/controllers/hosts/needed.ts';
 import { openHosts } from '../src/controllers/hosts/open.ts';
 import type { Names } from '../src/controllers/names/names.ts';
 import { openNames } from '../src/controllers/names/open.ts';
@@ -75,7 +76,7 @@ class PieceKernel implements Pick<Dataplane, 'set' | 'change' | 'adopt' | 'look'
   async look() {
     const sandboxes = [...this.pieces.values()].filter((piece) => piece.kind === 'sandbox');
     const pinned = new Map(sandboxes.map(({ id, adopted }) => [id, adopted?.inode ?? id]));
-    return { bootId: this.bootId, interfaces: [], routes: this.routes, pinned };
+    return { bootId: this.bootId, interfaces: [], routes: this.routes, hops: [], pinned };
   }
 
   kinds(): Record<string, number> {
@@ -124,6 +125,8 @@ export interface OpenHost {
   readonly busy?: readonly string[];
   /** Where it answers names besides the networks. */
   readonly listen?: readonly NamesPlace[];
+  /** Of the store, as its URL would name them. */
+  readonly members?: readonly string[];
 }
 
 export async function openHost({
@@ -135,6 +138,7 @@ export async function openHost({
   mtu = 1500,
   busy = [],
   listen = [],
+  members = [],
 }: OpenHost): Promise<TestHost> {
   const id = randomBytes(16).toString('hex');
   const kernel = new PieceKernel('boot-1');
@@ -185,7 +189,11 @@ export async function openHost({
     const hosts = await openHosts({ registry, log, now: Date.now }, { self, cluster });
     life.defer(() => hosts.close());
     const pools = [{ range: '10.0.0.0/8', size: 24 }];
-    const networks = await openNetworks({ catalog, allocator, claims, registry, journal, hosts, log }, { pools });
+    const needed = () => findNeeded({ hosts, members: [...members], resolvers: async () => [] });
+    const networks = await openNetworks(
+      { catalog, allocator, claims, registry, journal, hosts, needed, log },
+      { pools },
+    );
     life.defer(() => networks.close());
     const server = new Server({ domains: [toWireName('skein.local') ?? ''], own: [], log });
     const names = openNames(
@@ -202,7 +210,7 @@ export async function openHost({
       { domains: ['skein.local'] },
     );
     const endpoints = await openEndpoints(
-      { registry, allocator, claims, hosts, networks, dataplane: kernel, journal, names, log, now: Date.now },
+      { registry, allocator, claims, hosts, needed, networks, dataplane: kernel, journal, names, log, now: Date.now },
       { namespaces: '/run/skein/netns', exits: { pools: ['172.18.0.0/16'], mtu: 1500 }, listen },
     );
     life.defer(() => endpoints.close());

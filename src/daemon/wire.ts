@@ -9,6 +9,7 @@ import { openEndpoints } from '../controllers/endpoints/open.ts';
 import { chooseUnderlay } from '../controllers/hosts/advertise.ts';
 import { followCarrier } from '../controllers/hosts/carrier.ts';
 import { beginEpoch } from '../controllers/hosts/identity.ts';
+import { findNeeded } from '../controllers/hosts/needed.ts';
 import { openHosts } from '../controllers/hosts/open.ts';
 import { WayMtu } from '../controllers/hosts/way-mtu.ts';
 import { type OpenedNames, openNames } from '../controllers/names/open.ts';
@@ -18,6 +19,7 @@ import type { Carrier } from '../dataplane/dataplane.ts';
 import type { Foreign } from '../dataplane/foreign/foreign.ts';
 import { openForeign } from '../dataplane/foreign/open.ts';
 import { openDataplane } from '../dataplane/open.ts';
+import { openHostResolvers } from '../dns/host-resolvers.ts';
 import { openNameServer } from '../dns/open.ts';
 import { messageOf, Refusal } from '../lib/errors.ts';
 import { Feed } from '../lib/feed.ts';
@@ -153,9 +155,16 @@ export async function openDaemon({
 
     // What is done in it.
     const hosts = held(await openHosts({ registry, log, now }, { self, cluster }));
+    const resolvers = openHostResolvers();
+    const needed = () =>
+      findNeeded({
+        hosts,
+        members: url.kind === 'etcd' ? url.members : [],
+        resolvers: async () => (await resolvers.list()).map(({ address }) => address),
+      });
     const networks = held(
       await openNetworks(
-        { catalog, allocator, claims, registry, journal, hosts, log },
+        { catalog, allocator, claims, registry, journal, hosts, needed, log },
         { pools: settings.defaultAddressPool },
       ),
     );
@@ -173,7 +182,7 @@ export async function openDaemon({
     );
     const endpoints = held(
       await openEndpoints(
-        { registry, allocator, claims, networks, hosts, dataplane, journal, names, log, now },
+        { registry, allocator, claims, networks, hosts, needed, dataplane, journal, names, log, now },
         {
           namespaces: files.namespaces,
           exits: { pools: gatewayPools(settings.gatewayAddressPool), mtu: exitMtu },

@@ -61,6 +61,8 @@ export interface HostView {
   }[];
   /** Prefixes of the main table, the default routes left out, with the interface that they leave by. */
   readonly routes: readonly { readonly prefix: string; readonly interface: string }[];
+  /** Addresses that routes of the main table go by, the default routes too. */
+  readonly hops: readonly { readonly address: string; readonly interface: string }[];
   /** The namespaces that are pinned, with their inodes. */
   readonly pinned: ReadonlyMap<string, string>;
 }

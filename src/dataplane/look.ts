@@ -29,6 +29,14 @@ export function look(places: Places): HostView {
   const all = links.list(nl);
   const byLink = Map.groupBy(addresses.list(nl), ({ index }) => index);
   const names = new Map(all.map(({ index, name }) => [index, name]));
+  const ways = routes
+    .list(nl)
+    .filter(({ type }) => type === RTN.UNICAST)
+    .flatMap(({ dst, via, oif, multipath }) => (multipath ?? [{ via, oif }]).map((hop) => ({ dst, ...hop })))
+    .flatMap(({ dst, via, oif }) => {
+      const device = names.get(oif ?? 0);
+      return device === undefined ? [] : [{ dst, via, device }];
+    });
   return {
     bootId: bootId(),
     interfaces: all.map(({ index, name, mtu, flags }) => ({
@@ -37,13 +45,10 @@ export function look(places: Places): HostView {
       up: (flags & IFF.UP) !== 0,
       addresses: (byLink.get(index) ?? []).map(({ address }) => address),
     })),
-    routes: routes
-      .list(nl)
-      .filter(({ dst, type }) => type === RTN.UNICAST && !dst.endsWith('/0'))
-      .flatMap(({ dst, oif, multipath }) =>
-        (multipath ?? [{ oif }]).map((hop) => ({ dst, name: names.get(hop.oif ?? 0) })),
-      )
-      .flatMap(({ dst, name }) => (name === undefined ? [] : [{ prefix: dst, interface: name }])),
+    routes: ways
+      .filter(({ dst }) => !dst.endsWith('/0'))
+      .map(({ dst, device }) => ({ prefix: dst, interface: device })),
+    hops: ways.flatMap(({ via, device }) => (via === undefined ? [] : [{ address: via, interface: device }])),
     pinned: places.pinned(),
   };
 }

@@ -224,7 +224,7 @@ export const VersionView = v.looseObject({
   Arch: v.string(),
 });
 
-const pathProblems = ['carrier', 'port', 'silent', 'nat', 'mtu', 'checksum'] as const;
+const pathProblems = ['carrier', 'port', 'silent', 'nat', 'mtu', 'checksum', 'clash'] as const;
 
 export const HostView = v.looseObject({
   id: HostId,

@@ -1,19 +1,11 @@
-import type { Dataplane, HostView } from '../../dataplane/dataplane.ts';
 import { defined } from '../../lib/defined.ts';
 import { Refusal } from '../../lib/errors.ts';
-import {
-  contains,
-  covers,
-  networkOf,
-  overlaps,
-  parseAddress,
-  parseInterfaceAddress,
-  parsePrefix,
-} from '../../lib/prefix.ts';
+import { parsePrefix } from '../../lib/prefix.ts';
 import type { Serial } from '../../lib/serial.ts';
 import { hostInterface, type Network } from '../../model/network.ts';
 import type { Hosts } from '../hosts/hosts.ts';
 import type { Networks } from '../networks/networks.ts';
+import type { Clashes } from './clashes.ts';
 import type { Expose, Exposed, OpenSandbox } from './endpoints.ts';
 import type { JoinOptions } from './join.ts';
 import type { Leaving } from './leave.ts';
@@ -22,8 +14,8 @@ import type { Sandboxes } from './sandboxes.ts';
 
 export interface ExposingNeeds {
   readonly networks: Pick<Networks, 'find'>;
-  readonly hosts: Pick<Hosts, 'self' | 'list'>;
-  readonly dataplane: Pick<Dataplane, 'look'>;
+  readonly hosts: Pick<Hosts, 'self'>;
+  readonly clashes: Pick<Clashes, 'find'>;
   readonly sandboxes: Sandboxes;
   readonly leave: Leaving;
   /** Whatever is done to one sandbox is done here under its id. */
@@ -59,7 +51,7 @@ export class Exposing {
           `network ${network.name} is internal: nothing is forwarded onto it, with or without masquerade`,
         );
       }
-      await this.#refuseOverlap(network);
+      await this.#refuseClash(network);
       await this.#join(network, wishes);
       const place = this.#placeOn(network.id);
       if (place === undefined) throw new Error(`this host is not on network ${network.name} after it was exposed`);
@@ -123,45 +115,17 @@ export class Exposing {
     });
   }
 
-  /** The host has one routing table: what it reaches by another way it would lose, or not find on the network. */
-  async #refuseOverlap({ id, name, subnets }: Network): Promise<void> {
-    const { dataplane, hosts } = this.#needs;
-    const view = await dataplane.look();
-    for (const { subnet } of subnets) {
-      const other = wayInto(subnet, { view, own: hostInterface(id), hosts: hosts.list().map(({ host }) => host) });
-      if (other === undefined) continue;
-      throw new Refusal(
-        'conflict',
-        `this host cannot join network ${name}: its subnet ${subnet} has addresses that this host reaches otherwise (${other}); make the network with another --subnet`,
-      );
-    }
+  async #refuseClash({ id, name, subnets }: Network): Promise<void> {
+    const clash = await this.#needs.clashes.find(
+      subnets.map(({ subnet }) => subnet),
+      hostInterface(id),
+    );
+    if (clash === undefined) return;
+    throw new Refusal(
+      'conflict',
+      `this host cannot join network ${name}: its subnet ${clash.subnet} has addresses that this host reaches otherwise (${clash.way}); make the network with another --subnet`,
+    );
   }
-}
-
-/** What of a subnet the host has elsewhere: its own networks, routes into it, hosts. A wider route gives way to it. */
-export function wayInto(
-  subnet: string,
-  {
-    view,
-    own,
-    hosts,
-  }: {
-    readonly view: Pick<HostView, 'interfaces' | 'routes'>;
-    /** The interface that it is to be reached by. */
-    readonly own: string;
-    readonly hosts: readonly { readonly name: string; readonly data: string }[];
-  },
-): string | undefined {
-  const prefix = parsePrefix(subnet);
-  for (const { name, addresses } of view.interfaces) {
-    if (name === own) continue;
-    const there = addresses.find((text) => overlaps(networkOf(parseInterfaceAddress(text)), prefix));
-    if (there !== undefined) return `${there} on ${name}`;
-  }
-  const route = view.routes.find((each) => each.interface !== own && covers(prefix, parsePrefix(each.prefix)));
-  if (route !== undefined) return `${route.prefix} by ${route.interface}`;
-  const host = hosts.find(({ data }) => contains(prefix, parseAddress(data)));
-  return host && `host ${host.name} at ${host.data}`;
 }
 
 function refuseOther({ ip, ip6, name, masquerade }: Expose, place: Connected, network: Network): void {

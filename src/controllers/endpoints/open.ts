@@ -10,6 +10,7 @@ import type { Registry } from '../../state/registry.ts';
 import type { Hosts, PathProblem } from '../hosts/hosts.ts';
 import type { NameFeed } from '../names/names.ts';
 import type { Networks } from '../networks/networks.ts';
+import { Clashes, type ClashesNeeds } from './clashes.ts';
 import type { Adoptable, Connect, EndpointState, Endpoints, OpenSandbox, Sandbox } from './endpoints.ts';
 import { Exits, type ExitsInit } from './exits.ts';
 import { Exposing } from './expose.ts';
@@ -32,6 +33,8 @@ export interface EndpointsNeeds extends Omit<HoldingsNeeds, 'registry' | 'hosts'
   readonly dataplane: Pick<Dataplane, 'set' | 'change' | 'adopt' | 'look'>;
   readonly journal: Pick<Journal, 'load' | 'commit'>;
   readonly names: NameFeed;
+  /** What this host has to reach beside all networks. */
+  readonly needed: ClashesNeeds['needed'];
   readonly log: Log;
 }
 
@@ -48,7 +51,7 @@ export interface EndpointsInit {
 export interface OpenedEndpoints extends Endpoints {
   /** Addresses of the gateway bridge, once it exists. */
   gateway(): readonly string[] | undefined;
-  /** Networks here that the path of this host does not carry. Never waits. */
+  /** Networks here that the path of this host does not carry, or that it reaches otherwise. Never waits. */
   problems(): readonly PathProblem[];
   close(): Promise<void>;
 }
@@ -93,7 +96,9 @@ export async function openEndpoints(needs: EndpointsNeeds, init: EndpointsInit):
 
   const joinTo = (record: SandboxRecord, requests: OpenSandbox['connect'], options: JoinOptions) =>
     join(record, requests ?? [], options, { ...shared, leave, sizes, listen });
-  const exposing = new Exposing({ ...shared, hosts, leave, serial, join: joinTo, bootId });
+  const clashes = new Clashes({ ...shared, look: () => dataplane.look(), needed: needs.needed, now: needs.now });
+  const clashing = clashes.follow(signal);
+  const exposing = new Exposing({ ...shared, hosts, clashes, leave, serial, join: joinTo, bootId });
 
   async function openSandbox(request: OpenSandbox): Promise<Sandbox> {
     if (request.adopt === undefined) return await makeSandbox(request, undefined);
@@ -237,13 +242,14 @@ export async function openEndpoints(needs: EndpointsNeeds, init: EndpointsInit):
     sandboxes: () => sandboxes.list().map((record) => sandboxes.view(record)),
     list,
     gateway: () => exits.addresses,
-    problems: () => sizes.problems(),
+    problems: () => [...sizes.problems(), ...clashes.problems()],
     async close() {
       unfollow();
       stop.abort();
       await finished;
       await swept;
       await resizing;
+      await clashing;
       await sizes.close();
       await upkeep.close();
       await leave.close();

@@ -27,7 +27,7 @@ export interface HostState {
 
 /** What is wrong on the way between this host and another, and what to do about it. */
 export interface PathProblem {
-  readonly kind: 'carrier' | 'port' | 'silent' | 'nat' | 'mtu' | 'checksum';
+  readonly kind: 'carrier' | 'port' | 'silent' | 'nat' | 'mtu' | 'checksum' | 'clash';
   /** Id and name of the other host; none when it is this host alone. */
   readonly id?: string;
   readonly host?: string;

@@ -7,6 +7,7 @@ import { type Allocator, type Owner, type Pool, Taken } from '../../state/alloca
 import type { Catalog } from '../../state/catalog.ts';
 import { Claimed, type Claims } from '../../state/claims.ts';
 import type { Hosts } from '../hosts/hosts.ts';
+import { addressesOf, type Needed } from '../hosts/needed.ts';
 import { networkMtu, routesInTheWay } from '../ipam/ipam.ts';
 import { planSubnets } from '../ipam/plan.ts';
 import { type Intents, vnis } from './intents.ts';
@@ -19,6 +20,7 @@ export interface CreateNeeds {
   readonly allocator: Pick<Allocator, 'take'>;
   readonly claims: Pick<Claims, 'claim'>;
   readonly hosts: Pick<Hosts, 'self' | 'cluster' | 'list'>;
+  readonly needed: () => Promise<readonly Needed[]>;
   readonly intents: Pick<Intents, 'begin' | 'end' | 'settle'>;
   readonly known: Pick<KnownNetworks, 'list' | 'put'>;
   readonly warn: (sentence: string) => void;
@@ -34,7 +36,9 @@ export async function createNetwork(request: CreateNetwork, needs: CreateNeeds):
   }
   const wanted = planSubnets(request.subnets);
   const options = parseOptions(request.options);
+  const needed = await needs.needed();
   refuseUnderlay(wanted, hosts);
+  refuseStore(wanted, needed);
   if (known.list().some(({ name }) => name === request.name)) throw nameTaken(request.name);
   const id = randomBytes(32).toString('hex');
   const owner = { host: hosts.self.id, id, name: request.name };
@@ -43,7 +47,7 @@ export async function createNetwork(request: CreateNetwork, needs: CreateNeeds):
     await claimName(claims, owner);
     const [vni, subnets] = await settle([
       allocator.take(vnis, owner),
-      takeSubnets({ owner, wanted, ipv6: request.ipv6 }, needs),
+      takeSubnets({ owner, wanted, ipv6: request.ipv6, needed }, needs),
     ]);
     const network = describe(request, { id, vni: Number(vni), subnets, mtu: options.mtu }, hosts);
     await catalog.add(network);
@@ -73,12 +77,18 @@ function nameTaken(name: string, options?: ErrorOptions): Refusal {
 }
 
 async function takeSubnets(
-  { owner, wanted, ipv6 }: { owner: Owner; wanted: readonly Subnet[]; ipv6: boolean },
+  {
+    owner,
+    wanted,
+    ipv6,
+    needed,
+  }: { owner: Owner; wanted: readonly Subnet[]; ipv6: boolean; needed: readonly Needed[] },
   needs: Pick<CreateNeeds, 'allocator' | 'hosts' | 'pools'>,
 ): Promise<readonly Subnet[]> {
   const { allocator, hosts, pools } = needs;
   const routes = hosts.list().flatMap(({ host, state }) => (state === 'alive' ? host.routes : []));
-  const pool = { kind: 'subnets', ranges: pools, avoid: [...new Set(routes)] } as const;
+  const single = needed.map(({ address }) => `${address}/${address.includes(':') ? 128 : 32}`);
+  const pool = { kind: 'subnets', ranges: pools, avoid: [...new Set([...routes, ...single])] } as const;
   for (const { subnet } of wanted) await takeExplicit(allocator, pool, { owner, subnet });
   const taken = [...wanted];
   if (wanted.length === 0) taken.push(...planSubnets([{ subnet: await takeFree(allocator, pool, owner) }]));
@@ -150,7 +160,7 @@ function refuseUnderlay(subnets: readonly Subnet[], hosts: Pick<Hosts, 'list'>):
   for (const { host, state } of hosts.list()) {
     if (state !== 'alive') continue;
     for (const { subnet } of subnets) {
-      const address = [host.data, splitPort(host.advertise)].find((text) => {
+      const address = addressesOf(host).find((text) => {
         return contains(parsePrefix(subnet), parseAddress(text));
       });
       if (address === undefined) continue;
@@ -160,9 +170,17 @@ function refuseUnderlay(subnets: readonly Subnet[], hosts: Pick<Hosts, 'list'>):
   }
 }
 
-/** `192.0.2.1:2376` or `[2001:db8::1]:2376`. */
-function splitPort(place: string): string {
-  return place.slice(0, place.lastIndexOf(':')).replace(/^\[|\]$/g, '');
+/** A host that joins such a network itself would lose the store. @throws Refusal 'conflict' */
+function refuseStore(subnets: readonly Subnet[], needed: readonly Needed[]): void {
+  for (const { address, of } of needed) {
+    if (of !== 'store') continue;
+    const found = subnets.find(({ subnet }) => contains(parsePrefix(subnet), parseAddress(address)));
+    if (found === undefined) continue;
+    throw new Refusal(
+      'conflict',
+      `subnet ${found.subnet} has the address ${address} of the store in it, which a host on this network could not reach any more; take another`,
+    );
+  }
 }
 
 /** Once a route, with the hosts that have it. */

@@ -7,6 +7,7 @@ import type { Claims } from '../../state/claims.ts';
 import type { Journal } from '../../state/journal.ts';
 import type { Registry } from '../../state/registry.ts';
 import type { Hosts } from '../hosts/hosts.ts';
+import type { Needed } from '../hosts/needed.ts';
 import { admitNetwork } from './admit.ts';
 import { createNetwork } from './create.ts';
 import { Intents } from './intents.ts';
@@ -22,6 +23,8 @@ export interface NetworksNeeds {
   readonly registry: Pick<Registry, 'list'>;
   readonly journal: Pick<Journal, 'load' | 'commit'>;
   readonly hosts: Pick<Hosts, 'self' | 'cluster' | 'list'>;
+  /** What this host has to reach beside all networks. */
+  readonly needed: () => Promise<readonly Needed[]>;
   readonly log: Log;
 }
 
