@@ -73,6 +73,8 @@ export interface ChannelFacts {
   readonly dialled: boolean;
   /** The other end, for people: an address and a port. */
   readonly address: string;
+  /** Whom to count what comes from there to. */
+  readonly source: string;
 }
 
 /** Frames to and from one peer, over a connection that TLS keeps. Nothing is read before `take`. */
@@ -81,6 +83,7 @@ export class Channel implements ChannelFacts {
   readonly binding: string;
   readonly dialled: boolean;
   readonly address: string;
+  readonly source: string;
   readonly #socket: Duplex;
   readonly #pace: Pace;
   readonly #timer: NodeJS.Timeout;
@@ -104,6 +107,7 @@ export class Channel implements ChannelFacts {
     this.binding = facts.binding;
     this.dialled = facts.dialled;
     this.address = facts.address;
+    this.source = facts.source;
     this.#socket = socket;
     this.#pace = pace;
     this.#timer = setInterval(() => this.#tick(), pace.heartbeat).unref();

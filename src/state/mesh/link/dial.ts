@@ -2,7 +2,7 @@ import type { TLSSocket } from 'node:tls';
 import { messageOf, Refusal } from '../../../lib/errors.ts';
 import { hostIdOf } from '../../../model/host-key.ts';
 import { Channel, defaultPace, type Pace } from './channel.ts';
-import { addressOf, type Credentials, peerOf, tlsOptions } from './secure.ts';
+import { type Credentials, peerOf, tlsOptions } from './secure.ts';
 
 export interface DialOptions {
   readonly credentials: Credentials;
@@ -27,7 +27,7 @@ export async function dial(options: DialOptions): Promise<Channel> {
     throw new Refusal('unavailable', `connect to ${where}: ${why}`);
   }
   socket.setNoDelay(true);
-  return new Channel(socket, { ...peer, dialled: true, address: addressOf(socket) }, pace);
+  return new Channel(socket, { ...peer, dialled: true }, pace);
 }
 
 function connect(

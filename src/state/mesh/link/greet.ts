@@ -1,6 +1,7 @@
 import type { Log } from '../../../lib/log.ts';
 import { hostIdOf } from '../../../model/host-key.ts';
 import type { Verify } from '../signing.ts';
+import type { Attempts } from '../trust/attempts.ts';
 import type { Claim } from '../trust/claim.ts';
 import type { Genesis } from '../trust/genesis.ts';
 import { Handshake, type Side, type Step } from '../trust/handshake.ts';
@@ -25,6 +26,8 @@ type Cluster = NonNullable<Extract<Step, { kind: 'refused' }>['cluster']>;
 export interface Greeter {
   readonly side: Side;
   readonly verify: Verify;
+  /** Wrong proofs of the past, of all channels. */
+  readonly attempts: Attempts;
   /** Lets the host in, or has an admin do it, and resolves when the admission stands in this host's sheets; or says why not. */
   admit(claim: Claim): Promise<Reason | undefined>;
   learn(genesis: Genesis, sheets: readonly unknown[]): void;
@@ -33,13 +36,16 @@ export interface Greeter {
   readonly patience?: number;
 }
 
+const wrongProofs: ReadonlySet<Reason> = new Set(['wrong-token', 'old-token', 'forged']);
+
 /**
  * Holds the handshake over a channel. Never throws. The channel is left with nobody to take what comes: it waits there until
  * the caller takes it.
  */
 export function greet(channel: Channel, greeter: Greeter): Promise<Greeting> {
-  const { side, verify, log, patience = 10_000 } = greeter;
-  const handshake = new Handshake({ side, channel, verify });
+  const { side, verify, attempts, log, patience = 10_000 } = greeter;
+  const judges = () => attempts.allows(channel.source, performance.now());
+  const handshake = new Handshake({ side, channel, verify, judges });
   // Who was dialled was chosen by this host, and answers with a proof.
   if (channel.dialled) channel.allow(allowances.proving);
   return new Promise((resolve) => {
@@ -92,6 +98,7 @@ export function greet(channel: Channel, greeter: Greeter): Promise<Greeting> {
           finish({ kind: 'met', channel });
           break;
         case 'refused':
+          if (step.by === 'us' && wrongProofs.has(step.reason)) attempts.failed(channel.source, performance.now());
           channel.close(`this host was refused: it ${reasons[step.reason]}`);
           finish(step);
       }
@@ -104,10 +111,4 @@ export function greet(channel: Channel, greeter: Greeter): Promise<Greeting> {
     });
     if (channel.dialled) follow(handshake.begin());
   });
-}
-
-/** Whether a refusal was for a proof that was wrong: such are counted. */
-export function isWrongProof(greeting: Greeting): boolean {
-  if (greeting.kind !== 'refused' || greeting.by !== 'us') return false;
-  return ['wrong-token', 'old-token', 'forged'].includes(greeting.reason);
 }

@@ -2,6 +2,7 @@ import { messageOf } from '../../../lib/errors.ts';
 import type { Log } from '../../../lib/log.ts';
 import { hostIdOf } from '../../../model/host-key.ts';
 import type { Link, Links, MeshEvents } from '../environment.ts';
+import { Attempts } from '../trust/attempts.ts';
 import { sentence } from '../trust/refused.ts';
 import { parseLinkAddress } from './address.ts';
 import type { Channel } from './channel.ts';
@@ -25,10 +26,10 @@ export interface LinksOptions {
   readonly address: string;
   readonly port: number;
   /** What this host is to whom it meets now. */
-  readonly greeter: (channel: Channel) => Greeter;
+  readonly greeter: (channel: Channel) => Omit<Greeter, 'attempts'>;
   /** Whom to tell; nobody is there until the host belongs to a cluster. */
   readonly events: () => Pick<MeshEvents, 'accepted' | 'received' | 'drained' | 'closed'> | undefined;
-  /** How each greeting ended that brought no link: wrong proofs are counted by the caller, and hosts that wait meet. */
+  /** How each greeting ended that brought no link; hosts that wait may have met. */
   readonly ended: (greeting: Exclude<Greeting, { kind: 'open' }>, channel: Channel) => void;
   readonly log: Log;
 }
@@ -39,11 +40,12 @@ type DialOutcome = Parameters<Links['dial']>[2];
 export async function openLinks(options: LinksOptions): Promise<OpenLinks> {
   const { credentials, address, greeter, events, ended, log } = options;
   const stopping = new AbortController();
+  const attempts = new Attempts();
   const open = new Map<Channel, Link>();
 
   /** Greets, and hands a link to `taken`; what comes over it is told from then on. Answers why there is none. */
   async function welcome(channel: Channel, taken: (link: Link) => void): Promise<string | undefined> {
-    const greeting = await greet(channel, greeter(channel));
+    const greeting = await greet(channel, { ...greeter(channel), attempts });
     if (greeting.kind !== 'open') {
       ended(greeting, channel);
       return reasonOf(greeting, channel);

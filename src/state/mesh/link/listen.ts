@@ -93,7 +93,7 @@ function channelOn(socket: TLSSocket, { pace = defaultPace }: ListenOptions): Ch
   const peer = peerOf(socket);
   if (typeof peer === 'string') return peer;
   socket.setNoDelay(true);
-  return new Channel(socket, { ...peer, dialled: false, address: addressOf(socket) }, pace);
+  return new Channel(socket, { ...peer, dialled: false }, pace);
 }
 
 function turnAway(socket: TLSSocket, why: string): void {

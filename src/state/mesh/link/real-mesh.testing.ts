@@ -4,7 +4,7 @@ import { silent } from '../../../lib/log.ts';
 import type { Clock, DiskChange, Environment, Seal } from '../environment.ts';
 import { Mesh } from '../mesh.ts';
 import { verify } from '../signing.ts';
-import { admit, answerClaims } from '../trust/admissions.ts';
+import { admit, serveAsAdmin } from '../trust/admissions.ts';
 import { type Change, removal, rotation } from '../trust/changes.ts';
 import { parseEvidence } from '../trust/evidence.ts';
 import { clusterIdOf, found, type Genesis } from '../trust/genesis.ts';
@@ -144,13 +144,13 @@ export class RealMesh {
     if (cluster === undefined) {
       const token = this.#token ?? new Token(new Uint8Array(16));
       return {
-        ...{ kind: 'waiting', signer, token, name: this.name, addresses: [this.address], judges: () => true },
+        ...{ kind: 'waiting', signer, token, name: this.name, addresses: [this.address] },
         trustOf: (genesis, shown) => judgeOf(genesis, verify)(this.#read(genesis, shown)),
       };
     }
     const { genesis, view, mesh } = cluster;
     return {
-      ...{ kind: 'member', key: signer.key, genesis, empty: false, judges: () => true },
+      ...{ kind: 'member', key: signer.key, genesis, empty: false },
       trust: () => view.now(),
       trustWith: (shown) => view.with(parseEvidence(shown, { genesis, seal: this.#seal })),
       sheets: () => mesh.shown('trust'),
@@ -179,7 +179,7 @@ export class RealMesh {
       ...{ self: this.host.id, epoch: 1, addresses: [this.address], targets: [], discovery: true, stored },
     });
     this.#cluster = { genesis, view, mesh };
-    answerClaims({ sheets: mesh.sheets, view, verify, clock }, (error) => {
+    serveAsAdmin({ sheets: mesh.sheets, view, verify, clock }, (error) => {
       throw error;
     });
     mesh.sheets.watch(({ scope }) => {

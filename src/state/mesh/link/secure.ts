@@ -3,6 +3,7 @@ import type { CommonConnectionOptions, SecureContextOptions, TLSSocket } from 'n
 import { privateKeyText, rawOf } from '../signing.ts';
 import { certificateFor } from './certificate.ts';
 import type { ChannelFacts } from './channel.ts';
+import { sourceOf } from './source.ts';
 
 /**
  * TLS between hosts: 1.3 only, each side with a certificate that it made itself for its host key. No authority, no names and
@@ -37,8 +38,8 @@ export function tlsOptions({ key, cert }: Credentials): CommonConnectionOptions 
 /** What a connection is bound to: what both ends derive from it, and no other connection has (RFC 9266, with a label of ours). */
 const bindingLabel = 'EXPORTER-skein-channel';
 
-/** Who is at the other end of a connection on which TLS is done; a text says why nobody is whom we could know. */
-export function peerOf(socket: TLSSocket): Pick<ChannelFacts, 'peerKey' | 'binding'> | string {
+/** What is at the other end of a connection on which TLS is done; a text says why it is nobody whom we could know. */
+export function peerOf(socket: TLSSocket): Omit<ChannelFacts, 'dialled'> | string {
   if (socket.getProtocol() !== 'TLSv1.3') return 'it does not speak TLS 1.3';
   if (socket.alpnProtocol !== protocol) return `it does not speak ${protocol}`;
   if (socket.isSessionReused()) return 'it resumed a session';
@@ -47,7 +48,12 @@ export function peerOf(socket: TLSSocket): Pick<ChannelFacts, 'peerKey' | 'bindi
   const { publicKey } = certificate;
   if (publicKey.asymmetricKeyType !== 'ed25519') return 'its certificate has no Ed25519 key';
   const binding = socket.exportKeyingMaterial(32, bindingLabel, Buffer.alloc(0)).toString('hex');
-  return { peerKey: rawOf(publicKey), binding };
+  return {
+    peerKey: rawOf(publicKey),
+    binding,
+    address: addressOf(socket),
+    source: sourceOf(socket.remoteAddress ?? ''),
+  };
 }
 
 export function addressOf({

@@ -2,10 +2,11 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { Fabric } from '../fabric.testing.ts';
-import { type AdmissionsNeeds, admit, answerClaims, dropClaims } from './admissions.ts';
-import { admission, type Change, rotation } from './changes.ts';
+import { type AdmissionsNeeds, admit, dropClaims, serveAsAdmin } from './admissions.ts';
+import { admission, type Change, promotion, rotation } from './changes.ts';
 import { type Claim, claimOf } from './claim.ts';
 import { type FakeHost, fakeHost, fakeVerify, foundedBy, tokenOf } from './trust.testing.ts';
+import { judgeOf } from './trust.ts';
 import { TrustView } from './view.ts';
 
 const [founder, member, joiner] = [fakeHost('founder'), fakeHost('member'), fakeHost('joiner')];
@@ -44,7 +45,7 @@ async function town() {
   const expire = () => {
     for (const task of timers) task();
   };
-  return { atFounder, atMember, settle: () => fabric.settle(), expire, timers };
+  return { atFounder, atMember, say, settle: () => fabric.settle(), expire, timers };
 }
 
 const throws = (error: unknown) => {
@@ -63,7 +64,7 @@ test('an admin lets a host in itself', async () => {
 
 test('a member has an admin let a host in, and leaves nothing behind', async () => {
   const { atFounder, atMember, settle, timers } = await town();
-  answerClaims(atFounder, throws);
+  serveAsAdmin(atFounder, throws);
   const admitted = admit(claimBy(joiner), atMember);
   await turn();
   assert.equal(claimsAt(atMember).length, 1);
@@ -97,7 +98,7 @@ test('a member takes no more than some claims at a time, and drops those of its 
 
 test('an admin believes no claim that a member says: not a forged one, nor one with another token', async () => {
   const { atFounder, atMember, settle } = await town();
-  answerClaims(atFounder, throws);
+  serveAsAdmin(atFounder, throws);
   const wrong = claimBy(joiner, tokenOf('wrong', genesis));
   const forged = { ...claimBy(joiner), key: fakeHost('other').signer.key };
   const said = [wrong, forged, { nonsense: true }].map(
@@ -114,9 +115,27 @@ test('an admin believes no claim that a member says: not a forged one, nor one w
 
 test('a member answers no claims', async () => {
   const { atFounder, atMember, settle } = await town();
-  answerClaims(atMember, throws);
+  serveAsAdmin(atMember, throws);
   await atFounder.sheets.change('host', (draft) => draft.put('claim/x', JSON.parse(JSON.stringify(claimBy(joiner)))));
   settle();
   await turn();
   assert.deepEqual(atMember.sheets.read(member.id, 'trust'), undefined);
+});
+
+test('a new admin keeps the warrants of all admins in its own sheet', async () => {
+  const { atFounder, atMember, say, settle } = await town();
+  for (const needs of [atFounder, atMember]) serveAsAdmin(needs, throws);
+  const admin = { signer: founder.signer, judge: judgeOf(genesis, fakeVerify), sheets: atFounder.sheets.list('trust') };
+  await say(promotion(admin, member.id));
+  settle();
+  await turn();
+  settle();
+  for (const { sheets } of [atFounder, atMember]) {
+    assert.ok(sheets.read(member.id, 'trust')?.entries.has(`admin/${member.id}`));
+  }
+  const withoutFounder = judgeOf(
+    genesis,
+    fakeVerify,
+  )(atFounder.sheets.list('trust').filter(({ owner }) => owner === member.id));
+  assert.equal(withoutFounder.hosts.get(member.id)?.role, 'admin');
 });

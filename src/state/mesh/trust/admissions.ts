@@ -3,7 +3,7 @@ import { hostIdOf } from '../../../model/host-key.ts';
 import type { Clock } from '../environment.ts';
 import type { SheetChange, Sheets } from '../sheets.ts';
 import type { Verify } from '../signing.ts';
-import { admission } from './changes.ts';
+import { admission, credentials } from './changes.ts';
 import { Claim, objection } from './claim.ts';
 import type { Reason } from './refused.ts';
 import type { TrustView } from './view.ts';
@@ -70,9 +70,13 @@ export async function dropClaims(sheets: Sheets): Promise<void> {
   });
 }
 
-/** Answers the claims that other hosts say, for as long as this one is an admin, until the returned function is called. */
-export function answerClaims(needs: AdmissionsNeeds, failed: (error: unknown) => void): () => void {
+/**
+ * Does what an admin owes the others, for as long as this host is one, until the returned function is called: it answers the
+ * claims that other hosts say, and keeps the warrants of all admins in its own sheet.
+ */
+export function serveAsAdmin(needs: AdmissionsNeeds, failed: (error: unknown) => void): () => void {
   return needs.sheets.watch((change) => {
+    if (change.scope === 'trust') keepWarrants(needs).catch(failed);
     for (const claim of claimsIn(change)) {
       const { sheets, view, verify } = needs;
       if (change.owner === sheets.self || !isAdmin(sheets, view)) continue;
@@ -83,6 +87,13 @@ export function answerClaims(needs: AdmissionsNeeds, failed: (error: unknown) =>
   });
 }
 
+async function keepWarrants({ sheets, view }: AdmissionsNeeds): Promise<void> {
+  if (!isAdmin(sheets, view)) return;
+  const own = sheets.read(sheets.self, 'trust')?.entries;
+  const missing = [...credentials(view.now())].filter(([key]) => !own?.has(key));
+  if (missing.length > 0) await put(missing, sheets);
+}
+
 function claimsIn({ scope, keys, sheet }: SheetChange): readonly Claim[] {
   if (scope !== 'host' || sheet === undefined) return [];
   const said = keys.filter((key) => key.startsWith(prefix)).slice(0, mostClaims);
@@ -90,8 +101,12 @@ function claimsIn({ scope, keys, sheet }: SheetChange): readonly Claim[] {
 }
 
 async function publish({ key, name }: Claim, sheets: Sheets): Promise<void> {
+  await put(admission({ key, name }), sheets);
+}
+
+async function put(change: Iterable<readonly [string, object]>, sheets: Sheets): Promise<void> {
   await sheets.change('trust', (draft) => {
-    for (const [entry, said] of admission({ key, name })) draft.put(entry, JSON.parse(JSON.stringify(said)));
+    for (const [entry, said] of change) draft.put(entry, JSON.parse(JSON.stringify(said)));
   });
 }
 

@@ -42,7 +42,7 @@ function unwire(list: readonly unknown[]): TrustSheet[] {
 }
 
 function memberSide({ signer }: FakeHost, held: TrustSheet[], other: Partial<MemberSide> = {}): MemberSide {
-  const side = { kind: 'member', key: signer.key, genesis, empty: false, judges: () => true } as const;
+  const side = { kind: 'member', key: signer.key, genesis, empty: false } as const;
   return {
     ...side,
     trust: () => judge(held),
@@ -60,7 +60,6 @@ function waitingSide({ signer, name }: FakeHost, own: Token, other: Partial<Wait
     name,
     token: own,
     addresses: ['192.0.2.1:2377'],
-    judges: () => true,
   } as const;
   return { ...side, trustOf: (begin: Genesis, list) => judgeOf(begin, fakeVerify)(unwire(list)), ...other };
 }
@@ -85,7 +84,12 @@ function meet(
 ): Meeting {
   const sides = [dialler, other].map(
     (side, place) =>
-      new Handshake({ side, channel: { peerKey: keyOf(place === 0 ? other : dialler), binding }, verify: fakeVerify }),
+      new Handshake({
+        side,
+        channel: { peerKey: keyOf(place === 0 ? other : dialler), binding },
+        verify: fakeVerify,
+        judges: () => true,
+      }),
   );
   const steps: Step[] = [];
   const ends = ['', ''];
@@ -179,9 +183,14 @@ test('wrong, old and other clusters’ tokens are refused by name, and nothing i
   }
 });
 
-test('nobody is judged while too many wrong proofs were made', () => {
-  const busy = memberSide(founder, sheets(), { judges: () => false });
-  assert.deepEqual(meet(waitingSide(joiner, token), busy, () => assert.fail('let in')).ends, refused('too-many'));
+test('no proof is looked at while too many were wrong', () => {
+  const channel = { peerKey: joiner.signer.key, binding };
+  const claim = claimOf(waitingSide(joiner, token), channel);
+  for (const side of [memberSide(founder, sheets()), waitingSide(founder, token)]) {
+    const handshake = new Handshake({ side, channel, verify: () => assert.fail('looked at'), judges: () => false });
+    const last = handshake.receive({ t: 'claim', protocol: 1, claim }).at(-1);
+    assert.equal(last?.kind === 'refused' && last.reason, 'too-many');
+  }
 });
 
 test('a member of another cluster gets nothing, and both know which cluster the other is of', () => {
@@ -249,6 +258,7 @@ test('a false member cannot take in a host: it does not lead to the token’s fi
       side: waitingSide(joiner, token),
       channel: { peerKey: stranger.signer.key, binding },
       verify: fakeVerify,
+      judges: () => true,
     });
     handshake.begin();
     const steps = handshake.receive(
@@ -266,7 +276,12 @@ test('a claim is worth nothing on another channel, for another key, or when a wo
   const side = waitingSide(joiner, token);
   const claim = claimOf(side, channel);
   const answer = (said: object, on = channel) => {
-    const acceptor = new Handshake({ side: memberSide(founder, sheets()), channel: on, verify: fakeVerify });
+    const acceptor = new Handshake({
+      side: memberSide(founder, sheets()),
+      channel: on,
+      verify: fakeVerify,
+      judges: () => true,
+    });
     return acceptor.receive(JSON.parse(JSON.stringify({ t: 'claim', protocol: 1, claim: said }))).at(-1);
   };
   assert.equal(answer(claim)?.kind, 'admit');
@@ -300,7 +315,12 @@ test('a host that reaches itself is told so', () => {
 test('a reflected claim is refused', () => {
   const early = tokenOf('early');
   const side = waitingSide(joiner, early);
-  const handshake = new Handshake({ side, channel: { peerKey: stranger.signer.key, binding }, verify: fakeVerify });
+  const handshake = new Handshake({
+    side,
+    channel: { peerKey: stranger.signer.key, binding },
+    verify: fakeVerify,
+    judges: () => true,
+  });
   const [first] = handshake.begin();
   assert.ok(first?.kind === 'send' && first.message.t === 'claim');
   const steps = handshake.receive({ t: 'meet', claim: first.message.claim });
@@ -335,7 +355,12 @@ test('whatever a stranger says, in whatever order, it gets no link and no sheet'
   ];
   fc.assert(
     fc.property(fc.constantFrom(...sides), fc.boolean(), fc.array(word, { maxLength: 6 }), (side, begins, words) => {
-      const handshake = new Handshake({ side, channel: { peerKey: stranger.signer.key, binding }, verify: fakeVerify });
+      const handshake = new Handshake({
+        side,
+        channel: { peerKey: stranger.signer.key, binding },
+        verify: fakeVerify,
+        judges: () => true,
+      });
       const steps = [...(begins ? handshake.begin() : []), ...words.flatMap((said) => handshake.receive(said))];
       for (const step of steps) {
         assert.ok(step.kind === 'send' || step.kind === 'refused', step.kind);

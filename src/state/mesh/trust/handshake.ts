@@ -22,15 +22,20 @@ export interface MemberSide {
   trustWith(sheets: readonly unknown[]): Trust;
   /** The trust sheets, signed. */
   sheets(): readonly unknown[];
-  /** Whether a claim is looked at now: too many were wrong. */
-  judges(): boolean;
 }
 
 /** It has a token and no cluster yet. */
 export interface WaitingSide extends Joiner {
   readonly kind: 'waiting';
   trustOf(genesis: Genesis, sheets: readonly unknown[]): Trust;
-  judges(): boolean;
+}
+
+export interface HandshakeNeeds {
+  readonly side: Side;
+  readonly channel: Channel;
+  readonly verify: Verify;
+  /** Whether a proof is looked at now: not when too many were wrong. */
+  readonly judges: () => boolean;
 }
 
 export type Step =
@@ -67,6 +72,7 @@ export class Handshake {
   readonly #side: Side;
   readonly #channel: Channel;
   readonly #verify: Verify;
+  readonly #judges: () => boolean;
   /** How each side began: every message has its time. */
   #said: 'nothing' | 'hello' | 'claim' | 'meet' = 'nothing';
   #heard: Hello | 'claim' | undefined;
@@ -77,10 +83,11 @@ export class Handshake {
   #welcome = false;
   #done = false;
 
-  constructor({ side, channel, verify }: { readonly side: Side; readonly channel: Channel; readonly verify: Verify }) {
+  constructor({ side, channel, verify, judges }: HandshakeNeeds) {
     this.#side = side;
     this.#channel = channel;
     this.#verify = verify;
+    this.#judges = judges;
   }
 
   /** The first words of the one that dialled. */
@@ -155,7 +162,7 @@ export class Handshake {
 
   #takeClaim(side: MemberSide, claim: Claim): readonly Step[] {
     this.#heard = 'claim';
-    if (!side.judges()) return this.refuse('too-many');
+    if (!this.#judges()) return this.refuse('too-many');
     const trust = side.trust();
     const reason = isSaidBy(claim, this.#channel, this.#verify) ? objection(claim, trust, this.#verify) : 'forged';
     if (reason !== undefined) return this.refuse(reason);
@@ -170,7 +177,7 @@ export class Handshake {
   }
 
   #takeEqual(side: WaitingSide, claim: Claim): readonly Step[] {
-    if (!side.judges()) return this.refuse('too-many');
+    if (!this.#judges()) return this.refuse('too-many');
     const reason = this.#objectionTo(side, claim);
     if (reason !== undefined) return this.refuse(reason);
     this.#said = 'meet';
