@@ -15,7 +15,7 @@ import { WayMtu } from '../controllers/hosts/way-mtu.ts';
 import { type OpenedNames, openNames } from '../controllers/names/open.ts';
 import { openNetworks } from '../controllers/networks/open.ts';
 import { openRecords } from '../controllers/records/open.ts';
-import type { Carrier } from '../dataplane/dataplane.ts';
+import type { Carrier, Dataplane } from '../dataplane/dataplane.ts';
 import type { Foreign } from '../dataplane/foreign/foreign.ts';
 import { openForeign } from '../dataplane/foreign/open.ts';
 import { openDataplane } from '../dataplane/open.ts';
@@ -94,8 +94,12 @@ export async function openDaemon({
     let names: OpenedNames | undefined;
     const carrier = new Feed<{ readonly carrier: Carrier | undefined } | undefined>(undefined);
     const domains = settings.dnsDomain;
+    let told: Pick<Dataplane, 'unanswered'> | undefined;
+    const onLost = (sockets: readonly string[]) => {
+      told?.unanswered(sockets).catch((error: unknown) => log.error('names are not answered', { sockets, error }));
+    };
     const [nameServer, journal, dataplane] = await settle([
-      openNameServer({ domains, log, onEnd: stop, ...(threads && { thread: threads.names }) }).then(held),
+      openNameServer({ domains, log, onLost, onEnd: stop, ...(threads && { thread: threads.names }) }).then(held),
       openJournal(files.journal, threads?.journal).then(held),
       openDataplane({
         ...{ run: runDir, state: stateDir, holder: files.holder, log, onEnd: stop },
@@ -106,6 +110,7 @@ export async function openDaemon({
         onSockets: (change) => names?.sockets(change),
       }).then(held),
     ]);
+    told = dataplane;
     const identity = await beginEpoch(journal);
     const view = await dataplane.look();
     const [former] = await journal.load('cluster');

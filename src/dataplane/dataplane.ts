@@ -25,6 +25,8 @@ export interface Dataplane {
    * the process ends. One that a sandbox has already is `pinned`. @throws Refusal 'invalid' when the path or pid is no network namespace
    */
   adopt(source: { readonly path: string } | { readonly pid: number }): Promise<Adopted>;
+  /** Nobody answers at sockets that were told of under these ids: the next repair tells of them again, under others. */
+  unanswered(sockets: readonly string[]): Promise<void>;
   /** What the kernel of this host says of itself: interfaces, routes, boot id. */
   look(): Promise<HostView>;
   /** Stops watching and lets go; the kernel keeps what it has. May be called twice. */

@@ -112,6 +112,9 @@ export async function openDataplane(options: DataplaneOptions = {}): Promise<Wit
     change: (change) => call('change', change),
     repair: () => call('repair'),
     adopt: (source) => call('adopt', source),
+    async unanswered(sockets) {
+      await call('unanswered', sockets);
+    },
     look: () => call('look'),
     openProbes: (init) =>
       openProbes(init, {

@@ -11,6 +11,7 @@ export interface Calls {
   change(change: Change): undefined;
   repair(): Repaired;
   adopt(source: { readonly path: string } | { readonly pid: number }): Adopted;
+  unanswered(sockets: readonly string[]): undefined;
   look(): HostView;
   /** The namespace of probes, made anew. */
   probePlace(init: ProbeInit): ProbeSockets;

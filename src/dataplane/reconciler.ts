@@ -209,6 +209,11 @@ export class Reconciler {
     return this.#sockets.news(this.#pieces);
   }
 
+  /** The next reading of the kernel makes news of these again. */
+  unanswered(sockets: readonly string[]): void {
+    this.#sockets.unanswered(sockets);
+  }
+
   close(): void {
     this.#sockets.close();
     this.places.close();

@@ -22,6 +22,8 @@ export class Sockets {
   readonly #keys = new Map<ObjectId, string>();
   /** Not told of yet. */
   readonly #fresh = new Set<OpenSocket>();
+  /** Ids under which they were told, and nobody answers. */
+  readonly #unanswered = new Set<string>();
   readonly #gone: string[] = [];
   #count = 0;
 
@@ -31,8 +33,11 @@ export class Sockets {
     this.#holding = new Holding(sys, options);
   }
 
-  /** Sees to it that all are held, and takes over what an earlier life has left. */
+  /** Sees to it that all are held, and takes over what an earlier life has left. What nobody answers is news again. */
   renew(): void {
+    const again = [...this.#open.values()].filter(({ id }) => this.#unanswered.has(id));
+    for (const { name, fd } of again) this.#take(name, fd);
+    this.#unanswered.clear();
     const held = this.#holding.renew(this.#open.keys());
     if (held === undefined) return;
     for (const [key, fd] of held) {
@@ -93,7 +98,14 @@ export class Sockets {
     }
   }
 
-  /** What became of them since it was told the last time, if anything did. @throws KernelError */
+  unanswered(ids: readonly string[]): void {
+    for (const id of ids) this.#unanswered.add(id);
+  }
+
+  /**
+   * What became of them since it was told the last time, if anything did: all that can be told.
+   * @throws KernelError when nothing can be
+   */
   news(desired: Desired): SocketChange | undefined {
     const put: NameSocketPlace[] = [];
     for (const socket of this.#fresh) {
@@ -102,7 +114,13 @@ export class Sockets {
       if (wanted?.kind !== 'socket') continue;
       const family = address.includes(':') ? 6 : 4;
       const { network } = wanted;
-      const fd = duplicate(this.#sys, socket.fd);
+      let fd: number;
+      try {
+        fd = duplicate(this.#sys, socket.fd);
+      } catch (error) {
+        if (put.length + this.#gone.length === 0) throw error;
+        break;
+      }
       put.push({ id: socket.id, ...(network !== undefined && { network }), transport, family, address, port, fd });
       this.#fresh.delete(socket);
     }

@@ -98,6 +98,7 @@ export class TestHost {
     change: (change) => this.#call('change', change),
     repair: () => this.#call('repair'),
     adopt: (source) => this.#call('adopt', source),
+    unanswered: (sockets) => this.#call('unanswered', sockets),
     look: () => this.#call('look'),
     close: () => this.#call('close'),
   };

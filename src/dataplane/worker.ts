@@ -97,6 +97,8 @@ function main(port: NonNullable<typeof parentPort>, places: WorkerPlaces): void 
         return withCarrier({ steps: reconciler.repair(pause) });
       case 'adopt':
         return reconciler.places.adopt(call[1]);
+      case 'unanswered':
+        return reconciler.unanswered(call[1]);
       case 'look':
         return look(reconciler.places);
       case 'probePlace':
