@@ -46,14 +46,21 @@ describe('names given by hand, on two hosts of one etcd', { skip }, () => {
   let one: Life;
   let two: Life;
 
+  /** Ids of networks that cannot be found any more, though they are there. */
+  const unfound = new Set<string>();
   async function live({ state, journal, hosts, networks }: TestHost): Promise<Life> {
     const answers = new Answers();
     const { registry } = state;
+    const find = (text: string) => {
+      const network = networks.find(text);
+      if (!unfound.has(network.id)) return network;
+      throw new Refusal('not-found', `network ${text} not found`);
+    };
     return {
       answers,
       records: await openRecords(
-        { registry, journal, hosts, networks, answers, log: silent, now: Date.now },
-        { domains: ['skein.local.', 'weave.local'], prune: 100, wait: 1_000 },
+        { registry, journal, hosts, networks: { ...networks, find }, answers, log: silent, now: Date.now },
+        { domains: ['skein.local.', 'weave.local'], wait: 1_000 },
       ),
     };
   }
@@ -132,9 +139,21 @@ describe('names given by hand, on two hosts of one etcd', { skip }, () => {
       two.records.remove({ name: 'web', addresses: [] }),
       refusal('conflict', /^the record web was added on host h1: remove it there$/),
     );
+    await remove('web');
+    assert.deepEqual(one.answers.all, ['printer.office 192.0.2.2', 'web 10.0.0.9'], 'that of the network stays');
+    await assert.rejects(remove('web'), refusal('conflict', /^the record web was added for network demo: give that /));
+    assert.deepEqual(one.answers.all, ['printer.office 192.0.2.2', 'web 10.0.0.9']);
+    await add('web', ['192.0.2.3']);
     await one.records.remove({ name: 'web', addresses: [], network: 'demo' });
     assert.deepEqual(one.answers.all, ['printer.office 192.0.2.2', 'web 192.0.2.3']);
-    await remove('web');
+    await assert.rejects(
+      one.records.remove({ name: 'web', addresses: [], network: 'demo' }),
+      refusal('conflict', /^the record web was added for the whole cluster: /),
+    );
+    await add('web', ['10.0.0.9'], { network: 'demo' });
+    const gone = await one.records.remove({ name: 'web', addresses: [], everywhere: true });
+    assert.deepEqual(new Set(gone.map((record) => record.network)), new Set([demo.id, undefined]));
+    assert.deepEqual(one.answers.all, ['printer.office 192.0.2.2']);
   });
 
   it('refuses what no message can have, and leaves nothing of it', async () => {
@@ -186,12 +205,21 @@ describe('names given by hand, on two hosts of one etcd', { skip }, () => {
     assert.deepEqual(one.answers.all, ['printer.office 192.0.2.2']);
   });
 
-  it('goes with its network', async () => {
+  it('goes with its network at once, or can be taken back by what is left of that', async () => {
     await h1.networks.create(request('brief'));
     await add('guest', ['10.0.0.9'], { network: 'brief' });
     await eventually(() => two.answers.all.length === 2);
-    await h1.networks.remove('brief');
+    await h2.networks.remove('brief');
     await eventually(() => two.answers.all.length === 1 && one.answers.all.length === 1);
+    assert.deepEqual(await inStore(), ['printer.office']);
+    const { id } = await h1.networks.create(request('brief'));
+    await add('guest', ['10.0.0.9'], { network: 'brief' });
+    unfound.add(id);
+    const removeAt = (network: string) => one.records.remove({ name: 'guest', addresses: [], network });
+    await assert.rejects(removeAt('brief'), refusal('not-found', /brief/));
+    await removeAt(id.slice(0, 12));
+    await h1.networks.remove('brief');
+    assert.deepEqual(one.answers.all, ['printer.office 192.0.2.2']);
     assert.deepEqual(await inStore(), ['printer.office']);
   });
 

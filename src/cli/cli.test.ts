@@ -295,9 +295,22 @@ test('names are given by hand, looked up, listed and taken back', async () => {
   ] as const) {
     assert.deepEqual(await skein('dns', ...words), { code: 1, stdout: '', stderr: message });
   }
-  assert.equal((await skein('dns', 'remove', 'printer', 'fd00::9')).stdout, 'printer\n');
+  assert.equal((await skein('dns', 'remove', 'printer', 'fd00::9', '--network', 'office')).stdout, 'printer office\n');
   assert.equal((await skein('dns', 'lookup', 'printer')).stdout, '192.0.2.9\n');
-  await skein('dns', 'rm', 'printer');
+  await skein('dns', 'add', 'printer', '192.0.2.11');
+  await skein('run', '-d', '--name', 'clerk', '--network', 'office', '--', 'sleep', '60');
+  await skein('run', '-d', '--name', 'guest', '--', 'sleep', '60');
+  assert.equal((await skein('dns', 'lookup', 'printer', '--from', 'clerk')).stdout, '192.0.2.9\n');
+  assert.equal((await skein('dns', 'lookup', 'printer', '--from', 'guest')).stdout, '192.0.2.11\n');
+  await skein('rm', '-f', 'clerk', 'guest');
+  assert.equal((await skein('dns', 'remove', 'printer')).stdout, 'printer\n');
+  assert.equal((await skein('dns', 'remove', 'printer')).code, 1);
+  assert.equal((await skein('dns', 'lookup', 'printer')).stdout, '192.0.2.9\n');
+  assert.equal((await skein('dns', 'rm', 'printer', '--network', 'office')).stdout, 'printer office\n');
+  await skein('dns', 'add', 'printer', '192.0.2.11');
+  await skein('dns', 'add', '--network', 'office', 'printer', '192.0.2.9');
+  assert.equal((await skein('dns', 'rm', 'printer', '--all-networks', '--network', 'office')).code, 1);
+  assert.equal((await skein('dns', 'rm', 'printer', '--all-networks')).stdout, 'printer\nprinter office\n');
   await skein('dns', 'rm', 'scanner');
   assert.equal((await skein('dns', 'ls', '-q')).stdout, '');
   await skein('network', 'rm', 'office');

@@ -75,7 +75,7 @@ export function memoryControllers(options: { readonly stop: () => void }): ApiNe
     networks,
     endpoints,
     containers: memoryContainers(endpoints),
-    ...memoryNames(self.host.id, networks),
+    ...memoryNames(self.host.id, networks, endpoints),
     store: { status: () => ({ url: 'memory:', members: [{ url: 'memory:', healthy: true }], lastAnswer: now() }) },
     skipped: () => [{ place: '/skein/networks/x', reason: 'is not JSON' }],
     gateway: () => (endpoints.sandboxes().some(({ exit }) => exit) ? { addresses: ['172.18.0.1/16'] } : undefined),

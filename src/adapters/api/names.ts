@@ -1,7 +1,9 @@
 import type { Containers } from '../../controllers/containers/containers.ts';
 import type { Hosts } from '../../controllers/hosts/hosts.ts';
 import type { KnownName, Names } from '../../controllers/names/names.ts';
+import type { Networks } from '../../controllers/networks/networks.ts';
 import type { Records } from '../../controllers/records/records.ts';
+import { defined } from '../../lib/defined.ts';
 import { ParseError, Refusal } from '../../lib/errors.ts';
 import type { NameRecord } from '../../model/name-record.ts';
 import { nameServerAddresses } from '../../model/name-server.ts';
@@ -11,6 +13,7 @@ import type { NameView, RecordView } from './schema.ts';
 export interface NamesApiNeeds {
   readonly hosts: Pick<Hosts, 'self' | 'list'>;
   readonly containers: Pick<Containers, 'find'>;
+  readonly networks: Pick<Networks, 'list'>;
   readonly names: Pick<Names, 'lookup' | 'list' | 'status'>;
   readonly records: Records;
 }
@@ -18,16 +21,25 @@ export interface NamesApiNeeds {
 type NameHandlers = Pick<JsonHandlers, 'getDns' | 'listNames' | 'lookUpName' | 'addRecord' | 'removeRecord'>;
 
 /** What is answered by name, and records made by hand. */
-export function openNameHandlers({ hosts, containers, names, records }: NamesApiNeeds): NameHandlers {
+export function openNameHandlers({ hosts, networks, containers, names, records }: NamesApiNeeds): NameHandlers {
   function listNames(): NameView[] {
     const known = new Map(hosts.list().map(({ host }) => [host.id, host.name]));
     return names.list().map((name) => viewName(name, known.get(name.host)));
+  }
+
+  function nameOf(network: string): string | undefined {
+    return networks.list().find(({ id }) => id === network)?.name;
   }
 
   function sandboxOf(nameOrId: string): string {
     const { name, sandbox, state } = containers.find(nameOrId);
     if (state.status === 'running') return sandbox;
     throw new Refusal('conflict', `container ${name} does not run: it asks for nothing`);
+  }
+
+  function viewRecord({ id, name, addresses, ports = [], network }: NameRecord): RecordView {
+    const at = network === undefined ? {} : { network: { id: network, ...defined({ name: nameOf(network) }) } };
+    return { id, name, addresses, ports, ...at };
   }
 
   return {
@@ -48,8 +60,9 @@ export function openNameHandlers({ hosts, containers, names, records }: NamesApi
       }
     },
     addRecord: async ({ body }) => viewRecord(await records.add(body)),
-    removeRecord: async ({ params: { name }, query: { network, addresses } }) => {
-      const gone = await records.remove({ name, addresses, ...(network !== undefined && { network }) });
+    removeRecord: async ({ params: { name }, query: { network, addresses, everywhere } }) => {
+      if (network !== undefined && everywhere) throw new Refusal('invalid', 'give a network or everywhere, not both');
+      const gone = await records.remove({ name, addresses, everywhere, ...defined({ network }) });
       return gone.map(viewRecord);
     },
   };
@@ -66,8 +79,4 @@ function viewName(
     host: { id: rest.host, ...(host !== undefined && { name: host }) },
     ...{ lost: rest.lost, byHand: rest.byHand },
   };
-}
-
-function viewRecord({ id, name, addresses, ports = [], network }: NameRecord): RecordView {
-  return { id, name, addresses, ports, ...(network !== undefined && { network }) };
 }

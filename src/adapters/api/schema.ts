@@ -187,7 +187,10 @@ export const LookupQuery = v.strictObject({
   container: v.exactOptional(Reference),
 });
 export const RemoveRecordQuery = v.strictObject({
+  /** Without it what was given for the whole cluster. */
   network: v.exactOptional(Reference),
+  /** Wherever it was given. */
+  everywhere: v.optional(Flag, 'false'),
   /** With commas between them; without any all go. */
   addresses: v.optional(
     v.pipe(
@@ -410,8 +413,8 @@ export const RecordView = v.looseObject({
   name: v.string(),
   addresses: v.array(v.string()),
   ports: v.array(PortView),
-  /** Its id. */
-  network: v.optional(v.string()),
+  /** None: every container of the cluster sees it. */
+  network: v.optional(v.looseObject({ id: v.string(), name: v.optional(v.string()) })),
 });
 
 export const LookupView = v.looseObject({

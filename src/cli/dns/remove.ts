@@ -1,4 +1,5 @@
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
+import { defined } from '../../lib/defined.ts';
 import { clientOf, print } from '../session.ts';
 
 export function addRemove(dns: Command): void {
@@ -6,12 +7,21 @@ export function addRemove(dns: Command): void {
     .command('remove')
     .alias('rm')
     .description('Take addresses from a name that was given on this host, or without one all')
-    .argument('<name>')
-    .argument('[address...]')
-    .option('--network <network>', 'only where it was given for this network');
-  command.action(async (name: string, addresses: readonly string[], { network }: { network?: string }) => {
-    const query = { addresses: [...addresses], ...(network !== undefined && { network }) };
-    for (const gone of await clientOf(command).call('removeRecord', { params: { name }, query }))
-      print(`${gone.name}\n`);
-  });
+    .argument('<name>', 'name, as it was given')
+    .argument('[address...]', 'what it stands for no more; without one it goes')
+    .option('--network <network>', 'what was given for this network; without it what was given for all of the cluster')
+    .addOption(new Option('--all-networks', 'wherever it was given').conflicts('network'));
+  command.action(
+    async (
+      name: string,
+      addresses: readonly string[],
+      { network, allNetworks }: { network?: string; allNetworks?: true },
+    ) => {
+      const query = { addresses: [...addresses], ...defined({ network, everywhere: allNetworks }) };
+      for (const gone of await clientOf(command).call('removeRecord', { params: { name }, query })) {
+        const at = gone.network === undefined ? [] : [gone.network.name ?? gone.network.id.slice(0, 12)];
+        print(`${[gone.name, ...at].join(' ')}\n`);
+      }
+    },
+  );
 }

@@ -7,6 +7,7 @@ export class KnownNetworks {
   readonly #networks = new Map<string, Network>();
   readonly #byVni = new Map<number, Set<string>>();
   readonly #resized = new Set<(network: Network) => void>();
+  readonly #gone = new Set<(id: string) => void>();
 
   /** Ends with `signal`; `ready` is called with each snapshot. */
   async follow(catalog: Pick<Catalog, 'watch'>, options: { signal: AbortSignal; ready: () => void }): Promise<void> {
@@ -31,13 +32,19 @@ export class KnownNetworks {
 
   put(network: Network): void {
     const before = this.#networks.get(network.id);
-    this.remove(network.id);
+    this.#forget(network.id);
     this.#networks.set(network.id, network);
     this.#byVni.set(network.vni, (this.#byVni.get(network.vni) ?? new Set()).add(network.id));
     if (before !== undefined && before.mtu !== network.mtu) for (const tell of this.#resized) tell(network);
   }
 
   remove(id: string): void {
+    if (!this.#networks.has(id)) return;
+    this.#forget(id);
+    for (const tell of this.#gone) tell(id);
+  }
+
+  #forget(id: string): void {
     const vni = this.#networks.get(id)?.vni;
     this.#networks.delete(id);
     if (vni === undefined) return;
@@ -68,6 +75,12 @@ export class KnownNetworks {
   onResize(tell: (network: Network) => void): () => void {
     this.#resized.add(tell);
     return () => this.#resized.delete(tell);
+  }
+
+  /** Calls back with the id of a network that is there no more. @returns what ends it */
+  onGone(tell: (id: string) => void): () => void {
+    this.#gone.add(tell);
+    return () => this.#gone.delete(tell);
   }
 
   /** By name. */

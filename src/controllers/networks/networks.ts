@@ -22,6 +22,8 @@ export interface Networks {
   admit(id: string): Promise<void>;
   /** Calls back with a network whose MTU is another than before. @returns what ends it */
   onResize(tell: (network: Network) => void): () => void;
+  /** Calls back with the id of a network that is there no more. @returns what ends it */
+  onGone(tell: (id: string) => void): () => void;
   /** Records that cannot be right together. Never waits. */
   problems(): readonly { readonly place: string; readonly reason: string }[];
   close(): Promise<void>;

@@ -68,6 +68,7 @@ export async function openNetworks(needs: NetworksNeeds, { pools }: NetworksInit
     },
     admit: (id) => admitNetwork(id, parts),
     onResize: (tell) => known.onResize(tell),
+    onGone: (tell) => known.onGone(tell),
     problems: () => known.problems(),
     async close() {
       stop.abort();

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import * as v from 'valibot';
 import { pause } from '../../lib/backoff.ts';
 import { messageOf, Refusal } from '../../lib/errors.ts';
+import { Feed } from '../../lib/feed.ts';
 import type { Log } from '../../lib/log.ts';
 import { Serial } from '../../lib/serial.ts';
 import { NameRecord, withoutDomain } from '../../model/name-record.ts';
@@ -17,7 +18,7 @@ export interface RecordsNeeds {
   readonly registry: Pick<Registry, 'publish' | 'withdraw' | 'watch'>;
   readonly journal: Pick<Journal, 'load' | 'commit'>;
   readonly hosts: Pick<Hosts, 'self' | 'get'>;
-  readonly networks: Pick<Networks, 'find' | 'get' | 'list' | 'confirm'>;
+  readonly networks: Pick<Networks, 'find' | 'get' | 'list' | 'confirm' | 'onGone'>;
   readonly answers: Answers;
   readonly log: Log;
   readonly now: () => number;
@@ -26,8 +27,6 @@ export interface RecordsNeeds {
 export interface RecordsInit {
   /** Of our names: `db.skein.local` is `db`. */
   readonly domains: readonly string[];
-  /** How often it is looked for names whose network is gone, in milliseconds. */
-  readonly prune?: number;
   /** How long the start waits to hear of the records of others, in milliseconds: longer than the store is waited for. */
   readonly wait?: number;
 }
@@ -47,6 +46,7 @@ export interface OpenedRecords extends Records {
 
 /** Of one host. */
 const mostRecords = 1_000;
+/** How often it is looked for names whose network is gone, besides when one goes, in milliseconds. */
 const pruning = 30_000;
 const hearing = 2_000;
 
@@ -69,11 +69,15 @@ class HostRecords implements OpenedRecords {
   readonly #serial = new Serial();
   readonly #stop = new AbortController();
   readonly #heard = new AbortController();
+  /** How often networks may have gone. */
+  readonly #due = new Feed(0);
+  readonly #unfollow: () => void;
   #running: Promise<unknown> = Promise.resolve();
 
   constructor(needs: RecordsNeeds, init: RecordsInit) {
     this.#needs = needs;
     this.#init = init;
+    this.#unfollow = needs.networks.onGone(() => this.#isDue());
     this.#own = new Kept({ ...needs, serial: this.#serial });
     this.#domains = init.domains.map((domain) => withoutDomain(domain, []));
   }
@@ -82,7 +86,8 @@ class HostRecords implements OpenedRecords {
     const { answers, log } = this.#needs;
     for (const record of await this.#own.load()) answers.record(record, false);
     const { signal } = this.#stop;
-    this.#running = Promise.all([this.#follow(), this.#own.keep(signal), this.#prune()]).catch((error: unknown) =>
+    const loops = [this.#follow(), this.#own.keep(signal), this.#prune(), this.#remind()];
+    this.#running = Promise.all(loops).catch((error: unknown) =>
       log.error('the records of the cluster cannot be followed', { error }),
     );
     await pause(this.#init.wait ?? hearing, this.#heard.signal);
@@ -96,7 +101,7 @@ class HostRecords implements OpenedRecords {
       networks: networks.list().map((one) => one.name),
     });
     return await this.#serial.run('records', async () => {
-      const [before] = this.#named(name, network, { exactly: true });
+      const before = this.#own.list().find((record) => record.name === name && record.network === network);
       if (before === undefined && this.#own.size >= mostRecords) {
         throw new Refusal('conflict', `this host has ${mostRecords} names that were given by hand; remove one first`);
       }
@@ -127,13 +132,18 @@ class HostRecords implements OpenedRecords {
 
   async remove(request: RemoveRecord): Promise<readonly NameRecord[]> {
     const name = withoutDomain(request.name, this.#domains);
-    const network = request.network === undefined ? undefined : this.#needs.networks.find(request.network).id;
+    const network = request.network === undefined ? undefined : this.#networkOf(request.network);
     const going = new Set(request.addresses);
+    const hasThem = (record: NameRecord) =>
+      record.name === name && (going.size === 0 || record.addresses.some((address) => going.has(address)));
     return await this.#serial.run('records', async () => {
-      const isMeant = ({ addresses }: NameRecord) =>
-        going.size === 0 || addresses.some((address) => going.has(address));
-      const found = this.#named(name, network).filter(isMeant);
-      if (found.length === 0) throw this.#notHere({ ...request, name }, network, isMeant);
+      const isMeant = (record: NameRecord) =>
+        hasThem(record) && (request.everywhere === true || record.network === network);
+      const found = this.#own.list().filter(isMeant);
+      if (found.length === 0) {
+        const what = going.size === 0 ? name : `${name} with ${request.addresses.join(' or ')}`;
+        throw this.#notHere(what, hasThem, isMeant);
+      }
       for (const record of found) {
         const left = going.size === 0 ? [] : record.addresses.filter((address) => !going.has(address));
         await this.#keepOnly(record, left);
@@ -149,6 +159,7 @@ class HostRecords implements OpenedRecords {
   }
 
   async close(): Promise<void> {
+    this.#unfollow();
     this.#stop.abort();
     await this.#running;
   }
@@ -168,24 +179,35 @@ class HostRecords implements OpenedRecords {
     }
   }
 
-  #named(name: string, network: string | undefined, { exactly = false } = {}): readonly NameRecord[] {
-    const isMeant = (record: NameRecord) =>
-      record.name === name && (record.network === network || (network === undefined && !exactly));
-    return this.#own.list().filter(isMeant);
+  /** @throws Refusal 'not-found' | 'invalid' */
+  #networkOf(text: string): string {
+    try {
+      return this.#needs.networks.find(text).id;
+    } catch (error) {
+      // One that is gone is called by its id, as lists show it.
+      const gone = text.length < 12 ? undefined : this.#own.list().find(({ network }) => network?.startsWith(text));
+      if (gone?.network === undefined) throw error;
+      return gone.network;
+    }
   }
 
-  #notHere(
-    { name, addresses }: RemoveRecord,
-    network: string | undefined,
-    isMeant: (record: NameRecord) => boolean,
-  ): Refusal {
-    const what = addresses.length === 0 ? name : `${name} with ${addresses.join(' or ')}`;
-    const other = [...this.#others.values()].find(
-      ({ record }) => record.name === name && (network === undefined || record.network === network) && isMeant(record),
-    );
+  #notHere(what: string, hasThem: (record: NameRecord) => boolean, isMeant: (record: NameRecord) => boolean): Refusal {
+    const { hosts } = this.#needs;
+    const elsewhere = this.#own.list().filter(hasThem);
+    if (elsewhere.length > 0) {
+      const places = elsewhere.map((record) => this.#placeOf(record)).join(', ');
+      const how = 'give that with --network, nothing for the whole cluster, or --all-networks';
+      return new Refusal('conflict', `the record ${what} was added for ${places}: ${how}`);
+    }
+    const other = [...this.#others.values()].find(({ record }) => isMeant(record));
     if (other === undefined) return new Refusal('not-found', `no record ${what} was added on this host`);
-    const host = this.#needs.hosts.get(other.record.host)?.host.name ?? other.record.host.slice(0, 12);
+    const host = hosts.get(other.record.host)?.host.name ?? other.record.host.slice(0, 12);
     return new Refusal('conflict', `the record ${what} was added on host ${host}: remove it there`);
+  }
+
+  #placeOf({ network }: NameRecord): string {
+    if (network === undefined) return 'the whole cluster';
+    return `network ${this.#needs.networks.get(network)?.name ?? network.slice(0, 12)}`;
   }
 
   async #follow(): Promise<void> {
@@ -228,13 +250,24 @@ class HostRecords implements OpenedRecords {
     if (this.#others.delete(id)) this.#needs.answers.recordGone(id);
   }
 
+  /** A removal that was not seen, or could not be followed by the store, is looked for again. */
+  async #remind(): Promise<void> {
+    const { signal } = this.#stop;
+    while (!signal.aborted) {
+      await pause(pruning, signal);
+      this.#isDue();
+    }
+  }
+
+  #isDue(): void {
+    this.#due.set(this.#due.value + 1);
+  }
+
   /** What was given for a network goes when that has gone. */
   async #prune(): Promise<void> {
     const { log, networks } = this.#needs;
     const { signal } = this.#stop;
-    for (;;) {
-      await pause(this.#init.prune ?? pruning, signal);
-      if (signal.aborted) return;
+    for await (const _ of this.#due.watch({ signal })) {
       const orphans = this.#own.list().filter(({ network }) => network && networks.get(network) === undefined);
       for (const { id, name, network = '' } of orphans) {
         try {

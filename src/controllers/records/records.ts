@@ -10,7 +10,7 @@ export interface Records {
   add(request: AddRecord): Promise<NameRecord>;
   /**
    * Takes addresses, or all, from a name that was given here. Afterwards this host answers with none of them; a store that is
-   * away hears of it later. @returns what was taken @throws Refusal 'not-found' | 'conflict' (given on another host)
+   * away hears of it later. @returns what had them @throws Refusal 'not-found' | 'conflict' (given elsewhere, which it says)
    */
   remove(request: RemoveRecord): Promise<readonly NameRecord[]>;
   /** Those of every host, by name. Never waits. */
@@ -30,8 +30,10 @@ export interface RemoveRecord {
   readonly name: string;
   /** None: all. */
   readonly addresses: readonly string[];
-  /** Only where it was given on this network. */
+  /** Name or id, also of one that is gone: what was given for it. Without it what was given for the whole cluster. */
   readonly network?: string;
+  /** Wherever it was given; `network` says nothing then. */
+  readonly everywhere?: boolean;
 }
 
 export interface RecordState {
