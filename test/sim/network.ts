@@ -12,6 +12,8 @@ export interface Weather {
   readonly doubled: number;
   /** Of datagrams that others overtake. */
   readonly late: number;
+  /** Whether datagrams come through at all. */
+  readonly datagrams?: boolean;
 }
 
 export const fair: Weather = { delay: [0.2, 1], loss: 0, doubled: 0, late: 0 };
@@ -87,9 +89,9 @@ export class Network {
 
   datagram(from: string, to: string, message: unknown): void {
     const { time, chance, station, carry } = this.#needs;
-    const { delay, loss, doubled, late } = this.weather;
+    const { delay, loss, doubled, late, datagrams } = this.weather;
     for (const _ of chance.happens(doubled) ? [1, 2] : [1]) {
-      if (chance.happens(loss)) continue;
+      if (chance.happens(loss) || datagrams === false) continue;
       const wait = chance.between(...delay) * (chance.happens(late) ? 20 : 1);
       time.at(time.now + wait, () => {
         const receiver = station(to);

@@ -27,7 +27,9 @@ export function differences(world: World): string[] {
     for (const { id, state } of host.mesh?.members.list() ?? []) {
       const other = world.host(id);
       if (world.liars.has(id)) continue;
-      const right = other.running ? state === 'alive' : state === 'lost' || state === 'left';
+      // Who is left alone does not judge at once.
+      const gone = state === 'lost' || state === 'left' || (state === 'suspect' && world.running.length === 1);
+      const right = other.running ? state === 'alive' : gone;
       if (!right) found.push(`${host.name} sees ${other.name} ${state}`);
     }
     const seen = new Set(host.mesh?.members.list().map(({ id }) => id));

@@ -258,10 +258,10 @@ export class Liveness {
 
   /** Who stood still, or hears from nobody, has to wait before it judges. */
   #postponed(late: number): number {
-    const { period, patience } = this.#probes;
+    const { period } = this.#probes;
     if (this.#probes.isLate(late)) return suspicionRange(this.#size()).least;
     const silence = this.#needs.clock.now() - this.#heardAny;
-    const cutOff = this.#size() === 2 || silence > 2 * period * patience;
+    const cutOff = this.#size() === 2 || silence > 2 * period;
     return cutOff && silence < alone ? period : 0;
   }
 

@@ -85,11 +85,6 @@ export class Probes {
     return this.#pace().period;
   }
 
-  /** By how much this host's patience is longer than it would be without doubts. */
-  get patience(): number {
-    return 1 + this.#doubt;
-  }
-
   doubtMore(share = 1): void {
     this.#doubt = Math.min(mostDoubt, this.#doubt + share);
   }
@@ -108,17 +103,18 @@ export class Probes {
     const underWay = [...this.#probes.values()].some((probe) => probe.target === target);
     if (underWay || this.#probes.size >= mostUnderWay || this.#stopped) return;
     const { period, direct } = this.#pace();
+    const patience = 1 + this.#doubt;
     const n = this.#next();
     const others = this.#needs.asked().filter((id) => id !== target && opinion(id).state === 'alive');
     const asked = shuffle(others, this.#needs.random).slice(0, helpers);
     this.#probes.set(n, { target, silent: new Set(asked), helpers: asked.length });
     datagram(target, { t: 'ping', n, ...opinion(target), news: riders() });
-    clock.after(direct * this.patience, () => {
+    clock.after(direct * patience, () => {
       if (!this.#probes.has(n)) return;
       for (const helper of asked) datagram(helper, { t: 'probe', n, of: target, ...opinion(target) });
       route(target, { t: 'call', n, ...opinion(target) });
     });
-    const wait = period * this.patience;
+    const wait = period * patience;
     const due = clock.now() + wait;
     clock.after(wait, () => this.#unanswered(n, due));
   }

@@ -1,6 +1,6 @@
 import { changedKeys, contentAfter, type Held, held, nothing, type Update } from './content.ts';
 import type { Clock, Disk, DiskChange, Seal, StoredSheet, Trust } from './environment.ts';
-import { compareStates, forgets, nameOf, networkOf, type State, statement } from './head.ts';
+import { compareStates, forgets, type Mark, nameOf, networkOf, type State, statement } from './head.ts';
 import { Marks } from './marks.ts';
 import type { Scope, SheetChange } from './sheets.ts';
 
@@ -64,6 +64,11 @@ export class Shelf {
   watch(listener: (change: SheetChange) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
+  }
+
+  /** Whether the owner may say anything there, as far as is known here. */
+  admits({ owner, scope, version }: Mark): boolean {
+    return this.#needs.trust.keyFor(owner, scope, version) !== undefined;
   }
 
   /** Whether the owner signed this, and may say it. */

@@ -143,7 +143,7 @@ export class Spread {
 
   have(from: string, { marks }: Message<'have'>): void {
     for (const mark of marks) {
-      if (compareStates(mark, this.state(mark)) <= 0) continue;
+      if (compareStates(mark, this.state(mark)) <= 0 || !this.#needs.shelf.admits(mark)) continue;
       const missing = this.#missing.get(nameOf(mark));
       if (missing !== undefined) missing.from.push(...(missing.from.includes(from) ? [] : [from]));
       else if (this.#missing.size < mostMissing) this.#miss(mark, [from], pace.missing);
