@@ -32,7 +32,7 @@ export interface Greeter {
   admit(claim: Claim): Promise<Reason | undefined>;
   learn(genesis: Genesis, sheets: readonly unknown[]): void;
   readonly log: Log;
-  /** Until the peer must have said the next thing, in milliseconds; an admin that is asked may take longer. */
+  /** Until the peer must have said the next thing, in milliseconds; an admin that is asked may take three times as long. */
   readonly patience?: number;
 }
 
@@ -79,6 +79,7 @@ export function greet(channel: Channel, greeter: Greeter): Promise<Greeting> {
           break;
         case 'admit':
           clearTimeout(late);
+          late = setTimeout(expire, 3 * patience);
           greeter.admit(step.claim).then(
             (reason) => follow(reason === undefined ? handshake.admitted() : handshake.refuse(reason)),
             (error: unknown) => {

@@ -5,7 +5,7 @@ import { admission, removal, rotation } from './changes.ts';
 import { claimOf, objection } from './claim.ts';
 import type { Genesis } from './genesis.ts';
 import { Handshake, type MemberSide, type Side, type Step, type WaitingSide } from './handshake.ts';
-import type { TrustSheet } from './statements.ts';
+import { issue, type TrustSheet } from './statements.ts';
 import type { Token } from './token.ts';
 import { again, type FakeHost, fakeHost, fakeVerify, foundedBy, sheetOf, tokenOf } from './trust.testing.ts';
 import { judgeOf } from './trust.ts';
@@ -269,6 +269,27 @@ test('a false member cannot take in a host: it does not lead to the token’s fi
       ['send', 'unproved'],
     );
   }
+});
+
+test('a former admin that shows how things were before it was removed cannot take in a host', () => {
+  const warrant = issue(judge([]).cluster, { key: stranger.signer.key, rank: 1 }, founder.signer);
+  const before = again(
+    sheetOf(founder, rotation(judge([]), oldToken.signer()), new Map([[`admin/${stranger.id}`, warrant]])),
+  );
+  const own = again(sheetOf(stranger, admission({ key: joiner.signer.key, name: 'joiner' })));
+  assert.equal(judge([before, own]).hosts.get(joiner.id)?.role, 'member');
+  const channel = { peerKey: stranger.signer.key, binding };
+  const handshake = new Handshake({
+    side: waitingSide(joiner, token),
+    channel,
+    verify: fakeVerify,
+    judges: () => true,
+  });
+  handshake.begin();
+  const last = handshake
+    .receive(JSON.parse(JSON.stringify({ t: 'proof', genesis, sheets: wire([before, own]) })))
+    .at(-1);
+  assert.equal(last?.kind === 'refused' && last.reason, 'unproved');
 });
 
 test('a claim is worth nothing on another channel, for another key, or when a word of it is changed', () => {

@@ -203,10 +203,12 @@ export class Handshake {
     return [{ kind: 'learn', genesis, sheets }, ...this.#sayWelcome()];
   }
 
-  /** Whether the token is of this cluster: by its fingerprint, or because it was founded by someone who knew the secret. */
+  /**
+   * Whether this is the cluster of the token: its fingerprint says so, if it has one, and an admin that knew the secret. A
+   * former admin, which could show how things were before it was removed, does not know the token of today.
+   */
   #isMeant({ token }: WaitingSide, { cluster, token: current }: Trust): boolean {
-    if (token.fingerprint !== undefined) return cluster.startsWith(token.fingerprint);
-    return current?.key === token.signer().key;
+    return cluster.startsWith(token.fingerprint ?? '') && current?.key === token.signer().key;
   }
 
   #sayHello(side: MemberSide): readonly Step[] {
