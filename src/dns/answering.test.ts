@@ -41,6 +41,18 @@ test('who is told to ask this server itself is told that nobody answers', async 
   assert.equal((await take(answering, ask('a.example'))).rcode, RCODE.SERVFAIL);
 });
 
+test('a question that came by no socket counts as one, as its passing on does', async (t) => {
+  const upstream = await openUpstream((question) => [answerTo(question, { rcode: RCODE.NXDOMAIN, soa: [300, 300] })]);
+  const answering = new Answering({ domains, hostResolvers: { list: () => [upstream], last: [] }, log: silent });
+  t.after(() => {
+    answering.forwarder.close();
+    upstream.close();
+  });
+  answering.askers.put({ kind: 'asker', id: 'a', places: [], networks: [], resolvers: 'host' });
+  await answering.ask(ask('a.example'), answering.askers.get('a') ?? assert.fail());
+  assert.deepEqual(answering.counts, { questions: 1, forwarded: 1, failed: 0, refused: 0 });
+});
+
 test('an answer that cannot be sent is told in the log, and harms nobody', async () => {
   const logged = Promise.withResolvers<string>();
   const log = { ...silent, error: (message: string) => logged.resolve(message) };

@@ -89,6 +89,7 @@ export class Answering {
   ask(request: Buffer, view: View): Promise<Buffer> {
     const query = decodeQuery(request);
     if (query?.kind !== 'query') throw new Error('what is no question cannot be asked');
+    this.counts.questions++;
     const { promise, resolve } = Promise.withResolvers<Buffer>();
     const send: Send = (bytes, length) => resolve(Buffer.from(bytes.subarray(0, length)));
     this.#answer(request, query, { view, limit: longestOverTcp, send });

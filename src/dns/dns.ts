@@ -123,7 +123,7 @@ export interface LookedUpRecord {
 
 export interface NameServerStatus {
   readonly endpoints: number;
-  /** Questions since the start. */
+  /** Questions since the start, and look-ups. */
   readonly questions: number;
   /** Of these, those that others were asked for. */
   readonly forwarded: number;
