@@ -71,7 +71,9 @@ export function registryContract({ name, skip, start }: StateKind): void {
     });
 
     test('a host that has just come judges nobody lost before its own session is fresh for one full time', async () => {
-      await one.registry.publish({ kind: 'host', host: hostRecord('gone') });
+      const gone = await harness.join('gone');
+      await gone.registry.publish({ kind: 'host', host: hostRecord('gone') });
+      await gone.close();
       const fresh = await harness.join('fresh');
       const watch = follow(fresh.registry, { kind: 'hosts' });
       const begin = await watch.next();
@@ -89,8 +91,9 @@ export function registryContract({ name, skip, start }: StateKind): void {
         { ...hostRecord('wrong'), data: 'fd00::1' },
         { ...hostRecord('wrong'), routes: ['FD00::/64'] },
       ];
+      const theirs = await harness.join('wrong');
       for (const host of wrong) {
-        await one.registry.publish({ kind: 'host', host });
+        await theirs.registry.publish({ kind: 'host', host });
         const ids = (await one.registry.list({ kind: 'hosts' })).flatMap(({ record }) =>
           record.kind === 'host' ? [record.host.id] : [],
         );
@@ -102,7 +105,8 @@ export function registryContract({ name, skip, start }: StateKind): void {
       await one.registry.publish({ kind: 'endpoint', endpoint });
       assert.deepEqual(await one.registry.list({ kind: 'endpoints', network }), []);
       assert.ok(one.skipped().some(({ reason }) => reason.endsWith('addresses.0 is not how fd00::1/64 is written')));
-      await one.registry.withdraw({ kind: 'hosts' }, hostIdOf('wrong'));
+      await theirs.registry.withdraw({ kind: 'hosts' }, theirs.host);
+      await theirs.close();
       await one.registry.withdraw({ kind: 'endpoints', network }, endpoint.id);
     });
 
@@ -118,9 +122,11 @@ export function registryContract({ name, skip, start }: StateKind): void {
       assert.deepEqual(await one.registry.list({ kind: 'records' }), [entry]);
       await two.close();
       assert.deepEqual(await watch.next(), { kind: 'put', entry: { ...entry, lost: true } });
-      await one.registry.withdraw({ kind: 'records' }, record.id);
-      assert.deepEqual(await watch.next(), { kind: 'delete', id: record.id });
+      const back = await harness.join('three');
+      await back.registry.withdraw({ kind: 'records' }, record.id);
+      assert.deepEqual(await watch.until(({ kind }) => kind === 'delete'), { kind: 'delete', id: record.id });
       await watch.stop();
+      await back.close();
     });
 
     test('a watch ends when it is aborted', async () => {

@@ -18,6 +18,7 @@ const names = Array.from({ length: 9 }, (_, i) => `${i}${hostId(`host ${i}`).sli
 
 async function worldOf(count: number, seed = 1, lag?: readonly [number, number]) {
   const world = new World(seed, lag);
+  world.maker = () => names[0];
   const ids = names.slice(0, count);
   for (const id of ids) await world.add(id);
   const take = (host: string, id: string, wish?: string, from: Pool = pool) =>

@@ -177,3 +177,8 @@ export class Rings {
 export function next([term, turn]: Version): Version {
   return [term, turn + 1];
 }
+
+/** Whether its numbers are the addresses of a network, whose id is the first 64 characters of the ring's. */
+export function isNetworkRing({ id }: Ring): boolean {
+  return /^[0-9a-f]{64}-[46]$/.test(id);
+}

@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto';
 import { Refusal } from '../../lib/errors.ts';
-import { type MeshAllocator, openAllocator } from './allocator.ts';
 import { Fabric } from './fabric.testing.ts';
+import { type MeshState, openMeshState } from './open.ts';
 import type { Questions } from './questions.ts';
 import type { Removal } from './removal.ts';
-import type { Json, Members, Scope, Sheet, Sheets } from './sheets.ts';
+import type { Ring } from './ring.ts';
+import type { Json, MemberState, Members, Sheet, Sheets } from './sheets.ts';
 
 /**
  * Hosts of one cluster in one process, with time and chance from a seed: what they say is copied late, out of order or not
@@ -20,6 +21,10 @@ export class World {
   readonly chance: () => number;
   readonly #lag: readonly [number, number];
   loss = 0;
+  /** What is said is with everyone it can reach before a change resolves. */
+  immediate = false;
+  networks: readonly string[] = testNetworks;
+  maker: ((ring: Ring) => string | undefined) | undefined;
   now = 0;
   #order = 0;
 
@@ -85,7 +90,14 @@ export class World {
   /** Copies what `from` holds to everyone it reaches, each copy late by itself or lost. */
   spread(from: string): void {
     const sheets = this.fabric.host(from).held();
-    for (const to of this.hosts.keys()) if (to !== from) this.#send(from, to, sheets);
+    for (const to of this.hosts.keys()) {
+      if (to === from) continue;
+      if (!this.immediate) this.#send(from, to, sheets);
+      else if (this.passes(from, to) && !this.isOut(from, to)) {
+        this.fabric.host(to).take(from, sheets);
+        this.host(to).heard();
+      }
+    }
   }
 
   #send(from: string, to: string, sheets: readonly Sheet[]): void {
@@ -149,17 +161,21 @@ export class TestHost {
   readonly id: string;
   readonly #world: World;
   up = false;
-  allocator: MeshAllocator;
+  state: MeshState;
   #tending: Promise<void> | undefined;
   #again = false;
   /** Removals that have reached this host. */
   readonly #heardOf = new Set<Removal>();
   #life = 0;
+  inUse = new Set<string>();
+  /** Whether it may judge others lost yet. */
+  judges = true;
+  readonly #membersChanged = new Set<() => void>();
 
   constructor(world: World, id: string) {
     this.#world = world;
     this.id = id;
-    this.allocator = this.#open();
+    this.state = this.#open();
   }
 
   readonly standing = {
@@ -175,9 +191,13 @@ export class TestHost {
     this.heard();
   }
 
+  get allocator() {
+    return this.state.allocator;
+  }
+
   async start(): Promise<void> {
     this.up = true;
-    this.allocator = this.#open();
+    this.state = this.#open();
     this.heard();
     await Promise.resolve();
   }
@@ -186,7 +206,7 @@ export class TestHost {
   crash(): void {
     this.up = false;
     this.#life++;
-    this.allocator.close();
+    this.state.close();
   }
 
   disk(): readonly Sheet[] {
@@ -205,6 +225,11 @@ export class TestHost {
     await this.start();
   }
 
+  /** Who can be reached changed. */
+  tellMembers(): void {
+    for (const listener of this.#membersChanged) listener();
+  }
+
   /** Something came: what follows is said, once for all that came meanwhile. */
   heard(): void {
     if (!this.up) return;
@@ -218,11 +243,11 @@ export class TestHost {
       this.#again = true;
       return;
     }
-    const { allocator } = this;
+    const { state } = this;
     this.#tending = (async () => {
       do {
         this.#again = false;
-        await allocator.tend();
+        await state.tend();
       } while (this.#again && this.up);
     })()
       .catch((error: unknown) => {
@@ -233,7 +258,12 @@ export class TestHost {
       });
   }
 
-  #open(): MeshAllocator {
+  #stateOf(id: string): MemberState {
+    if (id === this.id || this.#world.reaches(this.id, id)) return 'alive';
+    return this.judges ? 'lost' : 'suspect';
+  }
+
+  #open(): MeshState {
     const world = this.#world;
     const life = this.#life;
     const raw = world.fabric.host(this.id).sheets;
@@ -261,8 +291,11 @@ export class TestHost {
       list: () =>
         [...world.hosts.keys()]
           .toSorted()
-          .map((id) => ({ id, state: id === this.id || world.reaches(this.id, id) ? ('alive' as const) : ('lost' as const) })),
-      watch: () => () => {},
+          .map((id) => ({ id, state: this.#stateOf(id) })),
+      watch: (listener) => {
+        this.#membersChanged.add(listener);
+        return () => this.#membersChanged.delete(listener);
+      },
       compared: () => new Set(),
     };
     const questions: Questions = {
@@ -271,18 +304,18 @@ export class TestHost {
         await world.pause(world.delay());
         alive();
         if (!world.passes(this.id, host) || world.isOut(this.id, host) || world.chance() < world.loss) throw away();
-        const answer = await world.host(host).allocator.answer(this.id, question).catch(() => undefined);
+        const answer = await world.host(host).state.answer(this.id, question).catch(() => undefined);
         await world.pause(world.delay());
         alive();
         if (answer === undefined || !world.passes(host, this.id) || world.chance() < world.loss) throw away();
         return answer;
       },
     };
-    raw.follow(testNetworks);
-    return openAllocator({
-      ...{ sheets, members, questions, standing: this.standing },
-      maker: () => [...world.admitted].toSorted()[0],
-      exists: () => true,
+    raw.follow(world.networks);
+    return openMeshState({
+      ...{ sheets, members, questions, standing: this.standing, founder: () => [...world.admitted].toSorted()[0], underlay: 4 },
+      ...(world.maker && { maker: world.maker }),
+      inUse: () => this.inUse,
       now: () => world.now,
       nonce: () => hex(`${world.chance()}`).slice(0, 32),
       pause: async (ms) => {
@@ -317,5 +350,3 @@ export function randomFrom(seed: number): () => number {
     return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
   };
 }
-
-export type { Scope };
