@@ -24,6 +24,8 @@ export interface OpenAllocator {
   readonly maker: (ring: Ring) => string | undefined;
   /** Whether the network with this id is there. */
   readonly exists: (network: string) => boolean;
+  /** Whether this host, when nobody has spoken of a ring yet, may begin with it: see `Beginning.begin`. */
+  readonly mayOpen?: () => boolean;
   readonly now: () => number;
   /** As an id of 32 hexadecimal digits, another with each call. */
   readonly nonce: () => string;
@@ -53,7 +55,7 @@ export function openAllocator(options: OpenAllocator): MeshAllocator {
   const rings = new Rings(sheets, maker);
   const holdings = new Holdings({ sheets, now, rest, counts: (host) => removals.heirOf(host) === undefined });
   const owned = new Owned({ self: sheets.self, rings, holdings, now });
-  const keeper = new Keeper({ sheets, rings, holdings, owned, removals, exists, maker });
+  const keeper = new Keeper({ sheets, rings, holdings, owned, removals, exists, maker, mayOpen: options.mayOpen ?? (() => true) });
   const donor = new Donor({ sheets, rings, holdings, owned, admitted: () => standing.admitted() });
   const asking = new Asking({ sheets, members, questions, standing, rings, holdings, keeper, pause });
   const subnets = new Subnets({ sheets, rings, holdings, owned, now });
@@ -185,7 +187,7 @@ export function openAllocator(options: OpenAllocator): MeshAllocator {
     },
     async answer(from, question) {
       const wanted = parseWanted(question);
-      await keeper.open(wanted.ring);
+      await keeper.open(wanted.ring).catch(passOver);
       return formatGiven(await donor.give(from, wanted));
     },
     async tend() {

@@ -1,3 +1,4 @@
+import { Refusal } from '../../lib/errors.ts';
 import { handOver } from './donor.ts';
 import { formatHeld, type Holdings, heldKey } from './holdings.ts';
 import { numbersOf, type Owned } from './owned.ts';
@@ -16,6 +17,8 @@ export interface KeeperNeeds {
   /** Whether what holds an item that is no address is still there: a network outlives the host that made it. */
   readonly exists: (owner: string) => boolean;
   readonly maker: (ring: Ring) => string | undefined;
+  /** Whether this host may be the first to speak of a ring. */
+  readonly mayOpen: () => boolean;
 }
 
 /** Two hosts hold one number: only after a disk was rolled back, or a removal by force. Both are told; neither is cut off. */
@@ -48,9 +51,12 @@ export class Keeper {
 
   /** The first who speaks of a ring is its maker: it says that all of it is its own. */
   async open(ring: Ring): Promise<void> {
-    const { sheets, rings, maker } = this.#needs;
+    const { sheets, rings, maker, mayOpen } = this.#needs;
     const isMine = () => maker(ring) === sheets.self && [...rings.tops(ring)].every(({ value }) => value.version[1] === 0);
     if (!isMine()) return;
+    if (!mayOpen()) {
+      throw new Refusal('unavailable', 'cannot give out numbers yet: the cluster is being founded; try again in a moment');
+    }
     await sheets.change('ring', (draft) => {
       const before = readSaid(draft, ring.id);
       if (before.size > 0 || !isMine()) return;

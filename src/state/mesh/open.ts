@@ -23,6 +23,8 @@ export interface OpenMeshState {
   readonly underlay: Family;
   /** Networks on which this host has endpoints. */
   readonly inUse: () => ReadonlySet<string>;
+  /** Whether this host may be the first to give out numbers: see `Beginning.begin`. */
+  readonly mayOpen?: () => boolean;
   readonly now: () => number;
   /** As an id of 32 hexadecimal digits, another with each call. */
   readonly nonce: () => string;
@@ -69,6 +71,7 @@ export function openMeshState(options: OpenMeshState): MeshState {
   const makerOf = (ring: Ring) => (isNetworkRing(ring) ? catalog.maker(ring.id.slice(0, 64)) : founder());
   const allocator = openAllocator({
     ...{ ...base, questions: about('numbers'), pause, ...(rest !== undefined && { rest }) },
+    ...(options.mayOpen && { mayOpen: options.mayOpen }),
     maker: options.maker ?? makerOf,
     exists: (network) => catalog.has(network),
   });

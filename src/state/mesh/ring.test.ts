@@ -130,6 +130,143 @@ describe('the ring', () => {
     check(world, 'wishes');
   });
 
+  test('IPAM failure 1, seeds that disagree: a network has one maker, whoever asks first and whom it can reach', async () => {
+    const { world, ids, take } = await worldOf(5);
+    world.split(ids.slice(0, 2), ids.slice(2));
+    const asked = ids.map((id) => take(id, `first ${id}`));
+    const results = await world.until(Promise.allSettled(asked));
+    assert.deepEqual(results.map(({ status }) => status), ['fulfilled', 'fulfilled', 'rejected', 'rejected', 'rejected']);
+    for (const result of results) {
+      if (result.status === 'rejected') assert.match(result.reason.message, new RegExp(`host ${names[0]?.slice(0, 12)}, which cannot be reached`));
+    }
+    world.heal();
+    await world.settle();
+    const late = await world.until(Promise.all(ids.slice(2).map((id) => take(id, `late ${id}`))));
+    const early = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
+    assert.equal(new Set([...early, ...late]).size, 5);
+    check(world, 'seeds');
+  });
+
+  test('IPAM failure 2, all ranges owned by unreachable hosts: the others go on with their reserve, then say whose it is, and take it over once', async () => {
+    const { world, ids, take } = await worldOf(4);
+    const [a = '', b = '', c = '', d = ''] = ids;
+    await world.until(Promise.all([take(a, 'a'), take(b, 'b'), take(c, 'c'), take(d, 'd')]));
+    world.host(a).crash();
+    const more = await world.until(Promise.all(Array.from({ length: 32 }, (_, i) => take(b, `b ${i}`))));
+    assert.equal(new Set(more).size, 32);
+    let refused: unknown;
+    for (let i = 0; refused === undefined; i++) {
+      await world.until(take(c, `c ${i}`)).catch((error: unknown) => {
+        refused = error;
+      });
+    }
+    assert.match(String(refused), /belongs to host 0[0-9a-f]{11}, which cannot be reached; try again when it is back, or skein host rm it/);
+    for (const [i, by] of [b, c].entries()) {
+      const removal = { host: a, by, heir: by, at: 5 - i, force: false };
+      world.removals.push(removal);
+      world.host(by).learn(removal);
+    }
+    await world.run(2_000);
+    await world.settle();
+    const takers = ids.filter((id) => world.fabric.host(id).sheets.read(id, 'ring')?.entries.has(`taken/${a}`));
+    assert.equal(takers.length, 1);
+    await world.until(take(d, 'after'));
+    check(world, 'taken over');
+    checkWhole(world, 'taken over');
+  });
+
+  test('IPAM failure 3, ranges that two own: nobody is cut off, the free ones find one owner, and who holds the same address is told', async () => {
+    const { world, ids, take } = await worldOf(3);
+    const [a = '', b = '', c = ''] = ids;
+    await world.until(take(a, 'early'));
+    await world.settle();
+    const disk = world.host(a).disk();
+    assert.equal(await world.until(take(b, 'held', '10.0.0.9')), '10.0.0.9');
+    await world.until(take(b, 'of its own', '10.0.0.20'));
+    await world.settle();
+    // Its disk is of yesterday, and nobody is there who could tell it.
+    world.host(a).crash();
+    world.split([a], [b, c]);
+    await world.host(a).restart(disk);
+    assert.equal(await world.until(take(a, 'again', '10.0.0.9')), '10.0.0.9');
+    world.heal();
+    await world.run(2_000);
+    await world.settle();
+    await world.settle();
+    for (const id of [a, b, c]) {
+      const told = world.host(id).allocator.conflicts();
+      assert.deepEqual(told.map(({ item, hosts }) => ({ item, hosts })), [{ item: '10.0.0.9', hosts: [a, b].toSorted() }]);
+    }
+    const held = await world.host(c).allocator.held(pool);
+    assert.ok(held.some(({ item, owner: { name } }) => item === '10.0.0.20' && name === 'of its own'));
+    await world.host(a).allocator.give(pool, owner(a, 'again'), '10.0.0.9', { unused: true });
+    await world.run(2_000);
+    await world.settle();
+    await world.settle();
+    check(world, 'conceded');
+    await world.until(Promise.all([take(a, 'on'), take(b, 'on too'), take(c, 'and on')]));
+    check(world, 'on');
+  });
+
+  test('a host that dies anywhere in giving numbers away loses none and gives none twice', async () => {
+    for (let seed = 1; seed <= 60; seed++) {
+      const { world, ids, take } = await worldOf(3, seed);
+      const [a = '', b = '', c = ''] = ids;
+      await world.until(take(a, 'first'));
+      const taken = Promise.allSettled([take(b, 'one'), take(b, 'two'), take(c, 'three')]);
+      await world.run(seed * 1.7);
+      world.host(a).crash();
+      await world.run(300);
+      await world.host(a).restart();
+      await world.until(taken);
+      await world.until(Promise.allSettled([take(a, 'four'), take(b, 'five'), take(c, 'six')]));
+      await world.settle();
+      check(world, `seed ${seed}`);
+      checkWhole(world, `seed ${seed}`);
+    }
+  });
+
+  test('the numbers of a removed host wait for who may have been given some by it, unless an admin says otherwise', async () => {
+    for (const force of [false, true]) {
+      const { world, ids, take } = await worldOf(5);
+      const [a = '', b = '', c = '', d = '', e = ''] = ids;
+      await world.until(take(a, 'a'));
+      await world.settle();
+      world.split([a, e], [b, c, d]);
+      assert.equal(await world.until(take(e, 'given meanwhile')), '10.0.0.3');
+      const removal = { host: a, by: b, heir: b, at: 1, force };
+      world.removals.push(removal);
+      world.host(b).learn(removal);
+      await world.run(2_000);
+      const isTaken = () => world.fabric.host(b).sheets.read(b, 'ring')?.entries.has(`taken/${a}`) === true;
+      assert.equal(isTaken(), force);
+      if (force) continue;
+      world.heal();
+      await world.run(2_000);
+      await world.settle();
+      assert.ok(isTaken());
+      await world.until(Promise.all([take(b, 'b'), take(c, 'c'), take(d, 'd')]));
+      const held = await world.host(c).allocator.held(pool);
+      assert.ok(held.some(({ item, owner: { name } }) => item === '10.0.0.3' && name === 'given meanwhile'));
+      check(world, 'waited');
+      checkWhole(world, 'waited');
+    }
+  });
+
+  test('the lesser side of a partition that removes all others takes nothing over', async () => {
+    const { world, ids, take } = await worldOf(5);
+    const [a = '', b = ''] = ids;
+    await world.until(Promise.all(ids.map((id) => take(id, id))));
+    await world.settle();
+    world.split([a, b], ids.slice(2));
+    for (const [i, host] of ids.slice(2).entries()) world.removals.push({ host, by: b, heir: b, at: 10 + i, force: false });
+    for (const removal of world.removals) world.host(b).learn(removal);
+    await world.run(3_000);
+    const own = [...(world.fabric.host(b).sheets.read(b, 'ring')?.entries.keys() ?? [])];
+    assert.ok(!own.some((key) => key.startsWith('taken/')), own.join());
+    check(world, 'lesser side');
+  });
+
   test('hosts take, give, wish, die, are cut off and come back, and no number is ever two hosts’ nor lost', async () => {
     for (let seed = first; seed <= seeds; seed++) await storm(seed, {});
   });
