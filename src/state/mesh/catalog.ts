@@ -1,4 +1,5 @@
 import * as v from 'valibot';
+import { equal } from '../../lib/equal.ts';
 import { ParseError, Refusal } from '../../lib/errors.ts';
 import { Serial } from '../../lib/serial.ts';
 import type { Network } from '../../model/network.ts';
@@ -68,6 +69,11 @@ export function openCatalog(options: OpenCatalog): MeshCatalog {
     return top?.deleted ? undefined : top?.network;
   };
 
+  const listed = (id: string): readonly (readonly [string, Network])[] => {
+    const network = readable(id);
+    return network ? [[id, network]] : [];
+  };
+
   const answer = (from: string, question: Json): Json => {
     const { id, entry } = parseCatalogQuestion(question);
     const there = highest(id, pending.get(id));
@@ -135,13 +141,18 @@ export function openCatalog(options: OpenCatalog): MeshCatalog {
     },
     list: async () => entries.ids().flatMap((id) => readable(id) ?? []),
     async *watch({ signal }): AsyncGenerator<CatalogEvent> {
-      let begun = false;
+      let told: Map<string, Network> | undefined;
       for await (const ids of changes.watch({ signal })) {
-        if (!begun) yield { kind: 'snapshot', networks: entries.ids().flatMap((id) => readable(id) ?? []) };
-        begun = true;
+        if (told === undefined) {
+          told = new Map(entries.ids().flatMap((id) => listed(id)));
+          yield { kind: 'snapshot', networks: [...told.values()] };
+        }
         for (const id of ids) {
-          const network = readable(id);
-          yield network ? { kind: 'put', network } : { kind: 'delete', id };
+          const [before, network] = [told.get(id), readable(id)];
+          if (network) {
+            told.set(id, network);
+            if (before === undefined || !equal(before, network)) yield { kind: 'put', network };
+          } else if (told.delete(id) || entries.top(id)?.reason !== undefined) yield { kind: 'delete', id };
         }
       }
     },

@@ -1,4 +1,5 @@
 import * as v from 'valibot';
+import { equal } from '../../lib/equal.ts';
 import { messageOf, ParseError, Refusal } from '../../lib/errors.ts';
 import { Serial } from '../../lib/serial.ts';
 import { parseRecord } from '../../model/record.ts';
@@ -151,22 +152,25 @@ export function openClaims(options: OpenClaims): MeshClaims {
     async *watch(space, { signal }): AsyncGenerator<ClaimsEvent> {
       const { scope } = placeOf(space, '');
       const holderOf = (key: string) => entries.claims({ scope, key })[0]?.holder;
-      let begun = false;
+      let told: Map<string, Holder> | undefined;
       for await (const keys of changes.watch({ signal })) {
-        if (!begun) {
+        if (told === undefined) {
           const found = entries.keys(scope).flatMap((key) => {
             const [name, holder] = [nameOf(space, key), holderOf(key)];
             return name !== undefined && holder ? [[name, holder] as const] : [];
           });
-          yield { kind: 'snapshot', holders: new Map(found) };
+          told = new Map(found);
+          yield { kind: 'snapshot', holders: new Map(told) };
         }
-        begun = true;
         for (const changed of keys) {
           const key = changed.startsWith(`${scope} `) ? changed.slice(scope.length + 1) : '';
           const name = nameOf(space, key);
           if (name === undefined) continue;
-          const holder = holderOf(key);
-          yield holder ? { kind: 'put', name, holder } : { kind: 'delete', name };
+          const [before, holder] = [told.get(name), holderOf(key)];
+          if (holder) {
+            told.set(name, holder);
+            if (before === undefined || !equal(before, holder)) yield { kind: 'put', name, holder };
+          } else if (told.delete(name)) yield { kind: 'delete', name };
         }
       }
     },

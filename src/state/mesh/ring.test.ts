@@ -253,6 +253,53 @@ describe('the ring', () => {
     }
   });
 
+  test('two admins remove one host on two sides of a partition: its numbers come to one of them', async () => {
+    for (let seed = 1; seed <= 20; seed++) {
+      const { world, ids, take } = await worldOf(5, seed);
+      const [a = '', b = '', c = '', d = '', e = ''] = ids;
+      await world.until(Promise.all(ids.map((id) => take(id, id))));
+      await world.settle();
+      world.host(a).crash();
+      world.split([b, c], [d, e]);
+      for (const [by, at] of [[b, 7], [e, 7 + (seed % 2) * 3 - 1]] as const) {
+        const removal = { host: a, by, heir: by, at, force: false };
+        world.removals.push(removal);
+        world.host(by).learn(removal);
+      }
+      await world.run(1_000);
+      world.heal();
+      for (let round = 0; round < 3; round++) await world.settle();
+      const takers = ids.filter((id) => world.fabric.host(id).sheets.read(id, 'ring')?.entries.has(`taken/${a}`));
+      assert.equal(takers.length, 1, `seed ${seed}: ${takers.length} took it over`);
+      check(world, `seed ${seed}`);
+      checkWhole(world, `seed ${seed}`);
+    }
+  });
+
+  test('what a removed host gives to one that has acknowledged its removal is not taken, and comes to the heir', async () => {
+    const { world, ids, take } = await worldOf(5);
+    const [a = '', b = '', c = '', d = '', e = ''] = ids;
+    await world.until(take(a, 'a'));
+    await world.settle();
+    world.split([a, e], [b, c, d]);
+    const removal = { host: a, by: b, heir: b, at: 1, force: false };
+    world.removals.push(removal);
+    world.host(b).learn(removal);
+    await world.run(1_000);
+    // The removed host gives something to c, and e, who has not heard of the removal, passes it on.
+    const given = { last: '167772159', owner: c, version: [0, 2] };
+    await world.fabric.host(a).sheets.change('ring', (draft) => draft.put(`own/${ringOf(pool).id}/167772152`, given));
+    world.fabric.deliver(a, e);
+    world.fabric.deliver(e, c);
+    world.host(c).heard();
+    await world.run(1_000);
+    assert.equal(world.fabric.host(c).sheets.read(c, 'ring')?.entries.get(`own/${ringOf(pool).id}/167772152`), undefined);
+    world.heal();
+    for (let round = 0; round < 3; round++) await world.settle();
+    check(world, 'given in vain');
+    checkWhole(world, 'given in vain');
+  });
+
   test('the lesser side of a partition that removes all others takes nothing over', async () => {
     const { world, ids, take } = await worldOf(5);
     const [a = '', b = ''] = ids;

@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto';
 import { Refusal } from '../../lib/errors.ts';
+import { Editing } from './draft.ts';
 import { Fabric } from './fabric.testing.ts';
 import { type MeshState, openMeshState } from './open.ts';
 import type { Questions } from './questions.ts';
 import type { Removal } from './removal.ts';
 import type { Ring } from './ring.ts';
-import type { Json, MemberState, Members, Sheet, Sheets } from './sheets.ts';
+import type { Draft, Json, MemberState, Members, Scope, Sheet, Sheets } from './sheets.ts';
 
 /**
  * Hosts of one cluster in one process, with time and chance from a seed: what they say is copied late, out of order or not
@@ -270,20 +271,12 @@ export class TestHost {
     const alive = () => {
       if (life !== this.#life) throw new Dead();
     };
+    const disk = new Disk(world, raw, alive);
     const sheets: Sheets = {
       self: this.id,
       read: (owner, scope) => raw.read(owner, scope),
       list: (scope) => raw.list(scope),
-      change: async (scope, edit) => {
-        // The disk takes a moment; who dies in it has said nothing.
-        if (world.chance() < 0.3) await world.pause(world.chance() * 5);
-        alive();
-        const before = raw.read(this.id, scope)?.version;
-        const result = await raw.change(scope, edit);
-        if (raw.read(this.id, scope)?.version !== before) world.spread(this.id);
-        alive();
-        return result;
-      },
+      change: (scope, edit) => disk.change(scope, edit),
       watch: (listener) => raw.watch(listener),
       follow: (networks) => raw.follow(networks),
     };
@@ -323,6 +316,63 @@ export class TestHost {
         alive();
       },
     });
+  }
+}
+
+/** Changes of sheets as a disk makes them: what is asked for while it is busy becomes one version, seen when it is written. */
+class Disk {
+  readonly #world: World;
+  readonly #sheets: Sheets;
+  readonly #alive: () => void;
+  readonly #waiting = new Map<Scope, ((editing: Editing) => () => void)[]>();
+
+  constructor(world: World, sheets: Sheets, alive: () => void) {
+    this.#world = world;
+    this.#sheets = sheets;
+    this.#alive = alive;
+  }
+
+  change<T>(scope: Scope, edit: (draft: Draft) => T): Promise<T> {
+    const { promise, resolve, reject } = Promise.withResolvers<T>();
+    const run = (editing: Editing) => {
+      try {
+        const result = editing.apply(edit);
+        return () => resolve(result);
+      } catch (error) {
+        return () => reject(error);
+      }
+    };
+    const waiting = this.#waiting.get(scope);
+    waiting?.push(run);
+    if (waiting === undefined) {
+      this.#waiting.set(scope, [run]);
+      this.#write(scope).catch(reject);
+    }
+    return promise;
+  }
+
+  async #write(scope: Scope): Promise<void> {
+    const { self } = this.#sheets;
+    for (let batch = this.#waiting.get(scope) ?? []; batch.length > 0; batch = this.#waiting.get(scope) ?? []) {
+      this.#waiting.set(scope, []);
+      this.#alive();
+      const editing = new Editing(scope, this.#sheets.read(self, scope)?.entries ?? new Map(), 0);
+      const done = batch.map((run) => run(editing));
+      if (this.#world.immediate) await this.#world.pause(1);
+      else if (this.#world.chance() < 0.5) await this.#world.pause(this.#world.chance() * 8);
+      this.#alive();
+      const { entries, keys } = editing.result();
+      await this.#sheets.change(scope, (draft) => {
+        for (const key of keys) {
+          const json = entries.get(key);
+          if (json === undefined) draft.delete(key);
+          else draft.put(key, json);
+        }
+      });
+      if (keys.length > 0) this.#world.spread(self);
+      for (const tell of done) tell();
+    }
+    this.#waiting.delete(scope);
   }
 }
 
