@@ -8,7 +8,7 @@ import { HexId, HostId } from '../../model/text.ts';
 import type { Catalog, CatalogEvent } from '../catalog.ts';
 import type { Skipped } from '../kv/skipped.ts';
 import { Changes } from './changes.ts';
-import { Entries, type Entry, entryKey, formatEntry, isOver, parseEntry } from './entries.ts';
+import { carriedOn, Entries, type Entry, entryKey, formatEntry, isOver, parseEntry } from './entries.ts';
 import { askHome, type HomeNeeds, Pending } from './home.ts';
 import { type Json, limits } from './sheets.ts';
 
@@ -182,9 +182,7 @@ export function openCatalog(options: OpenCatalog): MeshCatalog {
       const { removing: _, ...network } = top.network;
       return [{ key, json: formatEntry(top.version + 1, network, false) }];
     }
-    if (top.by !== sheets.self && inherits(top.by) && top.network) {
-      return [{ key, json: formatEntry(top.version + 1, top.network, top.deleted) }];
-    }
+    if (top.by !== sheets.self && inherits(top.by)) return [{ key, json: carriedOn(top) }];
     const due: { key: string; json: Json | undefined }[] = [];
     if (mine && mine !== top) due.push({ key, json: undefined });
     if (!top.deleted) return due;

@@ -75,7 +75,7 @@ interface Name {
   readonly over: Map<string, readonly string[]>;
 }
 
-/** All claims of the scopes that were asked for, kept by changes of the sheets. */
+/** All claims of the scopes that were asked for, or in which one changed, kept by changes of the sheets. */
 export class ClaimEntries {
   readonly #sheets: Sheets;
   readonly #changed: (place: Place) => void;
@@ -87,6 +87,7 @@ export class ClaimEntries {
     this.#sheets = sheets;
     this.#changed = changed;
     this.#stop = sheets.watch(({ owner, scope, keys, sheet }: SheetChange) => {
+      if (keys.some((key) => /^(un)?name/.test(key))) this.#names(scope);
       if (this.#scopes.has(scope)) this.#take(owner, scope, keys, sheet);
     });
   }

@@ -60,7 +60,15 @@ export function openClaims(options: OpenClaims): MeshClaims {
   const changes = new Changes();
   const pending = new Pending<Claim>(now);
   const serial = new Serial();
-  const entries = new ClaimEntries(sheets, ({ scope, key }) => changes.tell(`${scope} ${key}`));
+  const entries = new ClaimEntries(sheets, (place) => {
+    // What was let through has come.
+    const waiting = pending.get(nameIn(place));
+    if (waiting && entries.isMade(place, waiting.stamp)) pending.delete(nameIn(place));
+    changes.tell(nameIn(place));
+  });
+
+  // The cluster's names are carried on when their host is removed, also where nobody asks for them.
+  entries.keys('catalog');
 
   const isLost = (host: string): boolean => {
     const state = members.list().find(({ id }) => id === host)?.state;
@@ -207,10 +215,11 @@ export function openClaims(options: OpenClaims): MeshClaims {
     return mine && entries.over(place).has(mine.stamp) ? mine : undefined;
   }
 
-  /** What this host has to say of a name now: it carries on what a removed host said for the cluster. */
+  /** What this host has to say of a name now: it takes back a claim that is over, and carries on what a removed host said for the cluster. */
   function dueOf(place: Place): { readonly key: string; readonly json: Json | undefined } | undefined {
     const [first] = entries.claims(place);
-    if (!first || first.by === sheets.self || first.holder.host !== undefined || !inherits(first.by)) return undefined;
+    if (!first) return taken(place) && { key: place.key, json: undefined };
+    if (first.by === sheets.self || first.holder.host !== undefined || !inherits(first.by)) return undefined;
     return { key: place.key, json: formatClaim({ ...first, stamp: nonce(), over: [first.stamp] }) };
   }
 

@@ -50,6 +50,11 @@ export function formatEntry(version: number, network: Network, deleted: boolean)
   return { version, value, ...(deleted && { deleted }) };
 }
 
+/** The same as the next version, also when it cannot be read here: a newer host may have written it. */
+export function carriedOn({ version, json }: Entry): Json {
+  return typeof json === 'object' && json !== null && !Array.isArray(json) ? { ...json, version: version + 1 } : json;
+}
+
 export function isOver(one: Entry, other: Entry | undefined): boolean {
   return other === undefined || one.version > other.version || (one.version === other.version && one.by > other.by);
 }

@@ -324,7 +324,7 @@ class Disk {
   readonly #world: World;
   readonly #sheets: Sheets;
   readonly #alive: () => void;
-  readonly #waiting = new Map<Scope, ((editing: Editing) => () => void)[]>();
+  readonly #waiting = new Map<Scope, Edit[]>();
 
   constructor(world: World, sheets: Sheets, alive: () => void) {
     this.#world = world;
@@ -343,37 +343,51 @@ class Disk {
       }
     };
     const waiting = this.#waiting.get(scope);
-    waiting?.push(run);
+    waiting?.push({ run, fail: reject });
     if (waiting === undefined) {
-      this.#waiting.set(scope, [run]);
-      this.#write(scope).catch(reject);
+      this.#waiting.set(scope, [{ run, fail: reject }]);
+      void this.#write(scope);
     }
     return promise;
   }
 
   async #write(scope: Scope): Promise<void> {
-    const { self } = this.#sheets;
     for (let batch = this.#waiting.get(scope) ?? []; batch.length > 0; batch = this.#waiting.get(scope) ?? []) {
       this.#waiting.set(scope, []);
-      this.#alive();
-      const editing = new Editing(scope, this.#sheets.read(self, scope)?.entries ?? new Map(), 0);
-      const done = batch.map((run) => run(editing));
-      if (this.#world.immediate) await this.#world.pause(1);
-      else if (this.#world.chance() < 0.5) await this.#world.pause(this.#world.chance() * 8);
-      this.#alive();
-      const { entries, keys } = editing.result();
-      await this.#sheets.change(scope, (draft) => {
-        for (const key of keys) {
-          const json = entries.get(key);
-          if (json === undefined) draft.delete(key);
-          else draft.put(key, json);
-        }
-      });
-      if (keys.length > 0) this.#world.spread(self);
-      for (const tell of done) tell();
+      try {
+        await this.#writeBatch(scope, batch);
+      } catch (error) {
+        for (const { fail } of batch) fail(error);
+      }
     }
     this.#waiting.delete(scope);
   }
+
+  async #writeBatch(scope: Scope, batch: readonly Edit[]): Promise<void> {
+    const { self } = this.#sheets;
+    this.#alive();
+    const editing = new Editing(scope, this.#sheets.read(self, scope)?.entries ?? new Map(), 0);
+    const done = batch.map(({ run }) => run(editing));
+    if (this.#world.immediate) await this.#world.pause(1);
+    else if (this.#world.chance() < 0.5) await this.#world.pause(this.#world.chance() * 8);
+    this.#alive();
+    const { entries, keys } = editing.result();
+    await this.#sheets.change(scope, (draft) => {
+      for (const key of keys) {
+        const json = entries.get(key);
+        if (json === undefined) draft.delete(key);
+        else draft.put(key, json);
+      }
+    });
+    if (keys.length > 0) this.#world.spread(self);
+    for (const tell of done) tell();
+  }
+}
+
+interface Edit {
+  /** @returns what to tell who asked once it is on disk */
+  readonly run: (editing: Editing) => () => void;
+  readonly fail: (error: unknown) => void;
 }
 
 /** A part of a host that died meanwhile wants to go on. */
