@@ -55,7 +55,16 @@ export function openAllocator(options: OpenAllocator): MeshAllocator {
   const rings = new Rings(sheets, maker);
   const holdings = new Holdings({ sheets, now, rest, counts: (host) => removals.heirOf(host) === undefined });
   const owned = new Owned({ self: sheets.self, rings, holdings, now });
-  const keeper = new Keeper({ sheets, rings, holdings, owned, removals, exists, maker, mayOpen: options.mayOpen ?? (() => true) });
+  const keeper = new Keeper({
+    sheets,
+    rings,
+    holdings,
+    owned,
+    removals,
+    exists,
+    maker,
+    mayOpen: options.mayOpen ?? (() => true),
+  });
   const donor = new Donor({ sheets, rings, holdings, owned, admitted: () => standing.admitted() });
   const asking = new Asking({ sheets, members, questions, standing, rings, holdings, keeper, pause });
   const subnets = new Subnets({ sheets, rings, holdings, owned, now });
@@ -159,7 +168,8 @@ export function openAllocator(options: OpenAllocator): MeshAllocator {
       const ring = item !== undefined && pool.kind === 'subnets' ? subnets.ringOfItem(item) : ringOf(pool);
       return await asking.needing(ring, () =>
         serial.run(`${ring.id} ${owner.id}`, async () => {
-          if (item === undefined) return await (pool.kind === 'subnets' ? takeSubnet(pool, owner) : takeNumber(pool, owner));
+          if (item === undefined)
+            return await (pool.kind === 'subnets' ? takeSubnet(pool, owner) : takeNumber(pool, owner));
           const taken = await takeExactly(pool, ring, owner, item);
           if (taken !== undefined) return taken;
           throw new Refusal('unavailable', `cannot take ${item}: whose it is changed again and again; try again`);
@@ -169,7 +179,9 @@ export function openAllocator(options: OpenAllocator): MeshAllocator {
     async give(pool, owner, wanted, { unused } = { unused: false }) {
       const item = parseWish(pool.kind, wanted);
       const ring = pool.kind === 'subnets' ? subnets.ringOfItem(item) : ringOf(pool);
-      const held = holdings.of(ring, item).filter(({ owner: { id }, released }) => id === owner.id && released === undefined);
+      const held = holdings
+        .of(ring, item)
+        .filter(({ owner: { id }, released }) => id === owner.id && released === undefined);
       if (held.length === 0) return;
       await sheets.change(ring.scope, (draft) => {
         for (const { by, stamp, owner: holder } of held) {
@@ -181,9 +193,7 @@ export function openAllocator(options: OpenAllocator): MeshAllocator {
     },
     async held(pool) {
       const all = pool.kind === 'subnets' ? ([4, 6] as const).map(subnets.ringOf) : [ringOf(pool)];
-      return all.flatMap((ring) =>
-        holdings.held(ring).map(({ item, record }) => ({ item, owner: record.owner })),
-      );
+      return all.flatMap((ring) => holdings.held(ring).map(({ item, record }) => ({ item, owner: record.owner })));
     },
     async answer(from, question) {
       const wanted = parseWanted(question);

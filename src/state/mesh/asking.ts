@@ -1,5 +1,5 @@
 import { ParseError, Refusal } from '../../lib/errors.ts';
-import { parsePrefix, firstOf, lastOf } from '../../lib/prefix.ts';
+import { firstOf, lastOf, parsePrefix } from '../../lib/prefix.ts';
 import { Exhausted, type Pool, Taken } from '../allocator.ts';
 import { poolName, type Space } from '../kv/allocation.ts';
 import { formatWanted, type Given, mostGiven, parseGiven, type Wanted } from './donor.ts';
@@ -59,7 +59,8 @@ export class Asking {
     const { sheets, rings, keeper, pause } = this.#needs;
     const [from, to] = numbersOf(ring, item);
     const tops = rings.tops(ring).within(from, to);
-    if (tops.length === 0) throw new Refusal('unavailable', `cannot take ${item}: it is not known here yet who has given it out`);
+    if (tops.length === 0)
+      throw new Refusal('unavailable', `cannot take ${item}: it is not known here yet who has given it out`);
     const reachable = this.reachable();
     for (const { first, last, value } of tops) {
       if (value.owner === sheets.self) continue;
@@ -124,7 +125,9 @@ export class Asking {
     const { holdings, rings, standing } = this.#needs;
     const held = holdings.held(ring).filter(({ item }) => isOfPool(item));
     const reachable = this.reachable();
-    const away = new Set([...rings.tops(ring)].map(({ value }) => value.owner).filter((owner) => !reachable.has(owner)));
+    const away = new Set(
+      [...rings.tops(ring)].map(({ value }) => value.owner).filter((owner) => !reachable.has(owner)),
+    );
     const lost = [...away].find((owner) => this.#hasRoom(ring, pool, owner));
     if (lost !== undefined) {
       const state = standing.admitted().has(lost) ? 'cannot be reached' : 'is removed, and not all hosts know it yet';
@@ -144,7 +147,10 @@ export class Asking {
     const spans = windows.flatMap(([first, last]) => rings.tops(ring).within(first, last));
     const mine = spans.filter(({ value }) => value.owner === owner);
     const size = mine.reduce((sum, { first, last }) => sum + last - first + 1n, 0n);
-    const used = holdings.held(ring).filter(({ record }) => record.by === owner).map(({ item }) => numbersOf(ring, item));
+    const used = holdings
+      .held(ring)
+      .filter(({ record }) => record.by === owner)
+      .map(({ item }) => numbersOf(ring, item));
     return size > used.reduce((sum, [first, last]) => sum + last - first + 1n, 0n);
   }
 

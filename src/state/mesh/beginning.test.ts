@@ -27,7 +27,13 @@ class Waiting {
     this.chance = randomFrom(seed);
     for (let i = 0; i < count; i++) {
       const id = hostId(`waiting ${seed} ${i}`);
-      this.nodes.set(id, { id, disk: { kind: 'waiting' }, up: true, eager: this.chance() < 0.7, beginning: this.open(id) });
+      this.nodes.set(id, {
+        id,
+        disk: { kind: 'waiting' },
+        up: true,
+        eager: this.chance() < 0.7,
+        beginning: this.open(id),
+      });
     }
   }
 
@@ -73,7 +79,8 @@ class Waiting {
     if (this.now % 200 === 0) node.beginning.tick(this.now);
     if (node.eager && node.beginning.begin(this.now)) {
       const { standing } = node.beginning;
-      if (standing.kind === 'member') this.begun.set(standing.genesis.id, this.begun.get(standing.genesis.id) ?? this.now);
+      if (standing.kind === 'member')
+        this.begun.set(standing.genesis.id, this.begun.get(standing.genesis.id) ?? this.now);
     }
     this.post(node);
   }
@@ -105,7 +112,9 @@ class Waiting {
 
   clusters(): ReadonlySet<string> {
     return new Set(
-      [...this.nodes.values()].map(({ beginning: { standing } }) => (standing.kind === 'member' ? standing.genesis.id : 'waiting')),
+      [...this.nodes.values()].map(({ beginning: { standing } }) =>
+        standing.kind === 'member' ? standing.genesis.id : 'waiting',
+      ),
     );
   }
 }
@@ -124,7 +133,11 @@ describe('hosts that wait with one token', () => {
         if (i > 0 && other !== undefined) world.at(world.chance() * 900, () => world.link(id, other));
       }
       world.run(12_000);
-      assert.equal(world.clusters().size, 1, `seed ${seed}: ${[...world.clusters()].map((id) => id.slice(0, 8)).join()}`);
+      assert.equal(
+        world.clusters().size,
+        1,
+        `seed ${seed}: ${[...world.clusters()].map((id) => id.slice(0, 8)).join()}`,
+      );
       assert.ok(!world.clusters().has('waiting'), `seed ${seed} waits still`);
       assert.ok(world.begun.size <= 1, `seed ${seed}: ${world.begun.size} clusters gave numbers away`);
       for (const id of world.begun.keys()) assert.ok(world.clusters().has(id), `seed ${seed}: who had begun gave way`);
@@ -157,20 +170,32 @@ describe('hosts that wait with one token', () => {
       for (const id of ids) for (const other of ids) if (id !== other) world.link(id, other);
       world.run(20_000);
       if (world.begun.size <= 1) {
-        assert.equal(world.clusters().size, 1, `seed ${seed}: ${[...world.clusters()].map((id) => id.slice(0, 8)).join()}`);
+        assert.equal(
+          world.clusters().size,
+          1,
+          `seed ${seed}: ${[...world.clusters()].map((id) => id.slice(0, 8)).join()}`,
+        );
         assert.ok(!world.clusters().has('waiting'), `seed ${seed}: some wait still`);
       } else {
         apart++;
         assert.deepEqual([...world.clusters()].toSorted(), [...world.begun.keys()].toSorted(), `seed ${seed}`);
-        for (const { beginning } of world.nodes.values()) assert.ok(beginning.refused, `seed ${seed}: a host does not say why`);
+        for (const { beginning } of world.nodes.values())
+          assert.ok(beginning.refused, `seed ${seed}: a host does not say why`);
       }
     }
     assert.ok(apart > 0 && apart < seeds / 2, `${apart} of ${seeds} stayed apart`);
   });
 
   test('the refusal holds the command that gets out of it', () => {
-    const [mine, other] = ['one', 'two'].map((name) => ({ id: hex(name), founder: hostId(name), view: [hostId(name)] }));
+    const [mine, other] = ['one', 'two'].map((name) => ({
+      id: hex(name),
+      founder: hostId(name),
+      view: [hostId(name)],
+    }));
     assert.ok(mine && other);
-    assert.match(refusalOf(mine, other), /have both given out addresses and cannot become one; run skein reset on the hosts/);
+    assert.match(
+      refusalOf(mine, other),
+      /have both given out addresses and cannot become one; run skein reset on the hosts/,
+    );
   });
 });

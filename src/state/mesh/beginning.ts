@@ -207,7 +207,8 @@ export class Beginning {
     } else if (kind === 'refuse' && proposal) this.#withdraw();
     else if (kind === 'withdraw' && standing.kind === 'waiting' && standing.promised?.genesis.id === genesis.id) {
       if (from === genesis.founder) this.#standing = { kind: 'waiting' };
-    } else if (kind === 'joined' && standing.kind === 'member' && standing.genesis.id === genesis.id) this.#joined.add(from);
+    } else if (kind === 'joined' && standing.kind === 'member' && standing.genesis.id === genesis.id)
+      this.#joined.add(from);
   }
 
   #hearFounded(from: string, genesis: Genesis): void {
@@ -252,7 +253,9 @@ export class Beginning {
   #propose(now: number): void {
     const view = [...this.#reached, this.#self].toSorted();
     const isQuiet = now - this.#quietSince >= times.quiet;
-    const allWait = [...this.#reached].every((host) => this.#heard.get(host)?.genesis === undefined && this.#heard.has(host));
+    const allWait = [...this.#reached].every(
+      (host) => this.#heard.get(host)?.genesis === undefined && this.#heard.has(host),
+    );
     if (view.length < 2 || view.length > mostWaiting || view[0] !== this.#self || !isQuiet || !allWait) return;
     const genesis = this.#found(view);
     this.#proposal = { genesis, made: now, promised: new Set([this.#self]) };
@@ -265,7 +268,9 @@ export class Beginning {
     const isChanged = proposal.genesis.view.some((host) => host !== this.#self && !this.#reached.has(host));
     const isGrown = this.#reached.size + 1 !== proposal.genesis.view.length;
     if (isChanged || isGrown || now - proposal.made > times.proposal) this.#withdraw();
-    else for (const host of this.#reached) if (!proposal.promised.has(host)) this.#send(host, { kind: 'propose', genesis: proposal.genesis });
+    else
+      for (const host of this.#reached)
+        if (!proposal.promised.has(host)) this.#send(host, { kind: 'propose', genesis: proposal.genesis });
   }
 
   #withdraw(): void {

@@ -42,9 +42,15 @@ export function parseCatalogQuestion(json: unknown): { readonly id: string; read
 }
 
 /** What stands at the home, if that is not what was proposed. @throws ParseError */
-export function parseCatalogAnswer(json: unknown, id: string): { readonly ok: boolean; readonly there: Entry | undefined } {
+export function parseCatalogAnswer(
+  json: unknown,
+  id: string,
+): { readonly ok: boolean; readonly there: Entry | undefined } {
   const { ok, by, entry } = parseRecord(Answer, json, 'the answer');
-  return { ok, there: entry === undefined || by === undefined ? undefined : parseEntry(JSON.parse(JSON.stringify(entry)), id, by) };
+  return {
+    ok,
+    there: entry === undefined || by === undefined ? undefined : parseEntry(JSON.parse(JSON.stringify(entry)), id, by),
+  };
 }
 
 /** Each host's own changes; the highest version counts everywhere. Changes of a record meet at its home. */
@@ -99,7 +105,10 @@ export function openCatalog(options: OpenCatalog): MeshCatalog {
     await ask(id);
     const there = highest(id, learnt.get(id));
     if (there && !there.deleted && there.network === undefined) {
-      throw new Refusal('conflict', `the record of network ${id} that host ${there.by} wrote cannot be read; see skein status`);
+      throw new Refusal(
+        'conflict',
+        `the record of network ${id} that host ${there.by} wrote cannot be read; see skein status`,
+      );
     }
     return there;
   };
@@ -133,7 +142,10 @@ export function openCatalog(options: OpenCatalog): MeshCatalog {
           const entry = formatEntry(there.version + 1, next ?? there.network, next === undefined);
           if (await write(id, entry)) return next;
         }
-        throw new Refusal('unavailable', `cannot update network ${id}: other hosts change it again and again; try again`);
+        throw new Refusal(
+          'unavailable',
+          `cannot update network ${id}: other hosts change it again and again; try again`,
+        );
       }),
     async get(id) {
       const there = await latest(id);
@@ -165,7 +177,9 @@ export function openCatalog(options: OpenCatalog): MeshCatalog {
       const idle = mine.filter((key) => key.startsWith('seen/') && !entries.top(key.slice(5))?.deleted);
       if (due.length === 0 && idle.length === 0) return;
       await sheets.change('catalog', (draft) => {
-        for (const { key, json } of due) if (json === undefined) draft.delete(key); else draft.put(key, json);
+        for (const { key, json } of due)
+          if (json === undefined) draft.delete(key);
+          else draft.put(key, json);
         for (const key of idle) draft.delete(key);
       });
     },
@@ -200,6 +214,9 @@ function fits(network: Network): void {
   const { length } = JSON.stringify(network);
   if (length > limits.value - 64) {
     const most = limits.value - 64;
-    throw new Refusal('invalid', `network ${network.name} has ${length} characters, more than a record may have (${most})`);
+    throw new Refusal(
+      'invalid',
+      `network ${network.name} has ${length} characters, more than a record may have (${most})`,
+    );
   }
 }

@@ -6,7 +6,17 @@ import { parseRecord } from '../../model/record.ts';
 import { HexId, HostId, Name } from '../../model/text.ts';
 import { Claimed, type Claims, type ClaimsEvent, type Holder } from '../claims.ts';
 import { Changes } from './changes.ts';
-import { type Claim, ClaimEntries, formatClaim, isEarlier, nameOf, type Place, parseClaim, placeOf, unnamedKey } from './claim-entries.ts';
+import {
+  type Claim,
+  ClaimEntries,
+  formatClaim,
+  isEarlier,
+  nameOf,
+  type Place,
+  parseClaim,
+  placeOf,
+  unnamedKey,
+} from './claim-entries.ts';
 import { askHome, type HomeNeeds, Pending } from './home.ts';
 import type { Json } from './sheets.ts';
 
@@ -39,10 +49,14 @@ const Answer = v.looseObject({
 });
 
 /** @throws ParseError */
-export function parseClaimQuestion(json: unknown, from: string): { readonly place: Place; readonly claim: Claim | undefined } {
+export function parseClaimQuestion(
+  json: unknown,
+  from: string,
+): { readonly place: Place; readonly claim: Claim | undefined } {
   const { scope, key, claim } = parseRecord(Question, json, 'the question');
   const [, network] = /^network:([0-9a-f]{64})$/.exec(scope) ?? [];
-  if (network === undefined && scope !== 'catalog') throw new ParseError(`the question: ${scope.slice(0, 80)} has no names`);
+  if (network === undefined && scope !== 'catalog')
+    throw new ParseError(`the question: ${scope.slice(0, 80)} has no names`);
   const place: Place = { scope: network === undefined ? 'catalog' : `network:${network}`, key };
   return { place, claim: claim === undefined ? undefined : parseClaim(claim, key, from) };
 }
@@ -88,7 +102,8 @@ export function openClaims(options: OpenClaims): MeshClaims {
     const { host } = there.holder;
     return claim.over.includes(there.stamp) && host !== undefined && !isAlive(host) ? undefined : there;
   };
-  const isAlive = (host: string) => !isLost(host) && members.list().some(({ id, state }) => id === host && state === 'alive');
+  const isAlive = (host: string) =>
+    !isLost(host) && members.list().some(({ id, state }) => id === host && state === 'alive');
   const answer = (from: string, question: Json): Json => {
     const { place, claim } = parseClaimQuestion(question, from);
     if (claim === undefined) {
@@ -125,7 +140,9 @@ export function openClaims(options: OpenClaims): MeshClaims {
           (one) => one.holder.id === holder.id || (one.holder.host !== undefined && isLost(one.holder.host)),
         );
         const own = mine && mine.holder.id === holder.id && replaced.includes(mine) ? mine : undefined;
-        const over = [...new Set([...(mine?.over ?? []), ...replaced.filter((one) => one !== own).map(({ stamp }) => stamp)])];
+        const over = [
+          ...new Set([...(mine?.over ?? []), ...replaced.filter((one) => one !== own).map(({ stamp }) => stamp)]),
+        ];
         const made = { at: own?.at ?? entries.tick(), stamp: own?.stamp ?? nonce() };
         const claim: Claim = { by: sheets.self, holder, ...made, over: over.slice(-64) };
         const there = rival(place, claim);
@@ -186,11 +203,15 @@ export function openClaims(options: OpenClaims): MeshClaims {
     async tend() {
       for (const scope of entries.scopes()) {
         const due = entries.keys(scope).flatMap((key) => dueOf({ scope, key }) ?? []);
-        const notes = [...(sheets.read(sheets.self, scope)?.entries.keys() ?? [])].filter((key) => key.startsWith('unnamed/'));
+        const notes = [...(sheets.read(sheets.self, scope)?.entries.keys() ?? [])].filter((key) =>
+          key.startsWith('unnamed/'),
+        );
         const idle = notes.filter((note) => isIdle({ scope, key: note.replace(/^unnamed\//, 'name/') }, note));
         if (due.length + idle.length === 0) continue;
         await sheets.change(scope, (draft) => {
-          for (const { key, json } of due) if (json === undefined) draft.delete(key); else draft.put(key, json);
+          for (const { key, json } of due)
+            if (json === undefined) draft.delete(key);
+            else draft.put(key, json);
           for (const key of idle) draft.delete(key);
         });
       }

@@ -164,9 +164,20 @@ export class Donor {
    * What a host gets beside its first piece, from the upper end: enough to work on while it is cut off. Each host's part,
    * as large as the greatest power of two allows.
    */
-  #reserve(to: string, ring: Ring, space: Space, { above, least }: { above: bigint; least: bigint }): Chosen | undefined {
+  #reserve(
+    to: string,
+    ring: Ring,
+    space: Space,
+    { above, least }: { above: bigint; least: bigint },
+  ): Chosen | undefined {
     const { owned, holdings, rings, admitted } = this.#needs;
-    if (rings.tops(ring).within(space.first, space.last).some(({ value }) => value.owner === to)) return undefined;
+    if (
+      rings
+        .tops(ring)
+        .within(space.first, space.last)
+        .some(({ value }) => value.owner === to)
+    )
+      return undefined;
     const part = owned.room(ring, space, false) / BigInt(admitted().size + 1);
     if (part < least) return undefined;
     const size = 1n << BigInt(part.toString(2).length - 1);
@@ -192,7 +203,10 @@ export class Donor {
   }
 }
 
-function spaceIn(ring: Ring, { first, last, passed }: { first: bigint; last: bigint; passed: readonly string[] }): Space {
+function spaceIn(
+  ring: Ring,
+  { first, last, passed }: { first: bigint; last: bigint; passed: readonly string[] },
+): Space {
   const format = (n: bigint) => itemAt(ring, n, n);
   return { first, last, passed: new Set(passed), format, parse: (item) => numbersOf(ring, item)[0] };
 }

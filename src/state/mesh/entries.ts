@@ -52,7 +52,7 @@ export function formatEntry(version: number, network: Network, deleted: boolean)
 
 /** The same as the next version, also when it cannot be read here: a newer host may have written it. */
 export function carriedOn({ version, json }: Entry): Json {
-  return typeof json === 'object' && json !== null && !Array.isArray(json) ? { ...json, version: version + 1 } : json;
+  return Object.fromEntries<Json>([...Object.entries(json ?? {}), ['version', version + 1]]);
 }
 
 export function isOver(one: Entry, other: Entry | undefined): boolean {

@@ -61,7 +61,9 @@ export function formatHeld({ host, id, name }: Owner, stamp: string, released?: 
 }
 
 /** The ring and the item that a key is about. @throws ParseError */
-function placeOf(key: string): { readonly kind: 'held' | 'freed'; readonly ring: Ring; readonly item: string } | undefined {
+function placeOf(
+  key: string,
+): { readonly kind: 'held' | 'freed'; readonly ring: Ring; readonly item: string } | undefined {
   const [, kind, ring = '', item = ''] = /^(held|freed)\/([^/]{1,80})\/(.{1,64})$/.exec(key) ?? [];
   return kind === 'held' || kind === 'freed' ? { kind, ring: parseRing(ring), item } : undefined;
 }
@@ -183,7 +185,8 @@ export class Holdings {
       const { kind, item, ring } = place;
       const shelf = this.#made(ring.id);
       const json = sheet?.entries.get(key);
-      if (kind === 'freed') put(shelf.notes, item, by, json === undefined ? undefined : read(() => parseFreed(json, key)));
+      if (kind === 'freed')
+        put(shelf.notes, item, by, json === undefined ? undefined : read(() => parseFreed(json, key)));
       else this.#hold(shelf, item, by, json === undefined ? undefined : read(() => parseHeld(json, key)));
       for (const listener of this.#listeners) listener(ring, item);
     }

@@ -52,10 +52,14 @@ export class Keeper {
   /** The first who speaks of a ring is its maker: it says that all of it is its own. */
   async open(ring: Ring): Promise<void> {
     const { sheets, rings, maker, mayOpen } = this.#needs;
-    const isMine = () => maker(ring) === sheets.self && [...rings.tops(ring)].every(({ value }) => value.version[1] === 0);
+    const isMine = () =>
+      maker(ring) === sheets.self && [...rings.tops(ring)].every(({ value }) => value.version[1] === 0);
     if (!isMine()) return;
     if (!mayOpen()) {
-      throw new Refusal('unavailable', 'cannot give out numbers yet: the cluster is being founded; try again in a moment');
+      throw new Refusal(
+        'unavailable',
+        'cannot give out numbers yet: the cluster is being founded; try again in a moment',
+      );
     }
     await sheets.change('ring', (draft) => {
       const before = readSaid(draft, ring.id);
@@ -72,7 +76,9 @@ export class Keeper {
     return [...rings.ids()].flatMap((id) => {
       const ring = parseRing(id);
       return holdings.held(ring).flatMap(({ item }) => {
-        const holders = holdings.of(ring, item).filter(({ by, released }) => released === undefined && admitted.has(by));
+        const holders = holdings
+          .of(ring, item)
+          .filter(({ by, released }) => released === undefined && admitted.has(by));
         const owners = new Set(holders.map(({ owner }) => owner.id));
         return owners.size > 1 ? [{ ring: id, item, hosts: holders.map(({ by }) => by).toSorted() }] : [];
       });
@@ -201,7 +207,9 @@ export class Keeper {
             found.push(...gapsBetween(claim.first, claim.last, mine).map((gap) => ({ ...gap, value })));
           } else {
             const value = { other, version, gives: true };
-            const theirsHeld = this.#heldWithin(ring, other).filter(([from, to]) => from >= claim.first && to <= claim.last);
+            const theirsHeld = this.#heldWithin(ring, other).filter(
+              ([from, to]) => from >= claim.first && to <= claim.last,
+            );
             const only = theirsHeld.filter(([from, to]) => !mine.some(([a, b]) => a <= to && b >= from));
             found.push(...only.map(([first, last]) => ({ first, last, value })));
           }
@@ -215,7 +223,11 @@ export class Keeper {
     const { holdings } = this.#needs;
     return holdings
       .held(ring)
-      .flatMap(({ item }) => holdings.of(ring, item).some((one) => one.by === by && one.released === undefined) ? [numbersOf(ring, item)] : [])
+      .flatMap(({ item }) =>
+        holdings.of(ring, item).some((one) => one.by === by && one.released === undefined)
+          ? [numbersOf(ring, item)]
+          : [],
+      )
       .toSorted((a, b) => (a[0] < b[0] ? -1 : 1));
   }
 }

@@ -7,7 +7,7 @@ import { type MeshAllocator, openAllocator } from './allocator.ts';
 import { type MeshCatalog, openCatalog } from './catalog.ts';
 import { type MeshClaims, openClaims } from './claims.ts';
 import type { Questions } from './questions.ts';
-import { openRegistry, type MeshRegistry } from './registry.ts';
+import { type MeshRegistry, openRegistry } from './registry.ts';
 import { Removals, type Standing } from './removal.ts';
 import { isNetworkRing, type Ring } from './ring.ts';
 import type { Json, Members, Sheets } from './sheets.ts';
@@ -51,7 +51,10 @@ export interface MeshState {
 const About = v.looseObject({ about: v.picklist(['catalog', 'numbers', 'names']), question: v.unknown() });
 
 /** @throws ParseError */
-export function parseAbout(json: unknown): { readonly about: 'catalog' | 'numbers' | 'names'; readonly question: unknown } {
+export function parseAbout(json: unknown): {
+  readonly about: 'catalog' | 'numbers' | 'names';
+  readonly question: unknown;
+} {
   return parseRecord(About, json, 'the question');
 }
 

@@ -1,8 +1,8 @@
-import { formatAddress, firstOf, lastOf, overlaps, parseAddress, parsePrefix } from '../../lib/prefix.ts';
+import { firstOf, formatAddress, lastOf, overlaps, parseAddress, parsePrefix } from '../../lib/prefix.ts';
 import type { Space } from '../kv/allocation.ts';
 import type { Holding, Holdings } from './holdings.ts';
 import type { Ring, Rings, Said } from './ring.ts';
-import { larger, smaller, type Spans } from './spans.ts';
+import { larger, type Spans, smaller } from './spans.ts';
 
 /** What can be said of numbers that somebody wants to have. */
 export type Verdict =
@@ -50,7 +50,10 @@ export class Owned {
   readonly #now: () => number;
   readonly #coming = new Map<string, Set<string>>();
   readonly #leaving = new Map<string, Set<readonly [bigint, bigint]>>();
-  readonly #cursors = new Map<string, { readonly ring: string; readonly of: Spans<Said>; readonly space: Space; next: bigint }>();
+  readonly #cursors = new Map<
+    string,
+    { readonly ring: string; readonly of: Spans<Said>; readonly space: Space; next: bigint }
+  >();
   readonly #resting: { readonly ring: Ring; readonly item: string; readonly free: number }[] = [];
 
   constructor(options: { self: string; rings: Rings; holdings: Holdings; now: () => number }) {
@@ -86,7 +89,9 @@ export class Owned {
 
   judge(ring: Ring, first: bigint, last: bigint): Verdict {
     if (!this.owns(ring, first, last) || this.#isLeaving(ring, first, last)) return { kind: 'foreign' };
-    return isSubnets(ring) ? this.#judgeSubnet(ring, itemAt(ring, first, last)) : this.#judgeItem(ring, itemAt(ring, first, last));
+    return isSubnets(ring)
+      ? this.#judgeSubnet(ring, itemAt(ring, first, last))
+      : this.#judgeItem(ring, itemAt(ring, first, last));
   }
 
   #judgeItem(ring: Ring, item: string): Verdict {

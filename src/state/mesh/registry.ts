@@ -59,7 +59,10 @@ export function openRegistry({ sheets, members, skipped, underlay }: OpenRegistr
     async publish(record) {
       const host = hostOf(record);
       if (host !== sheets.self) {
-        throw new Refusal('forbidden', `cannot publish ${record.kind} ${idOf(record)}: it is host ${host.slice(0, 12)}'s own to say`);
+        throw new Refusal(
+          'forbidden',
+          `cannot publish ${record.kind} ${idOf(record)}: it is host ${host.slice(0, 12)}'s own to say`,
+        );
       }
       const scope = scopeOf(record);
       const json: Json = JSON.parse(JSON.stringify(bare(record)));
@@ -122,7 +125,11 @@ function idOf(record: Owned): string {
 }
 
 function hostOf(record: Owned): string {
-  return record.kind === 'host' ? record.host.id : record.kind === 'endpoint' ? record.endpoint.host : record.record.host;
+  return record.kind === 'host'
+    ? record.host.id
+    : record.kind === 'endpoint'
+      ? record.endpoint.host
+      : record.record.host;
 }
 
 /** @throws ParseError */

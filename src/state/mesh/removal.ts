@@ -144,7 +144,8 @@ export class Removals {
     let decision = this.#decide(host);
     while (decision.kind === 'heir' && this.removed().has(decision.heir)) {
       const [oldest] = this.#standing.admitted();
-      if (seen.has(decision.heir)) return oldest === undefined ? { kind: 'waiting', missing: [] } : { kind: 'heir', heir: oldest };
+      if (seen.has(decision.heir))
+        return oldest === undefined ? { kind: 'waiting', missing: [] } : { kind: 'heir', heir: oldest };
       seen.add(decision.heir);
       decision = this.#decide(decision.heir);
     }

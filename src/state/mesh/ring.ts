@@ -72,12 +72,16 @@ const SaidRecord = v.looseObject({
 });
 
 /** An entry of a sheet: the span that it speaks of. @throws ParseError */
-export function parseSaid(key: string, json: unknown): { readonly ring: string; first: bigint; last: bigint; said: Said } {
+export function parseSaid(
+  key: string,
+  json: unknown,
+): { readonly ring: string; first: bigint; last: bigint; said: Said } {
   const [, id = '', digits = ''] = /^own\/([^/]{1,80})\/(0|[1-9]\d{0,38})$/.exec(key) ?? [];
   const ring = parseRing(id);
   const { last: text, owner, version, spare = false } = parseRecord(SaidRecord, json, key);
   const [first, last] = [BigInt(digits), BigInt(text)];
-  if (first > last || last > ring.last) throw new ParseError(`${key}: ends at ${text}, which is not a span of the ring`);
+  if (first > last || last > ring.last)
+    throw new ParseError(`${key}: ends at ${text}, which is not a span of the ring`);
   return { ring: ring.id, first, last, said: { owner, version, spare } };
 }
 
@@ -153,7 +157,11 @@ export class Rings {
     const maker = this.#maker(ring) ?? '';
     const sheets = this.#sheets.list('ring');
     const known = this.#views.get(ring.id);
-    if (known?.maker === maker && known.sheets.length === sheets.length && known.sheets.every((s, i) => s === sheets[i]))
+    if (
+      known?.maker === maker &&
+      known.sheets.length === sheets.length &&
+      known.sheets.every((s, i) => s === sheets[i])
+    )
       return known.tops;
     const tops = new Spans<Top>((a, b) => a.by === b.by && sameSaid(a, b));
     if (maker !== '') tops.set(0n, ring.last, { owner: maker, by: maker, version: [0, 0], spare: false });

@@ -10,7 +10,9 @@ import { World } from './world.testing.ts';
 function startWorld(): StateHarness {
   const world = new World(1, [0, 1]);
   world.immediate = true;
-  world.networks = ['net', 'watched', 'other', 'published', 'lost', 'wrong'].map(hexId).concat(Array.from({ length: 64 }, (_, i) => hexId(`network ${i}`)));
+  world.networks = ['net', 'watched', 'other', 'published', 'lost', 'wrong']
+    .map(hexId)
+    .concat(Array.from({ length: 64 }, (_, i) => hexId(`network ${i}`)));
   world.maker = () => hostIdOf('one');
   let over = false;
   const running = (async () => {
@@ -58,7 +60,11 @@ function startWorld(): StateHarness {
         const entry = sheet.entries.get(`network/${network}`);
         return typeof entry === 'object' && entry !== null && 'version' in entry ? Number(entry['version']) : 0;
       });
-      await world.fabric.host(writer.id).sheets.change('catalog', (draft) => draft.put(`network/${network}`, { version: Math.max(0, ...versions) + 1, value }));
+      await world.fabric
+        .host(writer.id)
+        .sheets.change('catalog', (draft) =>
+          draft.put(`network/${network}`, { version: Math.max(0, ...versions) + 1, value }),
+        );
       world.spread(writer.id);
     },
     async close() {

@@ -1,10 +1,4 @@
-import {
-  bitsOf,
-  type Family,
-  formatPrefix,
-  overlaps,
-  parsePrefix,
-} from '../../lib/prefix.ts';
+import { bitsOf, type Family, formatPrefix, overlaps, parsePrefix } from '../../lib/prefix.ts';
 import type { Pool } from '../allocator.ts';
 import type { Allocation } from '../kv/allocation.ts';
 import { chooseSubnet, isOfPool } from '../kv/subnets.ts';

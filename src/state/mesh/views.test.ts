@@ -55,10 +55,13 @@ describe('the catalog of a mesh', () => {
         const dice = world.chance();
         const { catalog } = state(host);
         if (dice < 0.4) catalog.add(record).catch(passOver);
-        else if (dice < 0.8) catalog.update(record.id, (now) => ({ ...now, labels: { by: host, step: `${step}` } })).catch(passOver);
+        else if (dice < 0.8)
+          catalog.update(record.id, (now) => ({ ...now, labels: { by: host, step: `${step}` } })).catch(passOver);
         else catalog.update(record.id, () => undefined).catch(passOver);
       });
-      const views = await Promise.all(ids.map(async (id) => (await state(id).catalog.list()).toSorted((a, b) => (a.id < b.id ? -1 : 1))));
+      const views = await Promise.all(
+        ids.map(async (id) => (await state(id).catalog.list()).toSorted((a, b) => (a.id < b.id ? -1 : 1))),
+      );
       for (const view of views) assert.deepEqual(view, views[0], `seed ${seed}`);
       const there = new Set((views[0] ?? []).map(({ id }) => id));
       const keys = ids.flatMap((id) => [...(world.fabric.host(id).sheets.read(id, 'catalog')?.entries.keys() ?? [])]);
@@ -72,11 +75,49 @@ describe('the catalog of a mesh', () => {
     await world.until(state(ids[0] ?? '').catalog.add(record));
     await world.settle();
     const updates = Array.from({ length: 24 }, (_, i) =>
-      state(ids[i % 4] ?? '').catalog.update(record.id, (now) => ({ ...now, labels: { ...now.labels, [`l${i}`]: 'x' } })),
+      state(ids[i % 4] ?? '').catalog.update(record.id, (now) => ({
+        ...now,
+        labels: { ...now.labels, [`l${i}`]: 'x' },
+      })),
     );
     await world.until(Promise.all(updates));
     await world.settle();
     for (const id of ids) assert.equal(Object.keys((await state(id).catalog.list())[0]?.labels ?? {}).length, 24);
+  });
+
+  test('of two updates made apart one counts everywhere', async () => {
+    for (let seed = 1; seed <= 10; seed++) {
+      const { world, ids, state } = await worldOf(4, seed);
+      const [a = '', b = '', c = '', d = ''] = ids;
+      const record = networkRecord('apart');
+      await world.until(state(a).catalog.add(record));
+      await world.settle();
+      world.split([a, b], [c, d]);
+      for (const id of [c, b])
+        await world.until(state(id).catalog.update(record.id, (now) => ({ ...now, labels: { by: id } })));
+      world.heal();
+      for (const id of world.chance() < 0.5 ? [b, c] : [c, b]) world.spread(id);
+      for (let round = 0; round < 3; round++) await world.settle();
+      for (const id of ids) assert.deepEqual((await state(id).catalog.list())[0]?.labels, { by: c });
+    }
+  });
+
+  test('what was removed does not come back with a host that was away, however long', async () => {
+    const { world, ids, state } = await worldOf(4);
+    const [a = '', b = '', c = ''] = ids;
+    const record = networkRecord('removed');
+    await world.until(state(a).catalog.add(record));
+    await world.settle();
+    await world.until(state(c).catalog.update(record.id, (now) => ({ ...now, labels: { by: 'c' } })));
+    await world.settle();
+    world.host(c).crash();
+    await world.until(state(b).catalog.update(record.id, () => undefined));
+    for (let round = 0; round < 3; round++) await world.settle();
+    await world.host(c).restart();
+    for (let round = 0; round < 3; round++) await world.settle();
+    for (const id of ids) assert.deepEqual(await state(id).catalog.list(), []);
+    const left = ids.flatMap((id) => [...(world.fabric.host(id).sheets.read(id, 'catalog')?.entries.keys() ?? [])]);
+    assert.deepEqual(left, []);
   });
 
   test('a network that one side removed is there again when the other had made an endpoint on it', async () => {
@@ -87,7 +128,9 @@ describe('the catalog of a mesh', () => {
     await world.settle();
     world.split([a, b], ids.slice(2));
     world.host(c).inUse.add(record.id);
-    await world.until(state(b).catalog.update(record.id, (now) => ({ ...now, removing: { host: b, since: now.created, mark: 'm' } })));
+    await world.until(
+      state(b).catalog.update(record.id, (now) => ({ ...now, removing: { host: b, since: now.created, mark: 'm' } })),
+    );
     await world.until(state(b).catalog.update(record.id, () => undefined));
     assert.deepEqual(await state(b).catalog.list(), []);
     world.heal();
@@ -180,7 +223,9 @@ describe('names of a mesh', () => {
         const name = world.pick(wanted);
         const holder = { id: hex(`${host} ${Math.floor(world.chance() * 2)}`), host };
         const { claims } = state(host);
-        (world.chance() < 0.7 ? claims.claim(space, name, holder) : claims.release(space, name, holder)).catch(passOver);
+        (world.chance() < 0.7 ? claims.claim(space, name, holder) : claims.release(space, name, holder)).catch(
+          passOver,
+        );
       });
       for (const name of wanted) {
         const asked: Promise<Holder | undefined>[] = ids.map((id) => state(id).claims.holder(space, name));
@@ -188,11 +233,21 @@ describe('names of a mesh', () => {
         for (const holder of holders) assert.deepEqual(holder, holders[0], `seed ${seed}: ${name}`);
       }
       for (const id of ids) {
-        for (const { name, holder } of state(id).claims.outdone()) await world.until(state(id).claims.release(space, name, holder));
+        for (const { name, holder } of state(id).claims.outdone())
+          await world.until(state(id).claims.release(space, name, holder));
       }
       for (let round = 0; round < 2; round++) await world.settle();
-      const notes = ids.flatMap((id) => [...(world.fabric.host(id).sheets.read(id, `network:${testNetworks[0] ?? ''}`)?.entries.keys() ?? [])]);
-      assert.deepEqual(notes.filter((key) => key.startsWith('unnamed/')), [], `seed ${seed}`);
+      const notes = ids.flatMap((id) => [
+        ...(world.fabric
+          .host(id)
+          .sheets.read(id, `network:${testNetworks[0] ?? ''}`)
+          ?.entries.keys() ?? []),
+      ]);
+      assert.deepEqual(
+        notes.filter((key) => key.startsWith('unnamed/')),
+        [],
+        `seed ${seed}`,
+      );
     }
   });
 });

@@ -54,7 +54,8 @@ export class World {
   }
 
   split(...sides: readonly (readonly string[])[]): void {
-    for (const one of sides) for (const other of sides) if (one !== other) for (const a of one) for (const b of other) this.cut(a, b);
+    for (const one of sides)
+      for (const other of sides) if (one !== other) for (const a of one) for (const b of other) this.cut(a, b);
   }
 
   heal(): void {
@@ -112,7 +113,9 @@ export class World {
 
   /** Whether `to` has heard that `from` is removed, and takes nothing from it directly. */
   isOut(from: string, to: string): boolean {
-    return this.host(to).standing.removals().some(({ host }) => host === from);
+    return this.host(to)
+      .standing.removals()
+      .some(({ host }) => host === from);
   }
 
   /** Lets time pass. Everyone compares with somebody now and then. */
@@ -281,10 +284,7 @@ export class TestHost {
       follow: (networks) => raw.follow(networks),
     };
     const members: Members = {
-      list: () =>
-        [...world.hosts.keys()]
-          .toSorted()
-          .map((id) => ({ id, state: this.#stateOf(id) })),
+      list: () => [...world.hosts.keys()].toSorted().map((id) => ({ id, state: this.#stateOf(id) })),
       watch: (listener) => {
         this.#membersChanged.add(listener);
         return () => this.#membersChanged.delete(listener);
@@ -297,7 +297,10 @@ export class TestHost {
         await world.pause(world.delay());
         alive();
         if (!world.passes(this.id, host) || world.isOut(this.id, host) || world.chance() < world.loss) throw away();
-        const answer = await world.host(host).state.answer(this.id, question).catch(() => undefined);
+        const answer = await world
+          .host(host)
+          .state.answer(this.id, question)
+          .catch(() => undefined);
         await world.pause(world.delay());
         alive();
         if (answer === undefined || !world.passes(host, this.id) || world.chance() < world.loss) throw away();
@@ -306,7 +309,14 @@ export class TestHost {
     };
     raw.follow(world.networks);
     return openMeshState({
-      ...{ sheets, members, questions, standing: this.standing, founder: () => [...world.admitted].toSorted()[0], underlay: 4 },
+      ...{
+        sheets,
+        members,
+        questions,
+        standing: this.standing,
+        founder: () => [...world.admitted].toSorted()[0],
+        underlay: 4,
+      },
       ...(world.maker && { maker: world.maker }),
       inUse: () => this.inUse,
       now: () => world.now,
