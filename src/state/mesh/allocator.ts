@@ -35,13 +35,16 @@ export interface OpenAllocator {
 }
 
 export interface MeshAllocator extends Allocator {
-  /** Answers what the allocator of another host asks. @throws ParseError */
+  /** Answers what the allocator of another host asks. @throws ParseError, Refusal */
   answer(from: string, question: Json): Promise<Json>;
   /** Says what follows from what others said since: to be called after each change of a `ring` sheet or of who is removed. */
   tend(): Promise<void>;
   conflicts(): readonly Conflict[];
   close(): void;
 }
+
+/** How long a host that started waits for one that may know more of what it had said, before it gives anything, in milliseconds. */
+const longestDoubt = 60_000;
 
 type Numbers = Exclude<Pool, { kind: 'subnets' }>;
 
@@ -55,6 +58,14 @@ export function openAllocator(options: OpenAllocator): MeshAllocator {
   const rings = new Rings(sheets, maker);
   const holdings = new Holdings({ sheets, now, rest, counts: (host) => removals.heirOf(host) === undefined });
   const owned = new Owned({ self: sheets.self, rings, holdings, now });
+  const opened = now();
+  /** @throws Refusal 'unavailable' while the disk may be older than what this host has said last */
+  const beSure = (): void => {
+    const alone = [...standing.admitted()].every((host) => host === sheets.self);
+    if (alone || members.compared().size > 0 || now() - opened >= longestDoubt) return;
+    const reason = 'this host has just started, and no other could be asked what it had given out before';
+    throw new Refusal('unavailable', `cannot give out numbers yet: ${reason}; it goes on without after ${longestDoubt / 1000} s`);
+  };
   const keeper = new Keeper({
     sheets,
     rings,
@@ -75,6 +86,7 @@ export function openAllocator(options: OpenAllocator): MeshAllocator {
   /** Writes that `owner` holds it, if it is this host's and free when it comes to that. */
   const hold = async (ring: Ring, owner: Owner, choose: () => string | undefined): Promise<string | undefined> => {
     let done: (() => void) | undefined;
+    beSure();
     try {
       return await sheets.change(ring.scope, (draft) => {
         const item = choose();
@@ -166,6 +178,13 @@ export function openAllocator(options: OpenAllocator): MeshAllocator {
     async take(pool, owner, wish) {
       const item = wish === undefined ? undefined : parseWish(pool.kind, wish);
       const ring = item !== undefined && pool.kind === 'subnets' ? subnets.ringOfItem(item) : ringOf(pool);
+      const space = pool.kind === 'subnets' ? undefined : spaceOf(pool);
+      const known = holdings.ofOwner(ring, owner.id).find((one) => {
+        const isWanted = item === undefined ? space && isWithin(space, one) : one === item;
+        return isWanted && isMine(ring, one, owner);
+      });
+      if (known !== undefined) return known;
+      beSure();
       return await asking.needing(ring, () =>
         serial.run(`${ring.id} ${owner.id}`, async () => {
           if (item === undefined)
@@ -197,6 +216,7 @@ export function openAllocator(options: OpenAllocator): MeshAllocator {
     },
     async answer(from, question) {
       const wanted = parseWanted(question);
+      beSure();
       await keeper.open(wanted.ring).catch(passOver);
       return formatGiven(await donor.give(from, wanted));
     },

@@ -41,7 +41,7 @@ export interface MeshState {
   readonly allocator: MeshAllocator;
   readonly claims: MeshClaims;
   skipped(): readonly SkippedRecord[];
-  /** Answers what the state of another host asks. @throws ParseError */
+  /** Answers what the state of another host asks. @throws ParseError, Refusal */
   answer(from: string, question: Json): Promise<Json>;
   /** Says what follows from what others said since: to be called after changes of sheets and of who is removed. */
   tend(): Promise<void>;

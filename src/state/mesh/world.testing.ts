@@ -39,6 +39,11 @@ export class World {
     const host = new TestHost(this, id);
     this.hosts.set(id, host);
     await host.start();
+    for (const other of this.hosts.keys()) {
+      if (other === id) continue;
+      this.fabric.deliver(other, id);
+      this.fabric.deliver(id, other);
+    }
     return host;
   }
 
@@ -60,6 +65,7 @@ export class World {
 
   heal(): void {
     this.#cut.clear();
+    for (const [id, { up }] of this.hosts) if (up) this.spread(id);
   }
 
   passes(from: string, to: string): boolean {
@@ -100,6 +106,12 @@ export class World {
         this.host(to).heard();
       }
     }
+  }
+
+  /** A host that starts compares with all that it reaches. */
+  greet(id: string): void {
+    for (const [other, { up }] of this.hosts) if (up && other !== id) this.#send(other, id, this.fabric.host(other).held());
+    this.spread(id);
   }
 
   #send(from: string, to: string, sheets: readonly Sheet[]): void {
@@ -227,6 +239,7 @@ export class TestHost {
       }
     }
     await this.start();
+    this.#world.greet(this.id);
   }
 
   /** Who can be reached changed. */
@@ -289,7 +302,7 @@ export class TestHost {
         this.#membersChanged.add(listener);
         return () => this.#membersChanged.delete(listener);
       },
-      compared: () => new Set(),
+      compared: () => world.fabric.host(this.id).members.compared(),
     };
     const questions: Questions = {
       ask: async (host: string, question: Json) => {
