@@ -77,10 +77,20 @@ import {
 } from '../src/state/kv/etcd/messages.ts';
 import { parseAlive } from '../src/state/kv/presence.ts';
 import { parseStoreUrl } from '../src/state/kv/url.ts';
+import { parseMessage as parseBeginningMessage } from '../src/state/mesh/beginning.ts';
+import { parseCatalogAnswer, parseCatalogQuestion } from '../src/state/mesh/catalog.ts';
+import { parseClaim, parseStamps } from '../src/state/mesh/claim-entries.ts';
+import { parseClaimAnswer, parseClaimQuestion } from '../src/state/mesh/claims.ts';
+import { parseGiven, parseWanted } from '../src/state/mesh/donor.ts';
+import { parseEntry } from '../src/state/mesh/entries.ts';
+import { parseFreed, parseHeld } from '../src/state/mesh/holdings.ts';
 import { parseLinkAddress } from '../src/state/mesh/link/address.ts';
 import { decodeFrame } from '../src/state/mesh/link/frame.ts';
 import { packet } from '../src/state/mesh/link/packet.ts';
 import { parseDatagram, parseLinkMessage } from '../src/state/mesh/messages.ts';
+import { parseAbout } from '../src/state/mesh/open.ts';
+import { parseAcknowledgement } from '../src/state/mesh/removal.ts';
+import { parseRing, parseSaid } from '../src/state/mesh/ring.ts';
 import { claimOf } from '../src/state/mesh/trust/claim.ts';
 import { parseEvidence } from '../src/state/mesh/trust/evidence.ts';
 import { parseGenesis } from '../src/state/mesh/trust/genesis.ts';
@@ -88,7 +98,6 @@ import { parseHandshakeMessage } from '../src/state/mesh/trust/handshake-message
 import { parseStatements } from '../src/state/mesh/trust/statements.ts';
 import { parseJoinToken } from '../src/state/mesh/trust/token.ts';
 import { fakeHost, fakeVerify, foundedBy, tokenOf } from '../src/state/mesh/trust/trust.testing.ts';
-
 import { parseEndpointSeen, parseHostSeen, parseNameSeen } from '../src/state/remembered/open.ts';
 
 /**
@@ -653,6 +662,105 @@ export const parsers: Readonly<Record<string, Parser>> = {
     kind: 'json',
     samples: [{ result: { header: { revision: '7' }, events: [{ type: 'PUT', kv: keyValue }] } }],
     parse: parseWatch,
+  },
+  'state/mesh/beginning.ts parseMessage': {
+    kind: 'json',
+    samples: [
+      { kind: 'here', begun: false },
+      { kind: 'propose', genesis: { id, founder: host, view: [host] } },
+      { kind: 'moved', genesis: { id, founder: host, view: [host] }, from: id, begun: true },
+    ],
+    parse: parseBeginningMessage,
+  },
+  'state/mesh/catalog.ts parseCatalogQuestion': {
+    kind: 'json',
+    samples: [{ id }, { id, entry: { version: 1, value: network } }],
+    parse: parseCatalogQuestion,
+  },
+  'state/mesh/catalog.ts parseCatalogAnswer': {
+    kind: 'json',
+    samples: [{ ok: true }, { ok: false, by: host, entry: { version: 1, value: network, deleted: true } }],
+    parse: (json) => parseCatalogAnswer(json, id),
+  },
+  'state/mesh/claim-entries.ts parseClaim': {
+    kind: 'json',
+    samples: [
+      { id, at: 1, stamp: 'a' },
+      { id, host, at: 2, stamp: 'b', over: ['a'] },
+    ],
+    parse: (json) => parseClaim(json, 'name/web', host),
+  },
+  'state/mesh/claim-entries.ts parseStamps': {
+    kind: 'json',
+    samples: [[], ['a', 'b']],
+    parse: (json) => parseStamps(json, 'unnamed/web'),
+  },
+  'state/mesh/claims.ts parseClaimQuestion': {
+    kind: 'json',
+    samples: [
+      { scope: 'catalog', key: 'name/demo' },
+      { scope: `network:${id}`, key: 'name/web', claim: { id, host, at: 1, stamp: 'a' } },
+    ],
+    parse: (json) => parseClaimQuestion(json, host),
+  },
+  'state/mesh/claims.ts parseClaimAnswer': {
+    kind: 'json',
+    samples: [{}, { holder: { id, host }, at: 1 }],
+    parse: parseClaimAnswer,
+  },
+  'state/mesh/donor.ts parseWanted': {
+    kind: 'json',
+    samples: [
+      { kind: 'piece', ring: 'vnis', first: '256', last: '300', passed: ['257'], want: 4, spare: true },
+      { kind: 'exact', ring: 'subnets-4', first: '167772160', last: '167772415', within: ['0', '4294967295'] },
+    ],
+    parse: parseWanted,
+  },
+  'state/mesh/donor.ts parseGiven': {
+    kind: 'json',
+    samples: [{ kind: 'given' }, { kind: 'refused' }, { kind: 'held', item: '10.0.0.2', owner }],
+    parse: parseGiven,
+  },
+  'state/mesh/entries.ts parseEntry': {
+    kind: 'json',
+    samples: [
+      { version: 1, value: network },
+      { version: 2, value: network, deleted: true },
+      { version: 3, value: 'x' },
+    ],
+    parse: (json) => parseEntry(json, id, host),
+  },
+  'state/mesh/holdings.ts parseHeld': {
+    kind: 'json',
+    samples: [
+      { owner, stamp: 'a' },
+      { owner, stamp: 'a', released: time },
+    ],
+    parse: (json) => parseHeld(json, 'held/vnis/256'),
+  },
+  'state/mesh/holdings.ts parseFreed': {
+    kind: 'json',
+    samples: [{ stamp: 'a', unused: true }],
+    parse: (json) => parseFreed(json, 'freed/vnis/256'),
+  },
+  'state/mesh/open.ts parseAbout': {
+    kind: 'json',
+    samples: [{ about: 'names', question: { scope: 'catalog', key: 'name/demo' } }],
+    parse: parseAbout,
+  },
+  'state/mesh/removal.ts parseAcknowledgement': {
+    kind: 'json',
+    samples: [{ by: host, heir: host, at: 1, ring: [1, 2], trust: [0, 0] }],
+    parse: (json) => parseAcknowledgement(json, `removed/${host}`),
+  },
+  'state/mesh/ring.ts parseRing': { kind: 'text', samples: ['vnis', 'subnets-4', `${id}-6`], parse: parseRing },
+  'state/mesh/ring.ts parseSaid': {
+    kind: 'json',
+    samples: [
+      { last: '167772169', owner: host, version: [0, 2] },
+      { last: '4294967295', owner: host, version: [1, 1], spare: true },
+    ],
+    parse: (json) => parseSaid('own/subnets-4/167772168', json),
   },
   'state/mesh/messages.ts parseLinkMessage': {
     kind: 'json',

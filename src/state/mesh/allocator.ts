@@ -64,7 +64,10 @@ export function openAllocator(options: OpenAllocator): MeshAllocator {
     const alone = [...standing.admitted()].every((host) => host === sheets.self);
     if (alone || members.compared().size > 0 || now() - opened >= longestDoubt) return;
     const reason = 'this host has just started, and no other could be asked what it had given out before';
-    throw new Refusal('unavailable', `cannot give out numbers yet: ${reason}; it goes on without after ${longestDoubt / 1000} s`);
+    throw new Refusal(
+      'unavailable',
+      `cannot give out numbers yet: ${reason}; it goes on without after ${longestDoubt / 1000} s`,
+    );
   };
   const keeper = new Keeper({
     sheets,

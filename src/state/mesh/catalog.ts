@@ -49,7 +49,7 @@ export function parseCatalogAnswer(
   const { ok, by, entry } = parseRecord(Answer, json, 'the answer');
   return {
     ok,
-    there: entry === undefined || by === undefined ? undefined : parseEntry(JSON.parse(JSON.stringify(entry)), id, by),
+    there: entry === undefined || by === undefined ? undefined : parseEntry(entry, id, by),
   };
 }
 
@@ -83,7 +83,7 @@ export function openCatalog(options: OpenCatalog): MeshCatalog {
   const answer = (from: string, question: Json): Json => {
     const { id, entry } = parseCatalogQuestion(question);
     const there = highest(id, pending.get(id));
-    const proposed = entry === undefined ? undefined : parseEntry(JSON.parse(JSON.stringify(entry)), id, from);
+    const proposed = entry === undefined ? undefined : parseEntry(entry, id, from);
     const ok = proposed !== undefined && proposed.version > (there?.version ?? 0);
     if (ok) pending.set(id, proposed);
     return ok || there === undefined ? { ok } : { ok, by: there.by, entry: there.json };

@@ -32,9 +32,10 @@ export function entryKey(id: string): string {
 }
 
 /** @throws ParseError when it is no entry; one whose record cannot be read is an entry all the same */
-export function parseEntry(json: Json, id: string, by: string): Entry {
+export function parseEntry(input: unknown, id: string, by: string): Entry {
   const place = entryKey(id);
-  const { version, deleted, value } = parseRecord(EntryRecord, json, place);
+  const { version, deleted, value, ...later } = parseRecord(EntryRecord, input, place);
+  const json: Json = JSON.parse(JSON.stringify({ ...later, version, value, ...(deleted && { deleted }) }));
   try {
     const network = parseNetwork(value, place);
     if (network.id !== id) throw new ParseError(`${place}: holds the network ${network.id}`);

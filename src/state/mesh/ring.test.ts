@@ -211,7 +211,8 @@ describe('the ring', () => {
     await world.host(a).restart(disk);
     await assert.rejects(world.until(take(a, 'again', '10.0.0.9')), {
       kind: 'unavailable',
-      message: /has just started, and no other could be asked what it had given out before; it goes on without after 60 s/,
+      message:
+        /has just started, and no other could be asked what it had given out before; it goes on without after 60 s/,
     });
     await world.run(60_000);
     assert.equal(await world.until(take(a, 'again', '10.0.0.9')), '10.0.0.9');

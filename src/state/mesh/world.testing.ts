@@ -110,7 +110,8 @@ export class World {
 
   /** A host that starts compares with all that it reaches. */
   greet(id: string): void {
-    for (const [other, { up }] of this.hosts) if (up && other !== id) this.#send(other, id, this.fabric.host(other).held());
+    for (const [other, { up }] of this.hosts)
+      if (up && other !== id) this.#send(other, id, this.fabric.host(other).held());
     this.spread(id);
   }
 
