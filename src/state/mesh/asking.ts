@@ -1,7 +1,7 @@
 import { ParseError, Refusal } from '../../lib/errors.ts';
 import { firstOf, lastOf, parsePrefix } from '../../lib/prefix.ts';
 import { Exhausted, type Pool, Taken } from '../allocator.ts';
-import { poolName, type Space } from '../kv/allocation.ts';
+import { poolName, type Space, spaceOf } from '../kv/allocation.ts';
 import { formatWanted, type Given, mostGiven, parseGiven, type Wanted } from './donor.ts';
 import type { Holdings } from './holdings.ts';
 import type { Keeper } from './keeper.ts';
@@ -122,7 +122,7 @@ export class Asking {
 
   /** Why nothing could be taken. */
   exhausted(pool: Pool, ring: Ring, isOfPool: (item: string) => boolean): Refusal {
-    const { holdings, rings, standing } = this.#needs;
+    const { sheets, holdings, rings, standing } = this.#needs;
     const held = holdings.held(ring).filter(({ item }) => isOfPool(item));
     const reachable = this.reachable();
     const away = new Set(
@@ -134,6 +134,11 @@ export class Asking {
       const reason = `what is free of the ${poolName(pool)} belongs to host ${lost.slice(0, 12)}, which ${state}`;
       return new Refusal('unavailable', `${reason}; try again when it is back, or skein host rm it`);
     }
+    const near = [...reachable].find((owner) => owner !== sheets.self && this.#hasRoom(ring, pool, owner));
+    if (near !== undefined && pool.kind !== 'subnets') {
+      const reason = `host ${near.slice(0, 12)}, to which it belongs, gave none`;
+      return new Refusal('unavailable', `cannot take what is free of the ${poolName(pool)}: ${reason}; try again`);
+    }
     const [example] = held;
     const holders = example
       ? `${held.length} are held, ${example.item} by ${example.record.owner.name}`
@@ -141,17 +146,19 @@ export class Asking {
     return new Exhausted(`the ${poolName(pool)} is exhausted: ${holders}; give one back, or make the pool larger`);
   }
 
+  /** Whether an owner seems to have what could be chosen; what rests counts as such. */
   #hasRoom(ring: Ring, pool: Pool, owner: string): boolean {
     const { rings, holdings } = this.#needs;
-    const windows = windowsOf(pool, ring);
-    const spans = windows.flatMap(([first, last]) => rings.tops(ring).within(first, last));
+    const spans = windowsOf(pool, ring).flatMap(([first, last]) => rings.tops(ring).within(first, last));
     const mine = spans.filter(({ value }) => value.owner === owner);
     const size = mine.reduce((sum, { first, last }) => sum + last - first + 1n, 0n);
-    const used = holdings
-      .held(ring)
-      .filter(({ record }) => record.by === owner)
-      .map(({ item }) => numbersOf(ring, item));
-    return size > used.reduce((sum, [first, last]) => sum + last - first + 1n, 0n);
+    const passed = pool.kind === 'addresses' ? pool.reserved : [];
+    const used = new Set([...passed, ...holdings.held(ring).map(({ item }) => item)]);
+    const isIn = ([from, to]: readonly [bigint, bigint]) => mine.some(({ first, last }) => from >= first && to <= last);
+    const lengths = [...used]
+      .map((item) => numbersOf(ring, item))
+      .flatMap((one) => (isIn(one) ? one[1] - one[0] + 1n : 0n));
+    return size > lengths.reduce((sum, length) => sum + length, 0n);
   }
 
   async #ask(host: string, wanted: Wanted): Promise<Given> {
@@ -178,8 +185,11 @@ export class Asking {
 
 /** The numbers that the choice may come from. */
 function windowsOf(pool: Pool, ring: Ring): readonly (readonly [bigint, bigint])[] {
-  if (pool.kind === 'vnis') return [[BigInt(pool.first), BigInt(pool.last)]];
-  const ranges = pool.kind === 'subnets' ? pool.ranges.map(({ range }) => range) : [pool.range];
+  if (pool.kind !== 'subnets') {
+    const { first, last } = spaceOf(pool);
+    return [[first, last]];
+  }
+  const ranges = pool.ranges.map(({ range }) => range);
   return ranges
     .map(parsePrefix)
     .filter((prefix) => lastOf(prefix) <= ring.last)

@@ -119,7 +119,7 @@ class Waiting {
   }
 }
 
-const seeds = Number(process.env['SEEDS'] ?? 40);
+const seeds = Number(process.env['SEEDS'] ?? 20);
 
 describe('hosts that wait with one token', () => {
   test('become one cluster with one founder, in whatever order they are connected within a second', () => {

@@ -47,6 +47,16 @@ export class World {
     return host;
   }
 
+  /** A host that `by` admits: known to whom its trust sheet comes. */
+  async admit(by: string, id: string): Promise<TestHost> {
+    await this.fabric.host(by).sheets.change('trust', (draft) => draft.put(id, true));
+    const host = new TestHost(this, id);
+    this.hosts.set(id, host);
+    await host.start();
+    this.fabric.deliver(by, id);
+    return host;
+  }
+
   host(id: string): TestHost {
     const host = this.hosts.get(id);
     if (!host) throw new Error(`no host ${id}`);
@@ -198,7 +208,11 @@ export class TestHost {
   readonly standing = {
     admitted: (): ReadonlySet<string> => {
       const removed = new Set([...this.#heardOf].map(({ host }) => host));
-      return new Set([...this.#world.admitted].filter((host) => !removed.has(host)));
+      const later = this.#world.fabric
+        .host(this.id)
+        .sheets.list('trust')
+        .flatMap(({ entries }) => [...entries.keys()]);
+      return new Set([...this.#world.admitted, ...later].filter((host) => !removed.has(host)));
     },
     removals: (): readonly Removal[] => [...this.#heardOf],
   };
