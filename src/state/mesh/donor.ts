@@ -117,7 +117,7 @@ export class Donor {
       return await sheets.change('ring', (draft) => {
         const chosen = wanted.kind === 'exact' ? this.#exact(to, wanted) : this.#piece(to, wanted);
         if ('kind' in chosen) return chosen;
-        const before = readSaid(draft, wanted.ring.id);
+        const before = readSaid(draft, sheets.self, wanted.ring.id);
         const after = before.copy();
         for (const { first, last, spare } of chosen) handOver(after, before, { first, last, to, spare });
         if (!writeSaid(draft, wanted.ring.id, before, after)) return { kind: 'refused' };

@@ -62,7 +62,7 @@ export class Keeper {
       );
     }
     await sheets.change('ring', (draft) => {
-      const before = readSaid(draft, ring.id);
+      const before = readSaid(draft, sheets.self, ring.id);
       if (before.size > 0 || !isMine()) return;
       const after = before.copy();
       after.set(0n, ring.last, { owner: sheets.self, version: [0, 1], spare: false });
@@ -98,7 +98,7 @@ export class Keeper {
   #accept(draft: Draft, owed: readonly string[]): void {
     const { sheets, rings, removals } = this.#needs;
     for (const id of rings.ids()) {
-      const before = readSaid(draft, id);
+      const before = readSaid(draft, sheets.self, id);
       const after = before.copy();
       for (const { first, last, value } of this.#given(parseRing(id), before)) {
         after.set(first, last, { owner: sheets.self, version: next(value.version), spare: value.spare });
@@ -146,7 +146,7 @@ export class Keeper {
       if (!this.#isHeir(host)) return;
       const mine = { owner: sheets.self, spare: false };
       for (const { ring, span } of this.#orphans(host)) {
-        const before = readSaid(draft, ring.id);
+        const before = readSaid(draft, sheets.self, ring.id);
         const after = before.copy();
         after.set(span.first, span.last, { ...mine, version: [span.value.version[0] + 1, 1] });
         writeSaid(draft, ring.id, before, after);
@@ -171,7 +171,7 @@ export class Keeper {
     const done: (() => void)[] = [];
     try {
       await sheets.change('ring', (draft) => {
-        const before = readSaid(draft, ring.id);
+        const before = readSaid(draft, sheets.self, ring.id);
         const after = before.copy();
         for (const { first, last, value } of this.#disputed(ring)) {
           if (!owned.isQuiet(ring, first, last)) continue;

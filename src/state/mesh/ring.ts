@@ -98,34 +98,51 @@ export function newSpans(): Spans<Said> {
 }
 
 /** What this host says of a ring, as a change finds it. */
-export function readSaid(draft: Draft, ring: string): Spans<Said> {
-  return collect(draft.entries()).get(ring) ?? newSpans();
+export function readSaid(draft: Draft, owner: string, ring: string): Spans<Said> {
+  return collect(owner, draft.entries()).get(ring) ?? newSpans();
 }
 
 /** Says `after` where `before` was said. @returns false, and says nothing, when it would be more spans than others take */
 export function writeSaid(draft: Draft, ring: string, before: Spans<Said>, after: Spans<Said>): boolean {
   if (after.size > mostSpans && after.size > before.size) return false;
   const keep = new Map([...after].map(({ first, last, value }) => [String(first), formatSaid(last, value)] as const));
-  for (const { first } of before) if (!keep.has(String(first))) draft.delete(`own/${ring}/${first}`);
+  const prefix = `own/${ring}/`;
+  const stale = [...draft.entries()].flatMap(([key]) =>
+    key.startsWith(prefix) && !keep.has(key.slice(prefix.length)) ? [key] : [],
+  );
+  for (const key of stale) draft.delete(key);
   for (const [first, json] of keep) draft.put(`own/${ring}/${first}`, json);
   return true;
 }
 
-/** By ring; entries that cannot be read say nothing. */
-function collect(entries: Iterable<readonly [string, Json]>): ReadonlyMap<string, Spans<Said>> {
+/**
+ * By ring; entries that cannot be read say nothing. Where two speak of one number, as when a host found again what it had
+ * forgotten with its disk, the higher version counts, and of equal ones that the number was given away.
+ */
+function collect(owner: string, entries: Iterable<readonly [string, Json]>): ReadonlyMap<string, Spans<Said>> {
+  const found = [...entries].flatMap(([key, json]) => (key.startsWith('own/') ? readEntry(key, json) : []));
+  found.sort(
+    (a, b) =>
+      compareVersions(a.said.version, b.said.version) ||
+      Number(b.said.owner === owner) - Number(a.said.owner === owner) ||
+      (a.first < b.first ? -1 : 1),
+  );
   const rings = new Map<string, Spans<Said>>();
-  for (const [key, json] of entries) {
-    if (!key.startsWith('own/')) continue;
-    try {
-      const { ring, first, last, said } = parseSaid(key, json);
-      const spans = rings.get(ring) ?? newSpans();
-      rings.set(ring, spans);
-      if (spans.size < mostSpans) spans.set(first, last, said);
-    } catch (error) {
-      if (!(error instanceof ParseError)) throw error;
-    }
+  for (const { ring, first, last, said } of found) {
+    const spans = rings.get(ring) ?? newSpans();
+    rings.set(ring, spans);
+    if (spans.size < 2 * mostSpans) spans.set(first, last, said);
   }
   return rings;
+}
+
+function readEntry(key: string, json: Json) {
+  try {
+    return [parseSaid(key, json)];
+  } catch (error) {
+    if (error instanceof ParseError) return [];
+    throw error;
+  }
 }
 
 /** What all hosts say of the rings. */
@@ -176,7 +193,7 @@ export class Rings {
   }
 
   #of(sheet: Sheet): ReadonlyMap<string, Spans<Said>> {
-    const known = this.#said.get(sheet) ?? collect(sheet.entries);
+    const known = this.#said.get(sheet) ?? collect(sheet.owner, sheet.entries);
     this.#said.set(sheet, known);
     return known;
   }
