@@ -203,7 +203,7 @@ export async function openHost({
           lookup: (lookup) => server.lookup(lookup),
           status: async () => server.status(),
         },
-        nameOf: (id) => networks.get(id)?.name,
+        networks,
         staleSince: () => undefined,
         log,
       },

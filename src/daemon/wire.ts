@@ -176,7 +176,7 @@ export async function openDaemon({
     names = openNames(
       {
         server: nameServer,
-        nameOf: (id) => networks.get(id)?.name,
+        networks,
         staleSince: () => state.status().failingSince,
         log,
       },

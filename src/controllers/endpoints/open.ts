@@ -28,7 +28,7 @@ import { Upkeep } from './upkeep.ts';
 
 export interface EndpointsNeeds extends Omit<HoldingsNeeds, 'registry' | 'hosts'> {
   readonly registry: Pick<Registry, 'publish' | 'withdraw' | 'watch' | 'list'>;
-  readonly networks: Pick<Networks, 'find' | 'list' | 'confirm' | 'admit' | 'onResize'>;
+  readonly networks: Pick<Networks, 'find' | 'list' | 'confirm' | 'admit' | 'onPut'>;
   readonly hosts: Pick<Hosts, 'self' | 'cluster' | 'get' | 'watch' | 'list'>;
   readonly dataplane: Pick<Dataplane, 'set' | 'change' | 'adopt' | 'look'>;
   readonly journal: Pick<Journal, 'load' | 'commit'>;
@@ -87,7 +87,9 @@ export async function openEndpoints(needs: EndpointsNeeds, init: EndpointsInit):
   const { returning = new Set<string>(), listen = [] } = init;
   const { finished } = await takeUp({ bootId, pinned, seen, returning, listen }, { ...shared, hosts, leave, serial });
   const sizes = new Sizes({ ...shared, serial, now: needs.now, signal });
-  const unfollow = networks.onResize((network) => sizes.changed(network.id));
+  const unfollow = networks.onPut(({ id, mtu }, before) => {
+    if (before !== undefined && before.mtu !== mtu) sizes.changed(id);
+  });
   for (const network of sandboxes.networks()) sizes.changed(network);
   const resizing = sizes.follow(hosts);
   const swept = sweep({ ...shared, signal });

@@ -5,13 +5,13 @@ import { Refusal } from '../../lib/errors.ts';
 import type { Log } from '../../lib/log.ts';
 import type { Endpoint } from '../../model/endpoint.ts';
 import type { NameRecord } from '../../model/name-record.ts';
+import type { Networks } from '../networks/networks.ts';
 import { Changes } from './changes.ts';
 import type { KnownName, NamedSandbox, NameFeed, Names } from './names.ts';
 
 export interface NamesNeeds {
   readonly server: Pick<NameServer, 'change' | 'lookup' | 'status'>;
-  /** What a network is called, if that is known. */
-  readonly nameOf: (network: string) => string | undefined;
+  readonly networks: Pick<Networks, 'get' | 'onPut'>;
   /** Since when the store has told nothing. */
   readonly staleSince: () => string | undefined;
   readonly log: Log;
@@ -38,15 +38,20 @@ interface Held<T> {
   readonly lost: boolean;
 }
 
+interface Here {
+  readonly name: string | undefined;
+  readonly subnets: readonly string[];
+}
+
 /** Tells the name server who is there: this host's endpoints as they are promised, those of others as they are reached. */
-export function openNames({ server, nameOf, staleSince, log }: NamesNeeds, { domains }: NamesInit): OpenedNames {
+export function openNames({ server, networks, staleSince, log }: NamesNeeds, { domains }: NamesInit): OpenedNames {
   const changes = new Changes((change) => server.change(change), log);
   const sandboxes = new Map<string, NamedSandbox>();
   const others = new Map<string, Held<Endpoint>>();
   const othersOn = new Map<string, Set<string>>();
   const records = new Map<string, Held<NameRecord>>();
-  /** Those that this host is on, with their names. */
-  const networks = new Map<string, string | undefined>();
+  /** Networks that this host is on. */
+  const here = new Map<string, Here>();
 
   const tellEndpoint = (endpoint: Endpoint, lost: boolean) => {
     const { id, network, ports } = endpoint;
@@ -54,8 +59,12 @@ export function openNames({ server, nameOf, staleSince, log }: NamesNeeds, { dom
     changes.put({ kind: 'endpoint', id, network, ...held, lost });
   };
   const tellHost = () => {
-    const seen = [...networks.keys(), everywhere];
+    const seen = [...here.keys(), everywhere];
     changes.put({ kind: 'asker', id: host, places: [{ network: listeners }], networks: seen, resolvers: 'host' });
+  };
+  const tellNetwork = (id: string, { name, subnets }: Here) => {
+    here.set(id, { name, subnets });
+    changes.put({ kind: 'network', id, ...defined({ name }), subnets });
   };
   const forget = (id: string) => {
     const network = others.get(id)?.value.network;
@@ -66,17 +75,22 @@ export function openNames({ server, nameOf, staleSince, log }: NamesNeeds, { dom
   };
   const known = ({ value, lost }: Held<Endpoint>): KnownName => ({
     ...{ id: value.id, names: namesOf(value), addresses: addressesOf(value), ports: value.ports ?? [] },
-    network: { id: value.network, ...defined({ name: networks.get(value.network) }) },
+    network: { id: value.network, ...defined({ name: here.get(value.network)?.name }) },
     ...{ host: value.host, ...defined({ container: value.container }), lost, byHand: false },
   });
   const knownRecord = ({ value, lost }: Held<NameRecord>): KnownName => ({
     ...{ id: value.id, names: [value.name], addresses: value.addresses, ports: value.ports ?? [] },
     ...(value.network !== undefined && {
-      network: { id: value.network, ...defined({ name: nameOf(value.network) }) },
+      network: { id: value.network, ...defined({ name: networks.get(value.network)?.name }) },
     }),
     ...{ host: value.host, lost, byHand: true },
   });
   tellHost();
+  // A host that starts while the store is away may be on networks that it does not know the names of.
+  networks.onPut(({ id, name }) => {
+    const now = here.get(id);
+    if (now !== undefined && now.name !== name) tellNetwork(id, { ...now, name });
+  });
 
   return {
     sandbox(id, sandbox) {
@@ -112,16 +126,14 @@ export function openNames({ server, nameOf, staleSince, log }: NamesNeeds, { dom
     },
     remove: forget,
     network(id, subnets) {
-      const name = nameOf(id);
-      const isNew = !networks.has(id);
-      networks.set(id, name);
-      changes.put({ kind: 'network', id, ...defined({ name }), subnets });
+      const isNew = !here.has(id);
+      tellNetwork(id, { name: networks.get(id)?.name, subnets });
       if (isNew) tellHost();
     },
     leave(network) {
       for (const id of othersOn.get(network) ?? []) forget(id);
       othersOn.delete(network);
-      if (!networks.delete(network)) return;
+      if (!here.delete(network)) return;
       changes.remove({ kind: 'network', id: network });
       tellHost();
     },

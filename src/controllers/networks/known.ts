@@ -2,11 +2,13 @@ import { findByNameOrId } from '../../lib/find.ts';
 import type { Network } from '../../model/network.ts';
 import type { Catalog } from '../../state/catalog.ts';
 
+type Told = (network: Network, before: Network | undefined) => void;
+
 /** The cluster's networks as the catalog's watch tells them. */
 export class KnownNetworks {
   readonly #networks = new Map<string, Network>();
   readonly #byVni = new Map<number, Set<string>>();
-  readonly #resized = new Set<(network: Network) => void>();
+  readonly #told = new Set<Told>();
   readonly #gone = new Set<(id: string) => void>();
 
   /** Ends with `signal`; `ready` is called with each snapshot. */
@@ -35,7 +37,7 @@ export class KnownNetworks {
     this.#forget(network.id);
     this.#networks.set(network.id, network);
     this.#byVni.set(network.vni, (this.#byVni.get(network.vni) ?? new Set()).add(network.id));
-    if (before !== undefined && before.mtu !== network.mtu) for (const tell of this.#resized) tell(network);
+    for (const tell of this.#told) tell(network, before);
   }
 
   remove(id: string): void {
@@ -71,10 +73,10 @@ export class KnownNetworks {
     });
   }
 
-  /** Calls back with a network whose MTU is another than before. @returns what ends it */
-  onResize(tell: (network: Network) => void): () => void {
-    this.#resized.add(tell);
-    return () => this.#resized.delete(tell);
+  /** Calls back with a network that is new or was told again, and what it was before. @returns what ends it */
+  onPut(tell: Told): () => void {
+    this.#told.add(tell);
+    return () => this.#told.delete(tell);
   }
 
   /** Calls back with the id of a network that is there no more. @returns what ends it */

@@ -20,8 +20,8 @@ export interface Networks {
    * that is too large is lowered for all, unless it was asked for. @throws Refusal 'conflict' naming what is in the way
    */
   admit(id: string): Promise<void>;
-  /** Calls back with a network whose MTU is another than before. @returns what ends it */
-  onResize(tell: (network: Network) => void): () => void;
+  /** Calls back with a network that is new or was told again, and what it was before. @returns what ends it */
+  onPut(tell: (network: Network, before: Network | undefined) => void): () => void;
   /** Calls back with the id of a network that is there no more. @returns what ends it */
   onGone(tell: (id: string) => void): () => void;
   /** Records that cannot be right together. Never waits. */

@@ -67,7 +67,7 @@ export async function openNetworks(needs: NetworksNeeds, { pools }: NetworksInit
       return network?.removing === undefined ? network : undefined;
     },
     admit: (id) => admitNetwork(id, parts),
-    onResize: (tell) => known.onResize(tell),
+    onPut: (tell) => known.onPut(tell),
     onGone: (tell) => known.onGone(tell),
     problems: () => known.problems(),
     async close() {
