@@ -74,6 +74,8 @@ describe('sockets for names', { skip: !isRoot && 'needs root' }, () => {
         .split('\n')
         .filter((line) => / [1-9]\d* +\d+ +\S+:53 /.test(line));
     await until(() => unread().length === 4, 'all questions waiting');
+    const memory = a.in(network.namespace, 'ss -Hlunm');
+    assert.equal([...memory.matchAll(/,rb1048576,/g)].length, 2, 'a megabyte for each family');
     assert.deepEqual(await a.set(full), { steps: [] });
     for (const answer of await Promise.all(waiting)) assert.equal(answer, `${network.id} hello\n`);
   });

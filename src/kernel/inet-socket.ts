@@ -23,8 +23,8 @@ const IPV6_V6ONLY = 26;
 const F_DUPFD_CLOEXEC = 1030;
 const SIOCGSKNS = 0x894c;
 
-/** In bytes, what waits in a datagram socket. */
-const receiveBuffer = 1 << 20;
+/** In bytes, half of what may wait in a datagram socket: the kernel doubles it, as it counts what it needs itself. */
+const receiveBuffer = 1 << 19;
 /** Connections that wait for who takes them. */
 const backlog = 1024;
 
