@@ -12,6 +12,7 @@ import { Reply } from '../src/dns/reply.ts';
 import { openTcp } from '../src/dns/tcp.ts';
 import { openUdp } from '../src/dns/udp.ts';
 import { answerTo } from '../src/dns/upstream.testing.ts';
+import { openInetSocket } from '../src/kernel/inet-socket.ts';
 import { openSyscalls } from '../src/kernel/syscall.ts';
 import { ParseError } from '../src/lib/errors.ts';
 import { bindPair, socketAddress } from './bound-sockets.ts';
@@ -130,6 +131,32 @@ test('a look-up is answered as its asker is', async (t) => {
   await assert.rejects(look('a..b', 'A'), ParseError);
   await assert.rejects(look('web', 'A', 'nobody'), /nobody asks as nobody/);
   assert.equal((await server.status()).questions, 0);
+});
+
+test('where it answers itself it does not ask, as long as it does: over TCP alone, or no more, another may be there', async (t) => {
+  const address = '127.0.0.10';
+  const bind = (transport: 'udp' | 'tcp') => openInetSocket(sys, { transport, address, port: 53 });
+  let udp: number;
+  try {
+    udp = bind('udp');
+  } catch {
+    return t.skip('port 53 cannot be bound');
+  }
+  const { server } = await open(t, [...endpoints, { ...asker, resolvers: [address] }]);
+  const place = { kind: 'socket', network: 'demo', family: 4 } as const;
+  const status = async () => (await server.lookup({ asker: 'c', name: 'example.com', type: 'A' })).status;
+  await server.change({ put: [{ ...place, id: 'tcp53', transport: 'tcp', fd: bind('tcp') }] });
+  await server.change({ put: [{ ...place, id: 'udp53', transport: 'udp', fd: udp }] });
+  assert.equal(await status(), 'SERVFAIL');
+  assert.equal((await server.status()).questions, 0, 'it was not asked');
+  await server.change({ remove: [{ kind: 'socket', id: 'udp53' }] });
+  const other = createSocket('udp4', (question, { port, address: to }) =>
+    other.send(answerTo(question, { rcode: 3, soa: [300, 300] }), port, to),
+  );
+  t.after(() => other.close());
+  other.bind(53, address);
+  await once(other, 'listening');
+  assert.equal(await status(), 'NXDOMAIN');
 });
 
 test('who closes the server waits until what was read is answered', async (t) => {

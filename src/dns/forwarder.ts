@@ -27,8 +27,8 @@ export type Forwarded =
 
 export interface ForwarderOptions {
   readonly log: Log;
-  /** Addresses that are answered here: to ask them would go round in a circle. May grow. */
-  readonly own?: ReadonlySet<string>;
+  /** Addresses that are answered here: to ask them would go round in a circle. May change. */
+  readonly own?: Pick<ReadonlySet<string>, 'has'>;
   /** Until the next server is asked too, in milliseconds. */
   readonly patience?: number;
   /** Until the asker is told that there is no answer: before it gives up itself (5 s in glibc and musl). */
@@ -67,7 +67,7 @@ interface Flight {
 const noAnswer: Forwarded = { kind: 'failed', rcode: RCODE.SERVFAIL };
 
 export class Forwarder {
-  readonly #own: ReadonlySet<string>;
+  readonly #own: Pick<ReadonlySet<string>, 'has'>;
   readonly #patience: number;
   readonly #deadline: number;
   readonly #tcpPatience: number;

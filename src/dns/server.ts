@@ -32,7 +32,7 @@ export interface ServerOptions {
   readonly onLost?: (sockets: readonly string[]) => void;
 }
 
-type Opened = Adopted & { readonly fd: number };
+type Opened = Adopted & { readonly fd: number; readonly asked: string | undefined };
 
 /** The server in the thread that it runs in. */
 export class Server {
@@ -40,14 +40,15 @@ export class Server {
   readonly #hostResolvers: ReturnType<typeof openHostResolvers>;
   readonly #log: Log;
   readonly #onLost: (sockets: readonly string[]) => void;
-  readonly #own: Set<string>;
+  /** Where it is asked over UDP, at the port at which it would ask itself, by how many sockets. */
+  readonly #own: Map<string, number>;
   readonly #sockets = new Map<string, Opened>();
   readonly #turns = new Serial();
 
   constructor({ domains, own, log, onLost = () => {} }: ServerOptions) {
     const onChange = (resolvers: readonly { readonly address: string }[]) =>
       log.debug('resolvers of the host', { resolvers: resolvers.map(({ address }) => address) });
-    this.#own = new Set(own);
+    this.#own = new Map(own.map((address) => [address, 1]));
     this.#hostResolvers = openHostResolvers({ onChange });
     const forwarder = new Forwarder({ log, own: this.#own });
     const neighbours = new Neighbours({
@@ -171,8 +172,10 @@ export class Server {
       const opened = await (socket.transport === 'udp'
         ? openUdp(socket, this.#answering, onFail)
         : openTcp(socket, this.#answering, { onFail }));
-      if (opened.port === usualPort) this.#own.add(canonical(opened.address));
-      this.#sockets.set(id, { fd, ...opened });
+      // TCP's may be another's over UDP, who is asked over that first.
+      const asked = socket.transport === 'udp' && opened.port === usualPort ? canonical(opened.address) : undefined;
+      if (asked !== undefined) this.#own.set(asked, (this.#own.get(asked) ?? 0) + 1);
+      this.#sockets.set(id, { fd, ...opened, asked });
     } catch (error) {
       // What was opened in part is closed already.
       if (inode !== undefined && inodeOf(fd) === inode) closeSync(fd);
@@ -181,8 +184,14 @@ export class Server {
   }
 
   #close(id: string): void {
-    this.#sockets.get(id)?.close();
+    const socket = this.#sockets.get(id);
+    if (socket === undefined) return;
+    socket.close();
     this.#sockets.delete(id);
+    if (socket.asked === undefined) return;
+    const left = (this.#own.get(socket.asked) ?? 1) - 1;
+    if (left === 0) this.#own.delete(socket.asked);
+    else this.#own.set(socket.asked, left);
   }
 }
 

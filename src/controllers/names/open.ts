@@ -29,7 +29,7 @@ export interface OpenedNames extends Names, NameFeed {
 
 /** Ids that no network has: of the records that are seen on all of them, and of the sockets that belong to none. */
 const everywhere = 'cluster';
-const listeners = 'host';
+const listeners = 'listeners';
 /** Who asks at a listener, unless it is one of our sandboxes. */
 const host = 'host';
 
