@@ -22,7 +22,9 @@ export interface Outcome {
 }
 
 /** Milliseconds: how long things go wrong, and how soon all is well again. */
-const phase = { start: 4_000, faults: 20_000, settle: 8_000 } as const;
+const phase = { start: 4_000, faults: 20_000, settle: 8_000, rest: 4_000 } as const;
+/** Messages that a host gets in a second. */
+const mostAtRest = 60;
 /** Behaviour F4. */
 const healedWithin = 5_000;
 
@@ -106,7 +108,17 @@ class Scenario {
     const world = this.#world;
     const late = healed === undefined ? differences(world) : [];
     if (healed !== undefined && healed > healedWithin) late.push(`one view only after ${healed} ms`);
-    return [...late, ...unsigned(world), ...this.#ledger.violations()];
+    return [...late, ...unsigned(world), ...this.#ledger.violations(), ...this.#unrest()];
+  }
+
+  /** When nothing is said and nothing goes wrong, hosts ask each other whether they live, and little more. */
+  #unrest(): string[] {
+    const world = this.#world;
+    world.run(phase.rest);
+    const before = world.carried;
+    world.run(1_000);
+    const each = (world.carried - before) / world.running.length;
+    return each <= mostAtRest ? [] : [`${each} messages a second a host when all is well`];
   }
 
   #add(): SimulatedHost {

@@ -43,6 +43,8 @@ export class World {
   /** Counted while it is set. */
   traffic: Map<string, Traffic> | undefined;
   readonly #options: WorldOptions;
+  /** Messages that arrived. */
+  carried = 0;
   readonly #byId = new Map<string, SimulatedHost>();
 
   constructor(options: WorldOptions) {
@@ -127,6 +129,7 @@ export class World {
   }
 
   #carry(from: string, to: string, frame: unknown, by: 'link' | 'datagram'): unknown {
+    this.carried += 1;
     if (this.traffic !== undefined) this.#count(from, to, frame, by);
     this.trace(() => `${this.nameOf(from)} -> ${this.nameOf(to)} ${by} ${this.#short(frame)}`);
     if (this.#options.loses?.some((kind) => isKind(frame, kind))) return { t: 'prune', owners: [] };
@@ -264,6 +267,7 @@ export class SimulatedHost implements Station {
   leave(): void {
     this.#running.leave();
     this.world.run(100);
+    this.mesh?.close();
     this.crash();
   }
 

@@ -30,7 +30,7 @@ export interface ConnectionsNeeds {
   readonly wanted: () => ReadonlySet<string>;
   readonly addressesOf: (host: string) => readonly string[];
   readonly opened: (link: Link) => void;
-  readonly closed: (peer: string, why: string) => void;
+  readonly closed: (peer: string) => void;
 }
 
 interface Attempt {
@@ -109,18 +109,18 @@ export class Connections {
   }
 
   /** A link ended. */
-  close(link: Link, why: string): void {
+  close(link: Link): void {
     if (!this.holds(link)) return;
     this.#links.delete(link.peer);
     this.#full.delete(link.peer);
-    this.#needs.closed(link.peer, why);
+    this.#needs.closed(link.peer);
   }
 
   /** Ends the link with a peer, if there is one. */
   drop(peer: string, why: string): void {
     const link = this.#links.get(peer)?.link;
     if (link === undefined) return;
-    this.close(link, why);
+    this.close(link);
     link.close(why);
   }
 

@@ -16,7 +16,8 @@ export class Interest {
   readonly #shelf: Shelf;
   readonly #changed: (held: ReadonlySet<string>, before: ReadonlySet<string>) => void;
   readonly #lingering = new Set<string>();
-  #followed: ReadonlySet<string> = new Set();
+  /** Undefined until it is said: what the disk holds may be wanted still. */
+  #followed: ReadonlySet<string> | undefined;
   #held: ReadonlySet<string> = new Set();
 
   constructor(
@@ -44,8 +45,9 @@ export class Interest {
   }
 
   follow(networks: Iterable<string>): void {
+    const first = this.#followed === undefined;
     this.#followed = new Set(networks);
-    this.#look();
+    this.#look(first);
   }
 
   /** This host's own sheet in the scope has changed. */
@@ -53,14 +55,14 @@ export class Interest {
     const network = networkOf(scope);
     if (network === undefined) return;
     this.#lingering.add(network);
-    this.#clock.after(linger, () => this.#look(this.#lingering.delete(network)));
+    this.#clock.after(linger, () => this.#lingering.delete(network) && this.#look());
     this.#look();
   }
 
-  #look(changed = true): void {
-    if (!changed) return;
-    const held = new Set([...this.#followed, ...this.#lingering, ...this.#said()]);
-    if (held.size === this.#held.size && [...held].every((network) => this.#held.has(network))) return;
+  #look(anyway = false): void {
+    const held = new Set([...(this.#followed ?? []), ...this.#lingering, ...this.#said()]);
+    const same = held.size === this.#held.size && [...held].every((network) => this.#held.has(network));
+    if (same && !anyway) return;
     const before = this.#held;
     this.#held = held;
     this.#changed(held, before);

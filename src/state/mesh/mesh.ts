@@ -1,6 +1,6 @@
 import { ParseError } from '../../lib/errors.ts';
 import { Connections } from './connections.ts';
-import type { Environment, Link, MeshEvents, StoredSheet } from './environment.ts';
+import type { Clock, Environment, Link, MeshEvents, StoredSheet } from './environment.ts';
 import { Followers } from './followers.ts';
 import { networkOf } from './head.ts';
 import { hostKeys, listIn } from './host-sheet.ts';
@@ -61,11 +61,16 @@ export class Mesh implements MeshEvents {
   readonly #memberListeners = new Set<() => void>();
   #targets: readonly string[];
   #telling = false;
+  #closed = false;
 
   constructor(environment: Environment, options: MeshOptions) {
     const { self, epoch, stored } = options;
-    const { clock, random, seal, trust, disk, links, datagrams } = environment;
-    this.#environment = environment;
+    const { random, seal, trust, disk, links, datagrams } = environment;
+    const clock: Clock = {
+      now: () => environment.clock.now(),
+      after: (ms, task) => environment.clock.after(ms, () => this.#closed || task()),
+    };
+    this.#environment = { ...environment, clock };
     this.#self = self;
     this.#targets = options.targets;
     const lives = (host: string) => ['alive', 'suspect'].includes(this.#liveness.state(host));
@@ -131,7 +136,7 @@ export class Mesh implements MeshEvents {
       isMember: (host) => options.discovery && shelf.read(host, 'host') !== undefined,
       addressesOf: (host) => this.#list(host, 'addresses'),
       opened: (link) => this.#opened(link),
-      closed: (peer, why) => this.#closed(peer, why),
+      closed: (peer) => this.#linkClosed(peer),
     });
     this.sheets = {
       self,
@@ -170,6 +175,12 @@ export class Mesh implements MeshEvents {
     this.#targets = targets;
   }
 
+  /** Ends all links and does nothing any more. May be called twice. */
+  close(): void {
+    this.#closed = true;
+    for (const peer of [...this.#connections.peers()]) this.#connections.drop(peer, 'the daemon ends');
+  }
+
   /** Tells the others that this host goes. */
   leave(): void {
     this.#liveness.leave();
@@ -191,7 +202,8 @@ export class Mesh implements MeshEvents {
   // What the world tells.
 
   accepted(link: Link): void {
-    if (this.#topology.shuns(link.peer)) link.close('passed on what was forged');
+    if (this.#closed) link.close('the daemon ends');
+    else if (this.#topology.shuns(link.peer)) link.close('passed on what was forged');
     else this.#connections.open(link);
   }
 
@@ -211,10 +223,12 @@ export class Mesh implements MeshEvents {
   }
 
   closed(link: Link, why: string): void {
-    this.#connections.close(link, why);
+    this.#environment.log.debug('a link ended', { peer: link.peer, why });
+    this.#connections.close(link);
   }
 
   datagram(from: string, message: unknown): void {
+    if (this.#closed) return;
     try {
       this.#liveness.datagram(from, parseDatagram(message));
     } catch (error) {
@@ -302,7 +316,7 @@ export class Mesh implements MeshEvents {
     if (dialled || !this.#own.begun) this.#repair.sync(peer);
   }
 
-  #closed(peer: string, _why: string): void {
+  #linkClosed(peer: string): void {
     this.#spread.closed(peer);
     this.#repair.closed(peer);
     this.#linksChanged();
