@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { silent } from '../lib/log.ts';
 import { Answering, type Origin } from './answering.ts';
 import { Forwarder } from './forwarder.ts';
@@ -8,7 +9,7 @@ import { RCODE } from './message.ts';
 import { answerTo, openUpstream } from './upstream.testing.ts';
 import { toWireName } from './wire-name.ts';
 
-const origin: Origin = { network: 'n', address: '10.0.0.2', transport: 'udp' };
+const origin: Origin = { network: 'n', address: '10.0.0.2', port: 5353, transport: 'udp' };
 const domains = [toWireName('skein.local') ?? ''];
 
 function take(answering: Answering, question: Buffer): Promise<Told> {
@@ -62,4 +63,45 @@ test('an answer that cannot be sent is told in the log, and harms nobody', async
     throw new Error('the socket is closed');
   });
   assert.equal(await logged.promise, 'a question could not be passed on');
+});
+
+test('a datagram that is sent again is answered once, by what its first was asked for', async (t) => {
+  const gate = Promise.withResolvers<void>();
+  const upstream = await openUpstream(async (question) => {
+    await gate.promise;
+    return [answerTo(question, { addresses: ['192.0.2.1'] })];
+  });
+  const answering = new Answering({ domains, hostResolvers: { list: () => [upstream], last: [] }, log: silent });
+  t.after(() => {
+    answering.forwarder.close();
+    upstream.close();
+  });
+  answering.askers.put({
+    kind: 'asker',
+    id: 'a',
+    places: [{ network: 'n', address: '10.0.0.2' }],
+    networks: [],
+    resolvers: 'host',
+  });
+  const answered: number[] = [];
+  const send = (bytes: Buffer) => answered.push(tell(Buffer.from(bytes)).id);
+  const taken = (question: Buffer, from: Partial<Origin> = {}) =>
+    answering.take(question, { ...origin, ...from }, (bytes, length) => send(bytes.subarray(0, length)));
+  const first = ask('a.example', { id: 7 });
+  assert.deepEqual([taken(first), taken(first), taken(Buffer.from(first))], [true, false, false]);
+  const others = [
+    taken(ask('a.example', { id: 8 })),
+    taken(ask('a.example', { id: 7, type: 'AAAA' })),
+    taken(first, { port: 5354 }),
+    taken(first, { transport: 'tcp' }),
+  ];
+  assert.deepEqual(others, [true, true, true, true]);
+  gate.resolve();
+  for (const end = Date.now() + 10_000; answered.length < 5; await sleep(5)) assert.ok(Date.now() < end);
+  assert.equal(taken(first), true, 'the first answer may have been lost');
+  for (const end = Date.now() + 10_000; answered.length < 6; await sleep(5)) assert.ok(Date.now() < end);
+  assert.deepEqual(
+    answered.sort((a, b) => a - b),
+    [7, 7, 7, 7, 7, 8],
+  );
 });

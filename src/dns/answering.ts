@@ -3,7 +3,7 @@ import type { Log } from '../lib/log.ts';
 import { Askers, type View } from './askers.ts';
 import { type Asked, Forwarder } from './forwarder.ts';
 import type { HostResolvers } from './host-resolvers.ts';
-import { decodeQuery, type Query, RCODE, udpLimit } from './message.ts';
+import { decodeQuery, type Query, RCODE, u16, udpLimit } from './message.ts';
 import { Names, type Zone } from './names.ts';
 import type { Neighbours } from './neighbours.ts';
 import { Reply } from './reply.ts';
@@ -17,11 +17,14 @@ export interface Origin {
   /** Of the socket. */
   readonly network: string;
   readonly address: string;
+  readonly port: number;
   readonly transport: 'udp' | 'tcp';
 }
 
 interface Answer {
   readonly view: View;
+  /** None for what came by no socket. */
+  readonly origin?: Origin;
   readonly limit: number;
   readonly send: Send;
 }
@@ -50,6 +53,8 @@ export class Answering {
   readonly #domains: readonly WireName[];
   readonly #hostResolvers: HostResolvers;
   readonly #log: Log;
+  /** Datagrams whose answer others have to give, by what is the same when a client sends one again. */
+  readonly #awaited = new Set<string>();
 
   constructor({ domains, hostResolvers, log, forwarder, neighbours }: AnsweringOptions) {
     // The longest first, should one be in another.
@@ -62,9 +67,10 @@ export class Answering {
 
   /**
    * Calls `send` once, now or later. `request` must not change until then.
-   * @returns false for what is not answered at all
+   * @returns false for what is not answered at all, or by the answer to the same datagram that came before
    */
-  take(request: Buffer, { network, address, transport }: Origin, send: Send): boolean {
+  take(request: Buffer, origin: Origin, send: Send): boolean {
+    const { network, address, transport } = origin;
     const query = decodeQuery(request);
     if (query === undefined) return false;
     this.counts.questions++;
@@ -81,8 +87,7 @@ export class Answering {
       this.counts.refused++;
       return finish(RCODE.REFUSED);
     }
-    this.#answer(request, query, { view, limit, send });
-    return true;
+    return this.#answer(request, query, { view, origin, limit, send });
   }
 
   /** Answers a question that came by no socket, as it would one of this asker, over TCP. */
@@ -96,24 +101,46 @@ export class Answering {
     return promise;
   }
 
-  #answer(request: Buffer, query: Query, { view, limit, send }: Answer): void {
+  #answer(request: Buffer, query: Query, to: Answer): boolean {
     const { reply } = this;
-    const { id, zones } = view;
+    const { view, limit, send } = to;
+    const { zones } = view;
     const seen = { zones, domains: this.#domains };
     const length = answer(reply, request, query, limit, seen);
     if (length !== undefined) send(reply.bytes, length);
     else if (view.resolvers === 'nobody') {
       send(reply.bytes, answerNothingOutside(reply, request, query, limit, seen));
-    } else {
-      const resolvers = view.resolvers === 'host' ? this.#hostResolvers.list() : view.resolvers;
-      this.#forward({ request, query, asker: id, resolvers }, zones, limit, send).catch((error: unknown) => {
-        this.#log.error('a question could not be passed on', { asker: id, error: messageOf(error) });
-      });
-    }
+    } else return this.#forward(request, query, to, view.resolvers);
+    return true;
   }
 
-  async #forward(asked: Asked, zones: readonly Zone[], limit: number, send: Send): Promise<void> {
+  #forward(
+    request: Buffer,
+    query: Query,
+    { view, origin, limit, send }: Answer,
+    resolvers: Exclude<View['resolvers'], 'nobody'>,
+  ): boolean {
+    const { id, zones } = view;
+    const again = origin?.transport === 'udp' ? sameAgain(origin, request, query) : undefined;
+    if (again !== undefined) {
+      // Who waits asks again: its first question is in line before.
+      if (this.#awaited.has(again)) return false;
+      this.#awaited.add(again);
+    }
     this.counts.forwarded++;
+    const asked: Asked = {
+      ...{ request, query, asker: id, resolvers: resolvers === 'host' ? this.#hostResolvers.list() : resolvers },
+      ...(view.isMany && origin !== undefined && { source: origin.address }),
+    };
+    this.#pass(asked, zones, limit, send)
+      .catch((error: unknown) => {
+        this.#log.error('a question could not be passed on', { asker: id, error: messageOf(error) });
+      })
+      .finally(() => again !== undefined && this.#awaited.delete(again));
+    return true;
+  }
+
+  async #pass(asked: Asked, zones: readonly Zone[], limit: number, send: Send): Promise<void> {
     const { reply } = this;
     const { request, query } = asked;
     const forwarded = await this.forwarder.ask(asked);
@@ -125,6 +152,10 @@ export class Answering {
     this.counts.failed++;
     send(reply.bytes, reply.end(forwarded.rcode, notAuthoritative));
   }
+}
+
+function sameAgain({ network, address, port }: Origin, request: Buffer, { name, type }: Query): string {
+  return `${network} ${address} ${port} ${u16(request, 0)} ${type} ${name}`;
 }
 
 /** Whether a container that is not there yet would be asked for by it. */

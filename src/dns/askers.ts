@@ -8,6 +8,8 @@ export interface View {
   readonly id: string;
   readonly zones: readonly Zone[];
   readonly resolvers: 'host' | 'nobody' | readonly Resolver[];
+  /** Several ask so, whom their addresses tell apart. */
+  readonly isMany: boolean;
 }
 
 interface Place {
@@ -44,7 +46,8 @@ export class Askers {
     const resolvers = resolversOf(asker);
     const zones = asker.networks.map((network) => this.#names.see(network));
     this.remove(asker.id);
-    const view: View = { id: asker.id, zones, resolvers };
+    const isMany = places.some(({ address }) => address === undefined);
+    const view: View = { id: asker.id, zones, resolvers, isMany };
     this.#views.set(asker.id, { asker: { ...asker, places: places.map(withoutUndefined) }, view });
     for (const { network, address } of places) {
       const place = this.#places.get(network) ?? { byAddress: new Map(), neighbours: undefined };

@@ -22,7 +22,12 @@ interface Setting {
   /** What the client is told, undefined when it is that there is no answer. */
   readonly ask: (
     name: string,
-    options?: AskOptions & { readonly asker?: string; readonly limit?: number; readonly of?: readonly Resolver[] },
+    options?: AskOptions & {
+      readonly asker?: string;
+      readonly source?: string;
+      readonly limit?: number;
+      readonly of?: readonly Resolver[];
+    },
   ) => Promise<ReturnType<typeof tell> | number>;
 }
 
@@ -42,11 +47,11 @@ async function open(
   return {
     forwarder,
     servers,
-    async ask(name, { asker = 'a', limit = 65535, of = servers, ...options } = {}) {
+    async ask(name, { asker = 'a', source = '', limit = 65535, of = servers, ...options } = {}) {
       const request = ask(name, options);
       const query = decodeQuery(request);
       if (query?.kind !== 'query') return assert.fail();
-      const forwarded = await forwarder.ask({ request, query, asker, resolvers: of });
+      const forwarded = await forwarder.ask({ request, query, asker, source, resolvers: of });
       if (forwarded.kind === 'failed') return forwarded.rcode;
       reply.begin(request, query, limit);
       return tell(Buffer.from(reply.bytes.subarray(0, reply.foreign(forwarded.answer, forwarded.age))));
@@ -343,35 +348,76 @@ test('options go both ways, but for those of one hop', async (t) => {
   assert.deepEqual(asked.edns, { size: 1232, rcode: 0, dnssec: true, options: ecs });
 });
 
-test('who asks too much at once is told so, and nobody else', bounded, async (t) => {
+test('who asks much at once waits for its turn, and nobody else; who asks too much is told so', bounded, async (t) => {
   const gate = Promise.withResolvers<void>();
   const { ask: lookUp, servers } = await open(t, [behind(gate.promise)]);
+  const began: string[] = [];
   const greedy = Array.from({ length: most.perAsker }, (_, n) => lookUp(`n${n}.example`, { asker: 'greedy' }));
-  await until(() => (servers[0]?.asked.length ?? 0) >= most.perAsker);
+  await until(() => (servers[0]?.asked.length ?? 0) >= most.perSource);
   assert.equal(await lookUp('more.example', { asker: 'greedy' }), RCODE.SERVFAIL);
-  servers[0]?.behave(good);
+  assert.equal(servers[0]?.asked.length, most.perSource);
+  servers[0]?.behave((question, over, port) => {
+    began.push(tell(question).question ?? '');
+    return good(question, over, port);
+  });
   assert.deepEqual(addresses(await lookUp('other.example', { asker: 'modest' })), ['60 A 192.0.2.1']);
+  assert.deepEqual(began.splice(0), ['other.example A']);
   gate.resolve();
   for (const one of greedy) assert.deepEqual(addresses(await one), ['60 A 192.0.2.1']);
+  const place = (question: string) => Number(/\d+/.exec(question));
+  assert.equal(began.length, most.perAsker - most.perSource);
+  began.forEach((question, n) => {
+    assert.ok(Math.abs(place(question) - n - most.perSource) < 2 * most.perSource, `${question} came as number ${n}`);
+  });
   assert.deepEqual(addresses(await lookUp('again.example', { asker: 'greedy' })), ['60 A 192.0.2.1']);
 });
 
-test('questions under way are bounded, whoever asks', bounded, async (t) => {
-  const { ask: lookUp, forwarder } = await open(t, [mute]);
-  const all = Array.from({ length: most.flights }, (_, n) => lookUp(`n${n}.example`, { asker: String(n) }));
-  assert.equal(await lookUp('more.example', { asker: 'x' }), RCODE.SERVFAIL);
+test('what is known waits for no turn', bounded, async (t) => {
+  const { ask: lookUp, servers } = await open(t, [good]);
+  await lookUp('known.example', { asker: 'greedy' });
+  servers[0]?.behave(mute);
+  for (let n = 0; n <= most.perSource; n++) void lookUp(`n${n}.example`, { asker: 'greedy' });
+  assert.deepEqual(addresses(await lookUp('known.example', { asker: 'greedy' })), ['60 A 192.0.2.1']);
+});
+
+test('those that ask as one asker have their turns by their addresses', bounded, async (t) => {
+  const { ask: lookUp, servers } = await open(t, [mute, good]);
+  const [silent = assert.fail(), quick = assert.fail()] = servers;
+  for (let n = 0; n < 2 * most.perSource; n++) {
+    void lookUp(`n${n}.example`, { asker: 'host', source: '10.0.0.1', of: [silent] });
+  }
+  const other = await lookUp('a.example', { asker: 'host', source: '10.0.0.2', of: [quick] });
+  assert.deepEqual(addresses(other), ['60 A 192.0.2.1']);
+  assert.equal(silent.asked.length, most.perSource);
+});
+
+test('closing ends what is under way and what waits', bounded, async (t) => {
+  const { ask: lookUp, forwarder, servers } = await open(t, [mute]);
+  const all = Array.from({ length: most.underWay + 100 }, (_, n) => lookUp(`n${n}.example`, { asker: String(n) }));
+  await until(() => (servers[0]?.asked.length ?? 0) > 0);
   forwarder.close();
-  for (const one of all) assert.equal(await one, RCODE.SERVFAIL, 'closing ends all of them');
+  for (const one of all) assert.equal(await one, RCODE.SERVFAIL);
 });
 
 test('a few that have all the questions under way make room for others', bounded, async (t) => {
-  const { ask: lookUp, servers } = await open(t, [mute, good]);
-  const greedy = Array.from({ length: most.flights }, (_, n) =>
-    lookUp(`n${n}.example`, { asker: String(Math.floor(n / most.perAsker)), of: servers.slice(0, 1) }),
+  const { ask: lookUp, servers } = await open(t, [mute, good], { patience: 200 });
+  const greedy = Array.from({ length: most.underWay }, (_, n) =>
+    lookUp(`n${n}.example`, { asker: String(Math.floor(n / most.perSource)), of: servers.slice(0, 1) }),
   );
   const modest = lookUp('other.example', { asker: 'modest', of: servers.slice(1) });
   assert.deepEqual(addresses(await modest), ['60 A 192.0.2.1']);
   assert.equal(await greedy[0], RCODE.SERVFAIL, 'the oldest');
+});
+
+test('of what waits, whoever has most of it makes room for others', bounded, async (t) => {
+  const { ask: lookUp, servers } = await open(t, [mute, good]);
+  const [silent = assert.fail(), quick = assert.fail()] = servers;
+  const greedy = Array.from({ length: most.waiting }, (_, n) =>
+    lookUp(`n${n}.example`, { asker: String(Math.floor(n / most.perAsker)), of: [silent] }),
+  );
+  await until(() => silent.asked.length > 0);
+  assert.deepEqual(addresses(await lookUp('other.example', { asker: 'modest', of: [quick] })), ['60 A 192.0.2.1']);
+  assert.equal(await greedy[most.perSource], RCODE.SERVFAIL, 'the oldest that has not begun');
 });
 
 test('without resolvers there is no answer, at once', bounded, async () => {

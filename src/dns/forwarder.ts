@@ -4,11 +4,12 @@ import { exchange, type Question } from './exchange.ts';
 import type { Foreign } from './foreign.ts';
 import type { Resolver } from './host-resolvers.ts';
 import { endToEnd, FLAG, headerSize, type Query, RCODE, u16 } from './message.ts';
+import { Turns } from './turns.ts';
 import { Upstreams } from './upstreams.ts';
 
 /**
  * Asks others for names that are not ours. A server that has not answered within a second is not waited for, but a late
- * answer still counts; equal questions share one; whoever asks too much at once is refused, and nobody else.
+ * answer still counts; equal questions share one; whoever asks much at once waits for its turn, and nobody else.
  */
 
 export interface Asked {
@@ -16,6 +17,8 @@ export interface Asked {
   readonly query: Query;
   /** Whoever is meant by "too much". */
   readonly asker: string;
+  /** Which of those that ask as this asker, where that are several. */
+  readonly source?: string;
   /** In the order in which they are asked. */
   readonly resolvers: readonly Resolver[] | Promise<readonly Resolver[]>;
 }
@@ -41,11 +44,13 @@ export interface ForwarderOptions {
 
 export const most = {
   /** Questions under way, each with a socket or a few. */
-  flights: 512,
-  /** Of one asker that wait. */
-  perAsker: 64,
-  /** Of all. */
+  underWay: 512,
+  /** Of one source. */
+  perSource: 64,
+  /** Of all that wait, each with some hundred bytes: as long as an answer may take. */
   waiting: 4096,
+  /** Of one asker: what its sockets hold while nobody reads them is not much more. */
+  perAsker: 1024,
   /** Servers asked for one question, each twice. */
   servers: 3,
   cacheBytes: 4 * 1024 * 1024,
@@ -76,10 +81,9 @@ export class Forwarder {
   readonly #failures = new Map<string, { readonly until: number; readonly outcome: Forwarded }>();
   /** The oldest first. */
   readonly #flights = new Map<string, Flight>();
-  readonly #waiting = new Map<string, number>();
   readonly #upstreams: Upstreams;
   readonly #closed = new AbortController();
-  #allWaiting = 0;
+  readonly #turns: Turns;
 
   constructor({ log, own, patience, deadline, tcpPatience, now }: ForwarderOptions) {
     this.#own = own ?? new Set();
@@ -88,23 +92,19 @@ export class Forwarder {
     this.#tcpPatience = tcpPatience ?? 1500;
     this.#now = now ?? (() => performance.now());
     this.#upstreams = new Upstreams(log, this.#now);
+    this.#turns = new Turns({
+      ...{ limits: most, deadline: this.#deadline, patience: this.#patience },
+      makeRoom: (asker) => this.#makeRoom(asker),
+    });
   }
 
   /** Never fails. */
-  async ask(asked: Asked): Promise<Forwarded> {
-    const { asker } = asked;
-    const waiting = this.#waiting.get(asker) ?? 0;
-    if (waiting >= most.perAsker || this.#allWaiting >= most.waiting) return noAnswer;
-    this.#waiting.set(asker, waiting + 1);
-    this.#allWaiting++;
-    try {
-      return await this.#find(asked, this.others(await asked.resolvers));
-    } finally {
-      const left = (this.#waiting.get(asker) ?? 1) - 1;
-      if (left === 0) this.#waiting.delete(asker);
-      else this.#waiting.set(asker, left);
-      this.#allWaiting--;
-    }
+  async ask({ request, query, asker, source = '', resolvers }: Asked): Promise<Forwarded> {
+    const whom = this.others(await resolvers);
+    const question = questionOf(request, query);
+    const key = keyOf(question, query, whom);
+    const find = () => this.#known(key) ?? this.#flights.get(key)?.done ?? this.#begin(key, asker, question, whom);
+    return this.#known(key) ?? (await this.#turns.run({ asker, source }, find)) ?? noAnswer;
   }
 
   /** Without those that are this server. */
@@ -112,18 +112,11 @@ export class Forwarder {
     return resolvers.filter(({ address }) => !this.#own.has(address.split('%', 1)[0] ?? ''));
   }
 
-  #find({ request, query, asker }: Asked, resolvers: readonly Resolver[]): Forwarded | Promise<Forwarded> {
-    const question = questionOf(request, query);
-    const key = keyOf(question, query, resolvers);
+  #known(key: string): Forwarded | undefined {
     const cached = this.#cache.get(key, this.#now());
     if (cached !== undefined) return { kind: 'answer', ...cached };
     this.#forgetFailures();
-    const flight = this.#flights.get(key);
-    return (
-      this.#failures.get(key)?.outcome ??
-      flight?.done ??
-      (this.#makeRoom(asker) ? this.#begin(key, asker, question, resolvers) : noAnswer)
-    );
+    return this.#failures.get(key)?.outcome;
   }
 
   isSilent(resolver: Resolver): boolean {
@@ -135,10 +128,8 @@ export class Forwarder {
     this.#closed.abort();
   }
 
-  /** Where there is none, whoever has most questions under way loses the oldest, unless that is who asks. */
-  #makeRoom(asker: string): boolean {
-    if (this.#closed.signal.aborted) return false;
-    if (this.#flights.size < most.flights) return true;
+  /** Whoever has most questions under way loses the oldest, unless that is who asks. */
+  #makeRoom(asker: string): void {
     const oldest = new Map<string, { readonly key: string; readonly flight: Flight; count: number }>();
     for (const [key, flight] of this.#flights) {
       const found = oldest.get(flight.asker);
@@ -147,13 +138,18 @@ export class Forwarder {
     }
     const own = oldest.get(asker)?.count ?? 0;
     const [first] = [...oldest.values()].sort((a, b) => b.count - a.count);
-    if (first === undefined || first.count <= own + 1) return false;
+    if (first === undefined || first.count <= own + 1) return;
     this.#flights.delete(first.key);
     first.flight.end(noAnswer);
-    return true;
   }
 
-  #begin(key: string, asker: string, question: Question, resolvers: readonly Resolver[]): Promise<Forwarded> {
+  #begin(
+    key: string,
+    asker: string,
+    question: Question,
+    resolvers: readonly Resolver[],
+  ): Forwarded | Promise<Forwarded> {
+    if (this.#closed.signal.aborted) return noAnswer;
     const { done, end } = this.#fly(question, resolvers);
     const flight: Flight = {
       asker,

@@ -45,7 +45,11 @@ export function openTcp(
     });
     connections.set(
       connection,
-      serve(connection, answering, { origin: { network, address, transport: 'tcp' }, limits, idleMs }),
+      serve(connection, answering, {
+        origin: { network, address, port: connection.remotePort ?? 0, transport: 'tcp' },
+        limits,
+        idleMs,
+      }),
     );
   });
   const { promise, resolve, reject } = Promise.withResolvers<Adopted>();

@@ -32,7 +32,7 @@ export function openUdp(
   udp.on('message', (request, { address, port }) => {
     // Whoever can send as it likes can send from there; nothing can be sent to it.
     if (port === 0) return;
-    const origin: Origin = { network, address, transport: 'udp' };
+    const origin: Origin = { network, address, port, transport: 'udp' };
     pending++;
     const taken = answering.take(request, origin, (bytes, length) => {
       pending--;
