@@ -5,6 +5,7 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Connections } from '../src/dns/connections.ts';
 import type { NameItem } from '../src/dns/dns.ts';
 import { ask, tell } from '../src/dns/message.testing.ts';
 import { openNameServer } from '../src/dns/open.ts';
@@ -241,8 +242,12 @@ test('of one connection so many questions wait at once, and no more are read', a
       return true;
     },
   };
-  const limits = { connections: 4, perSource: 4, pending: 3, unfetched: 1024 * 1024 };
-  const server = await openTcp({ network: 'demo', fd: tcp }, answering, { onFail: fine, limits });
+  const limits = { pending: 3, unfetched: 1024 * 1024 };
+  const server = await openTcp({ network: 'demo', fd: tcp }, answering, {
+    connections: new Connections(),
+    onFail: fine,
+    limits,
+  });
   t.after(() => server.close());
   const connection = connect(port, '127.0.0.1');
   t.after(() => connection.destroy());
@@ -254,10 +259,45 @@ test('of one connection so many questions wait at once, and no more are read', a
   }
 });
 
+test('connections of all sockets together are bounded, and whoever has most of them idle makes room', async (t) => {
+  const connections = new Connections({ connections: 3, perSource: 8 });
+  const unanswered = { take: () => true };
+  const ports: number[] = [];
+  for (const network of ['one', 'other']) {
+    const { tcp, udp, port } = bindPair(sys);
+    sys.close(udp);
+    const server = await openTcp({ network, fd: tcp }, unanswered, { connections, onFail: fine });
+    t.after(() => server.close());
+    ports.push(port);
+  }
+  const [one = assert.fail(), other = assert.fail()] = ports;
+  const open = async (port: number) => {
+    const connection = connect(port, '127.0.0.1').on('error', () => {});
+    t.after(() => connection.destroy());
+    const ended = once(connection.resume(), 'close', { signal: AbortSignal.timeout(patience) });
+    await once(connection, 'connect');
+    return { connection, ended };
+  };
+  const [busy, idle] = [await open(one), await open(one)];
+  busy.connection.write(frame(ask('web')));
+  await open(one);
+  const fresh = await open(other);
+  await idle.ended;
+  await (await open(one)).ended;
+  assert.deepEqual(
+    [busy, fresh].map(({ connection }) => connection.destroyed),
+    [false, false],
+  );
+});
+
 test('over TCP a question that trickles in is cut off', async (t) => {
   const { tcp, udp, port } = bindPair(sys);
   sys.close(udp);
-  const server = await openTcp({ network: 'demo', fd: tcp }, { take: () => true }, { onFail: fine, idleMs: 300 });
+  const server = await openTcp(
+    { network: 'demo', fd: tcp },
+    { take: () => true },
+    { connections: new Connections(), onFail: fine, idleMs: 300 },
+  );
   t.after(() => server.close());
   const connection = connect(port, '127.0.0.1');
   t.after(() => connection.destroy());

@@ -5,6 +5,7 @@ import { messageOf } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
 import { Serial } from '../lib/serial.ts';
 import { Answering } from './answering.ts';
+import { Connections } from './connections.ts';
 import type { LookedUp, Lookup, NameChange, NameItem, NameKey, NameServerStatus, NameSocket } from './dns.ts';
 import { Forwarder } from './forwarder.ts';
 import { canonical, openHostResolvers } from './host-resolvers.ts';
@@ -42,6 +43,7 @@ export class Server {
   readonly #onLost: (sockets: readonly string[]) => void;
   /** Where it is asked over UDP, at the port at which it would ask itself, by how many sockets. */
   readonly #own: Map<string, number>;
+  readonly #connections = new Connections();
   readonly #sockets = new Map<string, Opened>();
   readonly #turns = new Serial();
 
@@ -171,7 +173,7 @@ export class Server {
     try {
       const opened = await (socket.transport === 'udp'
         ? openUdp(socket, this.#answering, onFail)
-        : openTcp(socket, this.#answering, { onFail }));
+        : openTcp(socket, this.#answering, { connections: this.#connections, onFail }));
       // TCP's may be another's over UDP, who is asked over that first.
       const asked = socket.transport === 'udp' && opened.port === usualPort ? canonical(opened.address) : undefined;
       if (asked !== undefined) this.#own.set(asked, (this.#own.get(asked) ?? 0) + 1);

@@ -1,5 +1,6 @@
 import { createServer, type Socket } from 'node:net';
 import type { Answering, Origin } from './answering.ts';
+import type { Connections } from './connections.ts';
 import type { NameSocket } from './dns.ts';
 import { longestQuestion } from './message.ts';
 
@@ -7,9 +8,6 @@ import { longestQuestion } from './message.ts';
 const framing = 2;
 
 export const most = {
-  /** Connections at once, of all and of one source. */
-  connections: 512,
-  perSource: 16,
   /** Questions of a connection that wait for their answers: then no more are read. */
   pending: 32,
   /** Bytes that a client has not fetched: likewise. */
@@ -23,34 +21,27 @@ const idle = 10_000;
 export function openTcp(
   { network, fd }: Pick<NameSocket, 'network' | 'fd'>,
   answering: Pick<Answering, 'take'>,
-  { onFail, limits = most, idleMs = idle }: TcpOptions,
+  { connections: all, onFail, limits = most, idleMs = idle }: TcpOptions,
 ): Promise<Adopted> {
   const server = createServer({ allowHalfOpen: true, noDelay: true });
-  const sources = new Map<string, number>();
   const connections = new Map<Socket, Connection>();
-  server.maxConnections = limits.connections;
   server.on('connection', (connection) => {
-    const address = connection.remoteAddress;
-    const count = address === undefined ? 0 : (sources.get(address) ?? 0);
-    if (address === undefined || count >= limits.perSource) {
+    const { remoteAddress: address, remotePort: port } = connection;
+    if (address === undefined || port === undefined) {
       connection.destroy();
       return;
     }
-    sources.set(address, count + 1);
-    connection.on('close', () => {
-      connections.delete(connection);
-      const left = (sources.get(address) ?? 1) - 1;
-      if (left === 0) sources.delete(address);
-      else sources.set(address, left);
+    const served = serve(connection, answering, {
+      origin: { network, address, port, transport: 'tcp' },
+      limits,
+      idleMs,
     });
-    connections.set(
-      connection,
-      serve(connection, answering, {
-        origin: { network, address, port: connection.remotePort ?? 0, transport: 'tcp' },
-        limits,
-        idleMs,
-      }),
-    );
+    if (!all.add(connection, `${network} ${address}`, () => served.isIdle())) {
+      connection.destroy();
+      return;
+    }
+    connections.set(connection, served);
+    connection.on('close', () => connections.delete(connection));
   });
   const { promise, resolve, reject } = Promise.withResolvers<Adopted>();
   server.once('error', reject);
@@ -88,11 +79,15 @@ export interface Adopted {
 }
 
 interface Connection {
+  /** It has asked for nothing that is not answered and fetched. */
+  isIdle(): boolean;
   /** It ends with the answer to what it has asked, or asks first. */
   finish(): void;
 }
 
 export interface TcpOptions {
+  /** Those of all sockets that share what may be. */
+  readonly connections: Connections;
   /** Told when no more connections can be taken of it. */
   readonly onFail: (error: Error) => void;
   readonly limits?: { readonly [Key in keyof typeof most]: number };
@@ -169,6 +164,7 @@ function serve(
   connection.setTimeout(idleMs, () => connection.destroy());
   connection.on('error', () => connection.destroy());
   return {
+    isIdle: () => pending === 0 && received.length === 0 && connection.writableLength === 0,
     finish() {
       finishing = true;
       read();
