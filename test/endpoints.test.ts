@@ -338,7 +338,12 @@ describe('endpoints of two hosts on one etcd', {
     await h1.networks.create(request('other'));
     await h1.endpoints.openSandbox({ adopt, exit: false, connect: [wish('demo', 'late')] });
     const kinds = h1.kernel.kinds();
-    const attach = () => h1.endpoints.openSandbox({ adopt, exit: true, connect: [wish('other', 'late')] });
+    const dns = ['192.0.2.53'];
+    const attach = () => h1.endpoints.openSandbox({ adopt, exit: true, dns, connect: [wish('other', 'late')] });
+    const journalled = async () => {
+      const entries = await h1.journal.load('sandbox');
+      return entries.map(({ id, value }) => parseSandboxRecord(value, id).dns);
+    };
     for (const refused of ['exit', 'port'] as const) {
       h1.kernel.failure = { of: refused, error: new Error('add veth: no') };
       await assert.rejects(attach(), /add veth: no/);
@@ -348,8 +353,10 @@ describe('endpoints of two hosts on one etcd', {
         [undefined],
       );
     }
+    assert.deepEqual(await journalled(), [undefined]);
     const sandbox = await attach();
     assert.deepEqual([sandbox.exit?.addresses[0], h1.kernel.kinds()['exit']], ['172.18.0.2/16', 1]);
+    assert.deepEqual(await journalled(), [dns], 'who it asks is as was said last');
     await h1.endpoints.closeSandbox(sandbox.id);
     await h1.networks.remove('other');
   });

@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import type { Client } from '../adapters/api/client.ts';
 import { defined } from '../lib/defined.ts';
 import { Refusal } from '../lib/errors.ts';
+import { withoutLength } from '../lib/prefix.ts';
 import { clientOf, formatBy, print } from './session.ts';
 
 interface ExposeOptions {
@@ -104,5 +105,5 @@ function parseWish(word: string): string {
 }
 
 function bare(addresses: readonly string[]): readonly string[] {
-  return addresses.map((text) => text.replace(/\/.*/, ''));
+  return addresses.map(withoutLength);
 }

@@ -3,7 +3,7 @@ import { addresses } from '../kernel/route/addresses.ts';
 import { IFF } from '../kernel/route/link.ts';
 import { links } from '../kernel/route/links.ts';
 import { RTN, routes } from '../kernel/route/routes.ts';
-import { formatAddress, parseAddress } from '../lib/prefix.ts';
+import { formatAddress, parseAddress, withoutLength } from '../lib/prefix.ts';
 import type { Carrier, HostView } from './dataplane.ts';
 import { HOST } from './objects.ts';
 import type { Places } from './places.ts';
@@ -14,7 +14,7 @@ export function carrierOf(
   address: string,
 ): { readonly index: number; readonly carrier: Carrier } | undefined {
   const nl = places.netlink(HOST);
-  const same = (text: string) => formatAddress(parseAddress(text.replace(/\/.*/, ''))) === address;
+  const same = (text: string) => formatAddress(parseAddress(withoutLength(text))) === address;
   const found = addresses.list(nl).find((each) => same(each.address));
   const link = found && links.get(nl, found.index);
   if (link === undefined) return undefined;

@@ -108,6 +108,11 @@ export function parseInterfaceAddress(text: string): InterfaceAddress {
   return { address, length };
 }
 
+/** The address's own text: `10.0.0.2` of `10.0.0.2/24`. */
+export function withoutLength(text: string): string {
+  return text.split('/', 1)[0] ?? text;
+}
+
 export function formatPrefix({ address, length }: Prefix | InterfaceAddress): string {
   return `${formatAddress(address)}/${length}`;
 }

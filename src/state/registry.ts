@@ -3,8 +3,8 @@ import type { Host } from '../model/host.ts';
 import type { NameRecord } from '../model/name-record.ts';
 
 /**
- * What one host owns and others read: itself, its endpoints, names given by hand there. A lost host's records stay, marked lost: names and
- * balancers skip them, overlay and guard keep them.
+ * What one host owns and others read: itself, its endpoints, names given by hand there. A lost host's records stay, marked
+ * lost: names and balancers skip them, overlay and guard keep them.
  */
 export interface Registry {
   /** Afterwards every watcher of the record's scope sees it. May repeat with the same record. @throws Refusal 'unavailable' */

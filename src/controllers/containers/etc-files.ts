@@ -3,6 +3,7 @@ import { open, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { messageOf } from '../../lib/errors.ts';
 import type { Log } from '../../lib/log.ts';
+import { withoutLength } from '../../lib/prefix.ts';
 import { Serial } from '../../lib/serial.ts';
 import type { Container } from '../../model/container.ts';
 import type { Endpoints, Sandbox } from '../endpoints/endpoints.ts';
@@ -123,5 +124,5 @@ function sumOf(text: string): string {
 
 function addressesOf({ endpoints, exit }: Sandbox): readonly string[] {
   const own = Array.from(endpoints.values(), ({ endpoint }) => endpoint.addresses).flat();
-  return [...own, ...(exit?.addresses ?? [])].map((address) => address.replace(/\/\d+$/, ''));
+  return [...own, ...(exit?.addresses ?? [])].map(withoutLength);
 }

@@ -1,3 +1,4 @@
+import { withoutLength } from '../../lib/prefix.ts';
 import { type Container, type FormerPlace, parseContainer } from '../../model/container.ts';
 import type { Journal } from '../../state/journal.ts';
 import type { ConnectRequest, Sandbox } from '../endpoints/endpoints.ts';
@@ -20,7 +21,7 @@ export function requestFor(
   { network, aliases, addresses, mac, fixed }: FormerPlace,
   { name, exactly, ports }: { name: string; exactly: boolean; ports: Container['ports'] },
 ): ConnectRequest {
-  const bare = exactly || fixed ? addresses.map((text) => text.replace(/\/\d+$/, '')) : [];
+  const bare = exactly || fixed ? addresses.map(withoutLength) : [];
   const ip = bare.find((text) => !text.includes(':'));
   const ip6 = bare.find((text) => text.includes(':'));
   return {

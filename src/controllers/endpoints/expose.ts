@@ -1,6 +1,6 @@
 import { defined } from '../../lib/defined.ts';
 import { Refusal } from '../../lib/errors.ts';
-import { parsePrefix } from '../../lib/prefix.ts';
+import { parsePrefix, withoutLength } from '../../lib/prefix.ts';
 import type { Serial } from '../../lib/serial.ts';
 import { hostInterface, type Network } from '../../model/network.ts';
 import type { Hosts } from '../hosts/hosts.ts';
@@ -68,10 +68,10 @@ export class Exposing {
       const record = this.#record();
       if (place === undefined || record === undefined) return undefined;
       const { addresses } = place.endpoint;
-      if (address !== undefined && !addresses.some((text) => bare(text) === address)) {
+      if (address !== undefined && !addresses.some((text) => withoutLength(text) === address)) {
         throw new Refusal(
           'conflict',
-          `this host has ${addresses.map(bare).join(' and ')} on that network, not ${address}`,
+          `this host has ${addresses.map(withoutLength).join(' and ')} on that network, not ${address}`,
         );
       }
       await serial.run(record.id, async () => {
@@ -129,7 +129,7 @@ export class Exposing {
 }
 
 function refuseOther({ ip, ip6, name, masquerade }: Expose, place: Connected, network: Network): void {
-  const has = place.endpoint.addresses.map(bare);
+  const has = place.endpoint.addresses.map(withoutLength);
   const other =
     [ip, ip6].some((wish) => wish !== undefined && !has.includes(wish)) ||
     (name !== undefined && name !== place.name) ||
@@ -144,8 +144,4 @@ function refuseOther({ ip, ip6, name, masquerade }: Expose, place: Connected, ne
 
 function exposedAt({ endpoint, interface: device, masquerade = true }: Connected): Exposed {
   return { endpoint, interface: device, masquerade };
-}
-
-function bare(text: string): string {
-  return text.replace(/\/.*/, '');
 }

@@ -1,5 +1,12 @@
 import { Refusal } from '../../lib/errors.ts';
-import { contains, formatAddress, parseAddress, parseInterfaceAddress, parsePrefix } from '../../lib/prefix.ts';
+import {
+  contains,
+  formatAddress,
+  parseAddress,
+  parseInterfaceAddress,
+  parsePrefix,
+  withoutLength,
+} from '../../lib/prefix.ts';
 import { settle } from '../../lib/settle.ts';
 import type { Endpoint } from '../../model/endpoint.ts';
 import type { Network } from '../../model/network.ts';
@@ -221,9 +228,7 @@ export function openHoldings({ registry, allocator, claims, hosts, now }: Holdin
   ): Promise<readonly string[]> {
     if (place.endpoint !== undefined) {
       const prefix = parsePrefix(subnet);
-      return place.endpoint.addresses
-        .map((text) => text.split('/')[0] ?? text)
-        .filter((text) => contains(prefix, parseAddress(text)));
+      return place.endpoint.addresses.map(withoutLength).filter((text) => contains(prefix, parseAddress(text)));
     }
     return (await allocator.held(pool)).filter(({ owner }) => owner.id === place.id).map(({ item }) => item);
   }

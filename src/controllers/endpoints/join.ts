@@ -48,6 +48,8 @@ export interface JoinNeeds {
 export interface JoinOptions {
   /** When it may leave the host from now on; as before unless said. */
   readonly way?: Way | undefined;
+  /** Who is asked for names outside from now on; as before unless said. */
+  readonly dns?: SandboxRecord['dns'];
   /** What the host forwards from now on; nothing of it is done before the rest is sure. */
   readonly host?: SandboxRecord['host'];
   /** The sandbox itself is new: it goes again when this fails. */
@@ -70,7 +72,7 @@ interface Reserved {
 export async function join(
   before: SandboxRecord,
   requests: readonly ConnectRequest[],
-  { way = before.way, host = before.host, fresh }: JoinOptions,
+  { way = before.way, dns = before.dns, host = before.host, fresh }: JoinOptions,
   needs: JoinNeeds,
 ): Promise<void> {
   const { dataplane, exits, holdings, listen, names, networks, overlays, sandboxes, sizes } = needs;
@@ -84,7 +86,7 @@ export async function join(
     const exit = gateway && exits.take(gateway, before.id, { interface: freeInterface(places) });
     const begun: SandboxRecord = {
       ...before,
-      ...defined<Pick<SandboxRecord, 'way' | 'exit'>>({ way, exit: exit ?? before.exit }),
+      ...defined<Pick<SandboxRecord, 'way' | 'dns' | 'exit'>>({ way, dns, exit: exit ?? before.exit }),
       places,
     };
     await sandboxes.save(begun);
@@ -216,15 +218,15 @@ async function undo(
   { fresh }: { fresh: boolean },
   { dataplane, leave, log, sandboxes }: JoinNeeds,
 ): Promise<void> {
-  const { way: _, host: __, ...now } = sandboxes.get(before.id) ?? before;
+  const { way: _, dns: __, host: ___, ...now } = sandboxes.get(before.id) ?? before;
   const reached = new Map(connectedPlaces(now).map(({ id, endpoint }) => [id, endpoint]));
   const places = reserved.map(({ place }) => {
     const endpoint = reached.get(place.id);
     return leaving(endpoint === undefined ? place : { ...place, endpoint });
   });
   try {
-    const { way, host } = before;
-    await leave.letGo({ ...now, ...defined<Pick<SandboxRecord, 'way' | 'host'>>({ way, host }) }, places, {
+    const { way, dns, host } = before;
+    await leave.letGo({ ...now, ...defined<Pick<SandboxRecord, 'way' | 'dns' | 'host'>>({ way, dns, host }) }, places, {
       whole: fresh,
       unused: reached.size === connectedPlaces(before).length,
     });

@@ -10,7 +10,7 @@ import type { Hosts } from '../hosts/hosts.ts';
 import type { NameFeed } from '../names/names.ts';
 import type { EndpointState } from './endpoints.ts';
 import { namesFor } from './holdings.ts';
-import { followNames, type NamesNeeds } from './names.ts';
+import { type EndpointNamesNeeds, followNames } from './names.ts';
 import { remotePiece } from './pieces.ts';
 
 export interface MemberOf {
@@ -20,7 +20,7 @@ export interface MemberOf {
   readonly sharedNames?: boolean | undefined;
 }
 
-export interface MembershipNeeds extends NamesNeeds {
+export interface MembershipNeeds extends EndpointNamesNeeds {
   readonly registry: Pick<Registry, 'watch'>;
   /** An endpoint of this host that is connected. */
   readonly own: (id: string) => Endpoint | undefined;

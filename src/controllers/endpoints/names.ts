@@ -2,7 +2,7 @@ import type { Endpoint } from '../../model/endpoint.ts';
 import type { Claims, Space } from '../../state/claims.ts';
 import { claimed } from './holdings.ts';
 
-export interface NamesNeeds {
+export interface EndpointNamesNeeds {
   readonly claims: Pick<Claims, 'watch'>;
   /** Endpoints of this host that are connected to a network. */
   readonly ownOn: (network: string) => readonly Endpoint[];
@@ -15,7 +15,7 @@ export interface NamesNeeds {
 /** Sees to it that the endpoints of this host on one network have their names, as long as `signal` lets it. */
 export async function followNames(
   space: Space & { readonly kind: 'endpoints' },
-  needs: NamesNeeds,
+  needs: EndpointNamesNeeds,
   signal: AbortSignal,
 ): Promise<void> {
   const { network } = space;

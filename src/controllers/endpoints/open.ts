@@ -111,7 +111,8 @@ export async function openEndpoints(needs: EndpointsNeeds, init: EndpointsInit):
       if (known === undefined) return await makeSandbox(request, adopted);
       await serial.run(known, () => {
         const record = sandboxes.find(known);
-        return joinTo(record, request.connect, { way: wayOf(request), fresh: false });
+        const dns = request.dns && { dns: [...request.dns] };
+        return joinTo(record, request.connect, { way: wayOf(request), ...dns, fresh: false });
       });
       return sandboxes.view(sandboxes.find(known));
     });

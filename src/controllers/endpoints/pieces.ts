@@ -8,7 +8,7 @@ import type {
   RemotePiece,
   SandboxPiece,
 } from '../../dataplane/dataplane.ts';
-import { parsePrefix } from '../../lib/prefix.ts';
+import { parsePrefix, withoutLength } from '../../lib/prefix.ts';
 import type { Endpoint } from '../../model/endpoint.ts';
 import { nameServerAddresses } from '../../model/name-server.ts';
 import { type Network, namespaceName } from '../../model/network.ts';
@@ -47,7 +47,7 @@ export function listenerPieces(
   places: readonly NamesPlace[],
   gateway: GatewayPiece | undefined,
 ): readonly ListenerPiece[] {
-  const own = (gateway?.addresses ?? []).map((text) => text.split('/', 1)[0] ?? text);
+  const own = (gateway?.addresses ?? []).map(withoutLength);
   return places.flatMap(({ address, port }) =>
     (address === 'gateway' ? own : [address]).map((at) => ({ kind: 'listener' as const, address: at, port })),
   );
@@ -102,7 +102,7 @@ export function remotePiece(endpoint: Endpoint, via: string): RemotePiece {
     network: endpoint.network,
     endpoint: endpoint.id,
     mac: endpoint.mac,
-    addresses: endpoint.addresses.map((text) => text.split('/')[0] ?? text),
+    addresses: endpoint.addresses.map(withoutLength),
     via,
   };
 }

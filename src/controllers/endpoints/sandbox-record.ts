@@ -1,5 +1,6 @@
 import * as v from 'valibot';
 import { linkLocalOf } from '../../lib/link-local.ts';
+import { withoutLength } from '../../lib/prefix.ts';
 import { Endpoint } from '../../model/endpoint.ts';
 import { gatewayBridge } from '../../model/interfaces.ts';
 import { vniRange } from '../../model/network.ts';
@@ -120,6 +121,6 @@ export function named(record: Pick<SandboxRecord, 'places' | 'exit' | 'dns'>): N
 
 /** What its questions come from, as sockets of the host give it. */
 function sourcesOf({ addresses, mac }: Exit): readonly string[] {
-  const given = addresses.map((text) => text.split('/', 1)[0] ?? text);
+  const given = addresses.map(withoutLength);
   return [...given, `${linkLocalOf(mac)}%${gatewayBridge}`];
 }

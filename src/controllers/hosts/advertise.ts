@@ -11,6 +11,7 @@ import {
   parseAddress,
   parseInterfaceAddress,
   parsePrefix,
+  withoutLength,
 } from '../../lib/prefix.ts';
 import { DataAddress } from '../../model/host.ts';
 import { isHostInterface } from '../../model/network.ts';
@@ -50,7 +51,7 @@ export function chooseUnderlay(
   if (!v.safeParse(DataAddress, data).success) {
     throw new Refusal('invalid', `data address ${data} cannot be reached by other hosts; give another one`);
   }
-  const device = view.interfaces.find(({ addresses }) => addresses.some((text) => bare(text) === data));
+  const device = view.interfaces.find(({ addresses }) => addresses.some((text) => withoutLength(text) === data));
   if (device === undefined) {
     throw new Refusal('invalid', `data address ${data} belongs to no interface of this host (${interfaces(view)})`);
   }
@@ -91,11 +92,11 @@ function addressOf(
 ): string {
   const usable = (texts: readonly string[]) =>
     texts
-      .map(bare)
+      .map(withoutLength)
       .filter((text) => !isLocalOnly(text) && (family === undefined || parseAddress(text).family === family));
   if (host !== undefined && isIP(host) !== 0) {
     const address = formatAddress(parseAddress(host));
-    const known = view.interfaces.some(({ addresses }) => addresses.some((text) => bare(text) === address));
+    const known = view.interfaces.some(({ addresses }) => addresses.some((text) => withoutLength(text) === address));
     if (known) return address;
     throw new Refusal(
       'invalid',
@@ -162,10 +163,6 @@ function isRelevant(text: string): boolean {
   );
 }
 
-function bare(text: string): string {
-  return text.split('/')[0] ?? text;
-}
-
 function family6(address: string): string {
   return address.includes(':') ? `[${address}]` : address;
 }
@@ -173,6 +170,6 @@ function family6(address: string): string {
 function interfaces(view: HostView): string {
   const list = view.interfaces
     .filter(({ name }) => name !== 'lo')
-    .map(({ name, addresses }) => `${name}: ${addresses.map(bare).join(' ') || 'no address'}`);
+    .map(({ name, addresses }) => `${name}: ${addresses.map(withoutLength).join(' ') || 'no address'}`);
   return list.slice(0, 8).join('; ') || 'it has none beside loopback';
 }

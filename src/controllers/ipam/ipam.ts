@@ -1,6 +1,14 @@
 import { createHash } from 'node:crypto';
 import { ParseError, Refusal } from '../../lib/errors.ts';
-import { contains, type Family, formatAddress, overlaps, parseAddress, parsePrefix } from '../../lib/prefix.ts';
+import {
+  contains,
+  type Family,
+  formatAddress,
+  overlaps,
+  parseAddress,
+  parsePrefix,
+  withoutLength,
+} from '../../lib/prefix.ts';
 import type { Network, Subnet } from '../../model/network.ts';
 import type { Pool } from '../../state/allocator.ts';
 import { isEdge } from './plan.ts';
@@ -109,7 +117,7 @@ function wished(
 
 /** 02:42 and the IPv4 address; where there is none, 02:42 and the start of the IPv6 address's SHA-256. */
 export function macOf(addresses: readonly string[]): string {
-  const parsed = addresses.map((text) => parseAddress(text.split('/')[0] ?? ''));
+  const parsed = addresses.map((text) => parseAddress(withoutLength(text)));
   const v4 = parsed.find(({ family }) => family === 4);
   const tail =
     v4 === undefined

@@ -3,6 +3,7 @@ import type { NameServer } from '../../dns/dns.ts';
 import { defined } from '../../lib/defined.ts';
 import { Refusal } from '../../lib/errors.ts';
 import type { Log } from '../../lib/log.ts';
+import { withoutLength } from '../../lib/prefix.ts';
 import type { Endpoint } from '../../model/endpoint.ts';
 import type { NameRecord } from '../../model/name-record.ts';
 import type { Networks } from '../networks/networks.ts';
@@ -176,7 +177,7 @@ function namesOf({ name, aliases }: Endpoint): readonly string[] {
 }
 
 function addressesOf({ addresses }: Endpoint): readonly string[] {
-  return addresses.map((text) => text.split('/', 1)[0] ?? text);
+  return addresses.map(withoutLength);
 }
 
 /** Whether it asks from the same places and sees the same. */

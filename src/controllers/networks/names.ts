@@ -4,7 +4,7 @@ import type { Network } from '../../model/network.ts';
 import type { Claims } from '../../state/claims.ts';
 import type { KnownNetworks } from './known.ts';
 
-export interface NamesNeeds {
+export interface NetworkNamesNeeds {
   readonly claims: Pick<Claims, 'watch' | 'holder'>;
   readonly known: Pick<KnownNetworks, 'list'>;
   /** Afterwards the network has its name, or whatever is left of one that is removed is given back. */
@@ -17,7 +17,10 @@ const patience = 500;
 const names = { kind: 'networks' } as const;
 
 /** Puts back names of networks that are not in the store any more, as long as `signal` lets it. Every host does, alike. */
-export async function followNames({ claims, known, settle, log }: NamesNeeds, signal: AbortSignal): Promise<void> {
+export async function followNames(
+  { claims, known, settle, log }: NetworkNamesNeeds,
+  signal: AbortSignal,
+): Promise<void> {
   for await (const event of claims.watch(names, { signal })) {
     if (event.kind === 'put') continue;
     const isMissing = ({ name }: Network) => (event.kind === 'delete' ? event.name === name : !event.holders.has(name));

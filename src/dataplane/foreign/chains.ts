@@ -6,9 +6,9 @@ import { GATEWAY_BRIDGE } from '../gateway/gateway.ts';
  * ufw's or Docker's drops is lost, whatever our own table says. There a rule of ours goes in that accepts no more than
  * this: VXLAN that the guard has let in or out (it alone takes such packets out of connection tracking), and what goes out
  * by the gateway bridge or comes back to it; and, while the host itself is on a network, what it forwards onto that and what
- * comes back. What is for the host itself, its own firewall decides. It ends the other's chain only; our own still decides. What is said of some
- * addresses or ports, or of our interfaces by their names, is meant for containers too, and by itself no reason for a rule of ours;
- * so is all that stands in a chain which a program keeps for its user.
+ * comes back. What is for the host itself, its own firewall decides. It ends the other's chain only; our own still decides.
+ * What is said of some addresses or ports, or of our interfaces by their names, is meant for containers too, and by itself
+ * no reason for a rule of ours; so is all that stands in a chain which a program keeps for its user.
  *
  * It goes where it is late and not too late: before the first rule that could drop the packet without meaning it, else at
  * the end, where the policy drops. So what the user has said comes first. In DOCKER-USER all is the user's: there it stands

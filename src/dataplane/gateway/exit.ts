@@ -1,3 +1,4 @@
+import { withoutLength } from '../../lib/prefix.ts';
 import type { ExitPiece, GatewayPiece, SandboxPiece } from '../dataplane.ts';
 import { antispoof } from '../endpoint/antispoof.ts';
 import { inside } from '../endpoint/inside.ts';
@@ -31,7 +32,7 @@ export function exitObjects(piece: ExitPiece, gateway: GatewayPiece, sandbox: Sa
       .filter((via) => piece.addresses.some((own) => own.includes(':') === via.includes(':')))
       .map((via) => {
         const dst = via.includes(':') ? '::/0' : '0.0.0.0/0';
-        return object.route(sandbox.id, dst, { via: via.replace(/\/.*/, ''), device }, link);
+        return object.route(sandbox.id, dst, { via: withoutLength(via), device }, link);
       }),
   ];
 }

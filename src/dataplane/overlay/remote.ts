@@ -1,3 +1,4 @@
+import { withoutLength } from '../../lib/prefix.ts';
 import type { NetworkPiece, RemotePiece, UnderlayPiece } from '../dataplane.ts';
 import { memberObjects } from '../guard/guard.ts';
 import { type KernelObject, object } from '../objects.ts';
@@ -15,6 +16,6 @@ export function remoteObjects(piece: RemotePiece, network: NetworkPiece, underla
     object.vxlanFdb(namespace, VXLAN, mac, via),
     object.bridgeFdb(namespace, BRIDGE, mac, VXLAN),
     ...memberObjects(piece, network, underlay),
-    ...addresses.map((address) => object.neighbour(namespace, VXLAN, address.replace(/\/.*/, ''), mac)),
+    ...addresses.map((address) => object.neighbour(namespace, VXLAN, withoutLength(address), mac)),
   ];
 }
