@@ -56,6 +56,17 @@ describe('networks of two hosts on one etcd', { skip }, () => {
     assert.deepEqual(subnets, ['10.0.2.0/24', '10.0.5.0/24', '10.0.6.0/24']);
   });
 
+  it('passes over the subnets in which the name server is', async () => {
+    const url = etcd.url.replace('http', 'etcd');
+    const pools = [{ range: '169.254.0.0/15', size: 16 }];
+    const host = await openHost({ name: 'h3', data: '192.168.205.12', url: `${url}/pools`, folder, pools });
+    try {
+      assert.equal((await host.networks.create(request('auto'))).subnets[0]?.subnet, '169.255.0.0/16');
+    } finally {
+      await host.die();
+    }
+  });
+
   it('takes no subnet that has the address of the store', async () => {
     await assert.rejects(
       h1.networks.create({ ...request('clash'), subnets: [{ subnet: '10.0.4.8/29' }] }),

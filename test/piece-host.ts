@@ -22,7 +22,7 @@ import { toWireName } from '../src/dns/wire-name.ts';
 import { silent } from '../src/lib/log.ts';
 import { Scope } from '../src/lib/scope.ts';
 import type { Host } from '../src/model/host.ts';
-import type { NamesPlace } from '../src/model/setting-values.ts';
+import type { AddressPool, NamesPlace } from '../src/model/setting-values.ts';
 import type { Journal } from '../src/state/journal.ts';
 import { openJournal } from '../src/state/kv/local/journal.ts';
 import { openState, type State } from '../src/state/kv/open.ts';
@@ -127,6 +127,8 @@ export interface OpenHost {
   readonly listen?: readonly NamesPlace[];
   /** Of the store, as its URL would name them. */
   readonly members?: readonly string[];
+  /** Where the subnets of networks are taken from. */
+  readonly pools?: readonly AddressPool[];
 }
 
 export async function openHost({
@@ -139,6 +141,7 @@ export async function openHost({
   busy = [],
   listen = [],
   members = [],
+  pools = [{ range: '10.0.0.0/8', size: 24 }],
 }: OpenHost): Promise<TestHost> {
   const id = randomBytes(16).toString('hex');
   const kernel = new PieceKernel('boot-1');
@@ -188,7 +191,6 @@ export async function openHost({
     const log = silent;
     const hosts = await openHosts({ registry, log, now: Date.now }, { self, cluster });
     life.defer(() => hosts.close());
-    const pools = [{ range: '10.0.0.0/8', size: 24 }];
     const needed = () => findNeeded({ hosts, members: [...members], resolvers: async () => [] });
     const networks = await openNetworks(
       { catalog, allocator, claims, registry, journal, hosts, needed, log },

@@ -1,7 +1,8 @@
 import { isIPv6 } from 'node:net';
 import { ParseError } from '../lib/errors.ts';
-import { formatAddress, formatPrefix, parseAddress, parsePrefix } from '../lib/prefix.ts';
+import { covers, formatAddress, formatPrefix, parseAddress, parsePrefix } from '../lib/prefix.ts';
 import { withoutPassword } from '../lib/redact.ts';
+import { nameServerSubnets } from './name-server.ts';
 import { most } from './text.ts';
 
 /** The values of settings. Each throws a ParseError that quotes the text and says what it should have been. */
@@ -149,6 +150,10 @@ export function parsePool(text: string): AddressPool {
   const longest = range.address.family === 4 ? 30 : 126;
   if (Number(size) < range.length || Number(size) > longest) {
     throw new ParseError(`${shorten(text)}: the size is not between ${range.length} and ${longest}`);
+  }
+  const reserved = nameServerSubnets.find((subnet) => covers(parsePrefix(subnet), range));
+  if (reserved !== undefined) {
+    throw new ParseError(`${shorten(text)} is in ${reserved}, where containers find the name server`);
   }
   return { range: formatPrefix(range), size: Number(size) };
 }

@@ -87,6 +87,8 @@ test('bad settings are refused, naming the place', () => {
     [{ flags: ['-H', 'unix://relative'] }, /is not unix:\/\/\/PATH/],
     [{ flags: ['--default-address-pool', '10.0.0.1/8,size=24'] }, /"10\.0\.0\.1\/8" is not a network/],
     [{ flags: ['--default-address-pool', '10.0.0.0/8,size=7'] }, /the size is not between 8 and 30/],
+    [{ flags: ['--default-address-pool', '169.254.128.0/17,size=24'] }, /is in 169\.254\.0\.0\/16, where containers/],
+    [{ flags: ['--gateway-address-pool', 'fd53::/64,size=80'] }, /is in fd53::\/64, where containers/],
     [{ flags: ['--dns-domain', 'a..b'] }, /^--dns-domain: "a\.\.b" is not a domain/],
     [{ flags: ['--dns-domain', `${'x'.repeat(60)}.${'y'.repeat(60)}`] }, /is not a domain/],
     [{ flags: ['--dns-listen', 'eth0'] }, /^--dns-listen: "eth0" is not gateway or ADDRESS/],

@@ -12,6 +12,7 @@ import {
   parsePrefix,
 } from '../../lib/prefix.ts';
 import { gatewayBridge } from '../../model/interfaces.ts';
+import { nameServerSubnets } from '../../model/name-server.ts';
 import { parseRecord } from '../../model/record.ts';
 import { InterfaceAddressText } from '../../model/text.ts';
 import type { Journal } from '../../state/journal.ts';
@@ -120,6 +121,7 @@ export class Exits {
   async #choose(): Promise<readonly string[]> {
     const view = await this.#needs.look();
     const taken = [
+      ...nameServerSubnets.map(parsePrefix),
       ...view.routes.filter((route) => route.interface !== gatewayBridge).map(({ prefix }) => parsePrefix(prefix)),
       ...view.interfaces
         .filter(({ name }) => name !== gatewayBridge)

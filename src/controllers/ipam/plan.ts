@@ -14,7 +14,7 @@ import {
   parseInterfaceAddress,
   parsePrefix,
 } from '../../lib/prefix.ts';
-import { nameServerAddresses } from '../../model/name-server.ts';
+import { nameServerAddresses, nameServerSubnets } from '../../model/name-server.ts';
 import type { Subnet } from '../../model/network.ts';
 import { most } from '../../model/text.ts';
 
@@ -99,7 +99,7 @@ const special = ['0.0.0.0/8', '127.0.0.0/8', '169.254.0.0/16', '224.0.0.0/3', ':
   parsePrefix,
 );
 /** That of IPv4 is in link-local space. */
-const nameServer = networkOf(parseInterfaceAddress(`${nameServerAddresses[6]}/64`));
+const nameServer = parsePrefix(nameServerSubnets[1]);
 
 function usable(subnet: Prefix): Prefix {
   if (lastOf(subnet) - firstOf(subnet) < 3n) {

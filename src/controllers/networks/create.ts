@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { Refusal } from '../../lib/errors.ts';
 import { contains, formatPrefix, overlaps, parseAddress, parsePrefix } from '../../lib/prefix.ts';
 import { settle } from '../../lib/settle.ts';
+import { nameServerSubnets } from '../../model/name-server.ts';
 import type { Network, Subnet } from '../../model/network.ts';
 import { type Allocator, type Owner, type Pool, Taken } from '../../state/allocator.ts';
 import type { Catalog } from '../../state/catalog.ts';
@@ -88,7 +89,11 @@ async function takeSubnets(
   const { allocator, hosts, pools } = needs;
   const routes = hosts.list().flatMap(({ host, state }) => (state === 'alive' ? host.routes : []));
   const single = needed.map(({ address }) => `${address}/${address.includes(':') ? 128 : 32}`);
-  const pool = { kind: 'subnets', ranges: pools, avoid: [...new Set([...routes, ...single])] } as const;
+  const pool = {
+    kind: 'subnets',
+    ranges: pools,
+    avoid: [...new Set([...routes, ...single, ...nameServerSubnets])],
+  } as const;
   for (const { subnet } of wanted) await takeExplicit(allocator, pool, { owner, subnet });
   const taken = [...wanted];
   if (wanted.length === 0) taken.push(...planSubnets([{ subnet: await takeFree(allocator, pool, owner) }]));
