@@ -24,11 +24,13 @@ import { openNameServer } from '../dns/open.ts';
 import { messageOf, Refusal } from '../lib/errors.ts';
 import { Feed } from '../lib/feed.ts';
 import type { Log } from '../lib/log.ts';
+import { formatAddress, parseInterfaceAddress } from '../lib/prefix.ts';
 import { Scope } from '../lib/scope.ts';
 import { settle } from '../lib/settle.ts';
 import { type Cluster, defaultDataPort, featureLevel, parseCluster } from '../model/cluster.ts';
 import type { Host } from '../model/host.ts';
 import { nameServerAddresses } from '../model/name-server.ts';
+import type { NamesPlace } from '../model/setting-values.ts';
 import type { Settings } from '../model/settings.ts';
 import { version } from '../model/version.ts';
 import { openJournal } from '../state/kv/local/journal.ts';
@@ -207,6 +209,7 @@ export async function openDaemon({
         {
           ...{ directory: files.containers, controls: files.controls, shim: files.shim },
           nameServers: nameServerAddresses,
+          listeners: () => answeredAt(settings.dnsListen, endpoints.gateway() ?? []),
         },
       ),
     );
@@ -269,4 +272,12 @@ async function makeDirectory(path: string, mode: number): Promise<void> {
   } catch (cause) {
     throw new Refusal('invalid', `cannot make the directory ${path}: ${messageOf(cause)}`, { cause });
   }
+}
+
+/** Addresses at which names are answered besides the networks, where others would ask: at the usual port. */
+function answeredAt(places: readonly NamesPlace[], gateway: readonly string[]): readonly string[] {
+  const bridge = gateway.map((text) => formatAddress(parseInterfaceAddress(text).address));
+  return places
+    .filter(({ port }) => port === 53)
+    .flatMap(({ address }) => (address === 'gateway' ? bridge : [address]));
 }

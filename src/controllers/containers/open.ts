@@ -41,6 +41,8 @@ export interface ContainersInit {
   readonly resolvConfs?: readonly string[];
   /** Where names are answered to who is on a network, by the family of its addresses; nowhere unless said. */
   readonly nameServers?: { readonly 4: string; readonly 6: string };
+  /** Addresses at which names are answered besides, at their usual port, now. */
+  readonly listeners?: () => readonly string[];
   /** Bytes of output in one file of a log; the two newest are kept. */
   readonly logSize?: number;
 }
@@ -147,7 +149,7 @@ class ProcessContainers implements OpenedContainers {
   }
 
   async run(spec: RunSpec): Promise<Container> {
-    await checkRun(spec);
+    await checkRun(spec, this.#init.listeners?.());
     const id = randomBytes(32).toString('hex');
     const name = spec.name ?? chooseName((candidate) => this.#holderOf(candidate) !== undefined);
     const holder = this.#holderOf(name);

@@ -46,6 +46,10 @@ test('what cannot be run is refused before anything is done', async () => {
       return true;
     });
   }
+  await assert.rejects(
+    checkRun({ ...plain, dns: dns({ servers: ['172.18.0.1'] }) }, ['172.18.0.1']),
+    /--dns 172\.18\.0\.1: this is where names are answered/,
+  );
   await checkRun({ ...plain, name: 'a', hostname: 'a.b', network: 'n', ip: '10.0.0.2', env: ['A='], rootfs: '/tmp' });
   await checkRun({ ...plain, dns: dns({ servers: ['127.0.0.53', '::1', '192.0.2.1', 'fd00::1'] }) });
 });

@@ -7,8 +7,11 @@ import { nameServerAddresses } from '../../model/name-server.ts';
 import { isLoopback, isUnicast, Name } from '../../model/text.ts';
 import type { ExecSpec, RunSpec } from './containers.ts';
 
-/** What is asked for, judged before anything is done. @throws Refusal 'invalid' */
-export async function checkRun(spec: RunSpec): Promise<void> {
+/**
+ * What is asked for, judged before anything is done. `listeners`: where names are answered besides the networks.
+ * @throws Refusal 'invalid'
+ */
+export async function checkRun(spec: RunSpec, listeners: readonly string[] = []): Promise<void> {
   checkExec(spec);
   if (spec.name !== undefined && !v.safeParse(Name, spec.name).success) {
     throw new Refusal(
@@ -31,7 +34,7 @@ export async function checkRun(spec: RunSpec): Promise<void> {
   if (policy !== 'on-failure' && most > 0) {
     throw new Refusal('invalid', `maximum retry count cannot be used with restart policy '${policy}'`);
   }
-  for (const server of spec.dns?.servers ?? []) checkServer(server);
+  for (const server of spec.dns?.servers ?? []) checkServer(server, listeners);
   if (spec.rootfs !== undefined) await checkRootfs(spec.rootfs);
 }
 
@@ -49,12 +52,12 @@ export function checkExec({ command, env, tty, size }: Pick<ExecSpec, 'command' 
 }
 
 /** The host asks them, so that its own loopback is as good as any address; it is not to ask itself. */
-function checkServer(server: string): void {
+function checkServer(server: string, listeners: readonly string[]): void {
   const address = parseAddress(server);
   if (!isUnicast(address) && !isLoopback(address)) {
     throw new Refusal('invalid', `--dns ${server}: no server can have this address`);
   }
-  if (Object.values<string>(nameServerAddresses).includes(server)) {
+  if ([...Object.values<string>(nameServerAddresses), ...listeners].includes(server)) {
     throw new Refusal(
       'invalid',
       `--dns ${server}: this is where names are answered here; give the servers that it is to ask for others`,
