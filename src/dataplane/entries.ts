@@ -65,7 +65,8 @@ function requestsOf(places: Places, step: Step): Request[] {
     case 'route': {
       const route = routeOf(object, index);
       if (!add) return [routes.removeMessage(route)];
-      // By an interface that goes, or by another of the sandbox's: there is no moment without one.
+      // Of another of the sandbox's interfaces, in one message. One whose interface goes goes with it, and is added after that:
+      // until then what is asked there goes by the default route.
       if (object.spec.via === undefined) return [routes.replaceMessage(route)];
       const old =
         step.do === 'change' && step.from.kind === 'route' ? [routes.removeMessage(routeOf(step.from, index))] : [];
