@@ -52,6 +52,7 @@ export function allocatorContract({ name, skip, start }: StateKind): void {
       const pool = addresses();
       const [a, b] = await Promise.all([take(one, pool, 'same'), take(one, pool, 'same')]);
       assert.equal(a, b);
+      await harness.spread();
       assert.equal(await take(two, pool, 'same'), a);
       assert.equal((await one.allocator.held(pool)).length, 1);
     });
@@ -81,6 +82,7 @@ export function allocatorContract({ name, skip, start }: StateKind): void {
       assert.equal(await take(two, pool, 'a'), '10.0.0.2');
       await one.allocator.give(pool, owner(one, 'b'), '10.0.0.3');
       assert.equal(await take(two, pool, 'f', '10.0.0.3'), '10.0.0.3');
+      await harness.spread();
       const held = (await one.allocator.held(pool)).map(({ item, owner: { name } }) => `${item} ${name}`).sort();
       assert.deepEqual(held, ['10.0.0.2 a', '10.0.0.3 f', '10.0.0.4 c', '10.0.0.5 d', '10.0.0.6 e']);
     });
@@ -116,6 +118,7 @@ export function allocatorContract({ name, skip, start }: StateKind): void {
       assert.equal(four.kind, 'addresses');
       const six: Pool = { ...four, range: 'fd00::/64', reserved: [] };
       assert.deepEqual([await take(one, four, 'a'), await take(one, six, 'a')], ['10.0.0.2', 'fd00::1']);
+      await harness.spread();
       assert.deepEqual([await take(two, four, 'a'), await take(two, six, 'a')], ['10.0.0.2', 'fd00::1']);
     });
 
@@ -170,6 +173,7 @@ export function allocatorContract({ name, skip, start }: StateKind): void {
         message: /192\.168\.0\.0\/23 in networks of \/24 is exhausted: \d+ are held/,
       });
       await one.allocator.give(pool, owner(one, 'q'), '192.168.1.0/24');
+      await harness.spread();
       assert.equal(await take(two, pool, 'r'), '192.168.1.0/24');
     });
   });

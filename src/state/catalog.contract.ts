@@ -17,6 +17,7 @@ export function catalogContract({ name, skip, start }: StateKind): void {
       const network = { ...networkRecord('whole'), labels: { a: 'b' }, fromLater: { x: [1] } };
       await one.catalog.add(network);
       assert.deepEqual(await two.catalog.get(network.id), network);
+      await harness.spread();
       assert.ok((await two.catalog.list()).some(({ id }) => id === network.id));
     });
 
@@ -62,6 +63,7 @@ export function catalogContract({ name, skip, start }: StateKind): void {
     test('a watch begins with a snapshot and follows changes of other hosts', async () => {
       const [first, second] = [networkRecord('watched'), networkRecord('watched-too')];
       await one.catalog.add(first);
+      await harness.spread();
       const watch = reading((signal) => two.catalog.watch({ signal }));
       const begin = await watch.next();
       assert.ok(begin.kind === 'snapshot' && begin.networks.some(({ id }) => id === first.id));
@@ -81,6 +83,7 @@ export function catalogContract({ name, skip, start }: StateKind): void {
     test('a record that cannot be read is passed over, told, and forgotten when it is put right', async () => {
       const network = networkRecord('spoilt');
       await one.catalog.add(network);
+      await harness.spread();
       const watch = reading((signal) => two.catalog.watch({ signal }));
       await watch.next();
       const wrong = [
@@ -95,6 +98,7 @@ export function catalogContract({ name, skip, start }: StateKind): void {
         await harness.spoil(network.id, text);
         assert.deepEqual(await watch.next(), { kind: 'delete', id: network.id });
         assert.ok(two.skipped().some(({ key }) => key.endsWith(network.id)));
+        await harness.spread();
         assert.ok(!(await one.catalog.list()).some(({ id }) => id === network.id));
         await assert.rejects(
           one.catalog.update(network.id, (now) => now),

@@ -32,6 +32,7 @@ export function claimsContract({ name, skip, start }: StateKind): void {
       const [a, b] = [{ id: hexId('a'), host: one.host }, { id: hexId('b') }];
       await one.claims.claim(watched, 'before', a);
       await one.claims.claim(space, 'elsewhere', a);
+      await harness.spread();
       const stop = new AbortController();
       const events = two.claims.watch(watched, { signal: stop.signal })[Symbol.asyncIterator]();
       const next = async () => (await events.next()).value;
@@ -73,6 +74,7 @@ export function claimsContract({ name, skip, start }: StateKind): void {
       assert.deepEqual(await one.claims.holder(space, 'released'), a);
       await one.claims.release(space, 'released', a);
       await one.claims.release(space, 'released', a);
+      await harness.spread();
       assert.equal(await two.claims.holder(space, 'released'), undefined);
       await two.claims.claim(space, 'released', b);
     });
@@ -105,6 +107,7 @@ export function claimsContract({ name, skip, start }: StateKind): void {
       await one.settled();
       await three.close();
       await untilClaimed(one, 'orphan', mine);
+      await harness.spread();
       assert.deepEqual(await two.claims.holder(space, 'orphan'), mine);
       await assert.rejects(one.claims.claim(networks, 'orphan', { id: hexId('else') }), { name: 'Claimed' });
     });
@@ -116,6 +119,7 @@ export function claimsContract({ name, skip, start }: StateKind): void {
       assert.deepEqual(await two.claims.holder(networks, 'for-good'), half);
       await three.claims.claim(networks, 'for-good', { id: half.id });
       await three.claims.claim(networks, 'for-good', { id: half.id });
+      await harness.spread();
       assert.deepEqual(await two.claims.holder(networks, 'for-good'), { id: half.id });
       // Another name of the same host shows when it counts as lost.
       await three.claims.claim(space, 'of-three', { id: hexId('of-three'), host: three.host });

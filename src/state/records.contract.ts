@@ -14,6 +14,8 @@ export interface StateHarness {
   join(name: string): Promise<StateClient>;
   /** Puts a text where a record of the network stands, as a faulty or hostile writer would. */
   spoil(network: string, text: string): Promise<void>;
+  /** Until everyone has heard what hosts said before. Who asks a store hears it at once. */
+  spread(): Promise<void>;
   close(): Promise<void>;
 }
 

@@ -94,6 +94,7 @@ export function registryContract({ name, skip, start }: StateKind): void {
       const theirs = await harness.join('wrong');
       for (const host of wrong) {
         await theirs.registry.publish({ kind: 'host', host });
+        await harness.spread();
         const ids = (await one.registry.list({ kind: 'hosts' })).flatMap(({ record }) =>
           record.kind === 'host' ? [record.host.id] : [],
         );

@@ -56,6 +56,7 @@ async function startState(stores: StoreHarness): Promise<StateHarness> {
     async spoil(network, value) {
       await admin.commit([], [{ kind: 'put', key: keys.network(network), value }]);
     },
+    async spread() {},
     async close() {
       for (const client of clients) await client.close();
       await admin.close();

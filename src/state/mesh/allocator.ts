@@ -123,7 +123,9 @@ export function openAllocator(options: OpenAllocator): MeshAllocator {
     for (let tries = 0; tries < 8; tries++) {
       if (isMine(ring, item, owner)) return item;
       const by = subnets.overlapping(ring, item);
-      if (by) throw new Taken(item, { item: by.item, owner: by.record.owner });
+      // Who holds it knows best whether it still does.
+      const isHere = by && (by.record.by === sheets.self || !asking.reachable().has(by.record.by));
+      if (by && (isHere || tries > 0)) throw new Taken(item, { item: by.item, owner: by.record.owner });
       await keeper.open(ring);
       const taken = await holdExactly(ring, owner, item);
       if (taken !== undefined) return taken;

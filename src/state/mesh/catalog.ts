@@ -154,6 +154,7 @@ export function openCatalog(options: OpenCatalog): MeshCatalog {
     list: async () => entries.ids().flatMap((id) => readable(id) ?? []),
     async *watch({ signal }): AsyncGenerator<CatalogEvent> {
       let told: Map<string, Network> | undefined;
+      const unreadable = new Map<string, number>();
       for await (const ids of changes.watch({ signal })) {
         if (told === undefined) {
           told = new Map(entries.ids().flatMap((id) => listed(id)));
@@ -163,8 +164,14 @@ export function openCatalog(options: OpenCatalog): MeshCatalog {
           const [before, network] = [told.get(id), readable(id)];
           if (network) {
             told.set(id, network);
+            unreadable.delete(id);
             if (before === undefined || !equal(before, network)) yield { kind: 'put', network };
-          } else if (told.delete(id) || entries.top(id)?.reason !== undefined) yield { kind: 'delete', id };
+          } else {
+            const spoilt = entries.top(id);
+            const isNews = spoilt?.reason !== undefined && spoilt.version !== unreadable.get(id);
+            if (isNews) unreadable.set(id, spoilt.version);
+            if (told.delete(id) || isNews) yield { kind: 'delete', id };
+          }
         }
       }
     },

@@ -8,8 +8,7 @@ import { World } from './world.testing.ts';
 
 /** Hosts of a mesh whose time runs by itself. */
 function startWorld(): StateHarness {
-  const world = new World(1, [0, 1]);
-  world.immediate = true;
+  const world = new World(1, [1, 5]);
   world.networks = ['net', 'watched', 'other', 'published', 'lost', 'wrong']
     .map(hexId)
     .concat(Array.from({ length: 64 }, (_, i) => hexId(`network ${i}`)));
@@ -42,6 +41,8 @@ function startWorld(): StateHarness {
           host.tellMembers();
         },
         async close() {
+          // Who leaves has told everyone what it said.
+          await world.pause(20);
           if (host.up) host.crash();
           tell();
         },
@@ -67,6 +68,7 @@ function startWorld(): StateHarness {
         );
       world.spread(writer.id);
     },
+    spread: () => world.pause(20),
     async close() {
       over = true;
       await running;

@@ -7,7 +7,7 @@ import { Dead, hex, hostId, testNetworks, World } from './world.testing.ts';
 
 const names = Array.from({ length: 7 }, (_, i) => `${i}${hostId(`host ${i}`).slice(1)}`);
 const space: Space = { kind: 'endpoints', network: testNetworks[0] ?? '' };
-const seeds = Number(process.env['SEEDS'] ?? 25);
+const seeds = Number(process.env['SEEDS'] ?? 15);
 
 async function worldOf(count: number, seed = 1) {
   const world = new World(seed);

@@ -22,8 +22,6 @@ export class World {
   readonly chance: () => number;
   readonly #lag: readonly [number, number];
   loss = 0;
-  /** What is said is with everyone it can reach before a change resolves. */
-  immediate = false;
   networks: readonly string[] = testNetworks;
   maker: ((ring: Ring) => string | undefined) | undefined;
   now = 0;
@@ -108,14 +106,7 @@ export class World {
   /** Copies what `from` holds to everyone it reaches, each copy late by itself or lost. */
   spread(from: string): void {
     const sheets = this.fabric.host(from).held();
-    for (const to of this.hosts.keys()) {
-      if (to === from) continue;
-      if (!this.immediate) this.#send(from, to, sheets);
-      else if (this.passes(from, to) && !this.isOut(from, to)) {
-        this.fabric.host(to).take(from, sheets);
-        this.host(to).heard();
-      }
-    }
+    for (const to of this.hosts.keys()) if (to !== from) this.#send(from, to, sheets);
   }
 
   /** A host that starts compares with all that it reaches. */
@@ -406,8 +397,7 @@ class Disk {
     this.#alive();
     const editing = new Editing(scope, this.#sheets.read(self, scope)?.entries ?? new Map(), 0);
     const done = batch.map(({ run }) => run(editing));
-    if (this.#world.immediate) await this.#world.pause(1);
-    else if (this.#world.chance() < 0.5) await this.#world.pause(this.#world.chance() * 8);
+    await this.#world.pause(1 + (this.#world.chance() < 0.5 ? this.#world.chance() * 8 : 0));
     this.#alive();
     const { entries, keys } = editing.result();
     await this.#sheets.change(scope, (draft) => {
