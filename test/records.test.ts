@@ -156,6 +156,23 @@ describe('names given by hand, on two hosts of one etcd', { skip }, () => {
     assert.deepEqual(one.answers.all, ['printer.office 192.0.2.2']);
   });
 
+  it('keeps the ports of a name beside those that it is given, one for each name and protocol', async () => {
+    const http = { name: 'http', port: 80, protocol: 'tcp' } as const;
+    const dns = { name: 'dns', port: 53, protocol: 'udp' } as const;
+    await add('svc', ['192.0.2.5'], { ports: [http, dns] });
+    assert.deepEqual((await add('svc', ['192.0.2.6'])).ports, [http, dns]);
+    const more = [
+      { ...http, name: 'HTTP', port: 8080 },
+      { ...http, protocol: 'udp' },
+    ] as const;
+    assert.deepEqual((await add('svc', ['192.0.2.6'], { ports: more })).ports, [more[0], dns, more[1]]);
+    await assert.rejects(
+      add('svc', ['192.0.2.6'], { ports: [http, { ...http, port: 81 }] }),
+      refusal('invalid', /^the port http\/tcp is given twice/),
+    );
+    await remove('svc');
+  });
+
   it('refuses what no message can have, and leaves nothing of it', async () => {
     const wrong: [string, string[]][] = [
       ['', ['192.0.2.1']],

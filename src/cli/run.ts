@@ -1,9 +1,12 @@
 import type { Command } from 'commander';
 import { defined } from '../lib/defined.ts';
 import { Refusal } from '../lib/errors.ts';
+import { DnsOption, DnsSearch } from '../model/container.ts';
 import type { NamedPort } from '../model/named-port.ts';
+import { AddressInput } from '../model/text.ts';
 import { readEnvironment } from './environment.ts';
 import { follow, requireTerminal } from './follow.ts';
+import { collectGiven } from './given.ts';
 import { collectPorts } from './named-port.ts';
 import { parseRestart, type RestartPolicy } from './restart-policy.ts';
 import { clientOf, collect, print, refuseNotYet } from './session.ts';
@@ -87,14 +90,24 @@ export function addRun(program: Command): void {
     .option('-h, --hostname <name>', 'host name of the container')
     .option('-e, --env <key=value>', 'variable; may repeat', collect, [])
     .option('--env-file <file>', 'file of variables; may repeat', collect, [])
-    .option('--dns <address>', "server to ask for names outside, instead of the host's; may repeat", collect, [])
+    .option(
+      '--dns <address>',
+      "server to ask for names outside, instead of the host's; may repeat",
+      collectGiven('--dns', AddressInput),
+      [],
+    )
     .option(
       '--dns-search <domain>',
       "domain to complete names with, instead of the host's; . for none; may repeat",
-      collect,
+      collectGiven('--dns-search', DnsSearch),
       [],
     )
-    .option('--dns-option <option>', "option of resolv.conf, instead of the host's; may repeat", collect, [])
+    .option(
+      '--dns-option <option>',
+      "option of resolv.conf, instead of the host's; may repeat",
+      collectGiven('--dns-option', DnsOption),
+      [],
+    )
     .option(
       '--expose <port>',
       'what it listens at, to be found as _NAME._PROTO.CONTAINER: [NAME:]PORT[/PROTO] or FIRST-LAST[/PROTO]; may repeat',

@@ -58,7 +58,13 @@ test('an answer that cannot be sent is told in the log, and harms nobody', async
   const logged = Promise.withResolvers<string>();
   const log = { ...silent, error: (message: string) => logged.resolve(message) };
   const answering = new Answering({ domains, hostResolvers: { list: () => [], last: [] }, log });
-  answering.askers.put({ kind: 'asker', id: 'a', places: [{ network: 'n' }], networks: [], resolvers: 'host' });
+  answering.askers.put({
+    kind: 'asker',
+    id: 'a',
+    places: [{ network: 'n', address: '10.0.0.2' }],
+    networks: [],
+    resolvers: 'host',
+  });
   answering.take(ask('a.example'), origin, () => {
     throw new Error('the socket is closed');
   });

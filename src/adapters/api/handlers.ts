@@ -13,7 +13,7 @@ import type { AnswerOf, JsonRouteKey, RequestOf } from './routes.ts';
 import type { ContainerView, ExposedView, HostView, NetworkView, StatusView } from './schema.ts';
 import {
   type Gateway,
-  gatewayName,
+  refuseGateway,
   viewAttached,
   viewContainer,
   viewExposed,
@@ -151,12 +151,6 @@ export function openHandlers(needs: ApiNeeds): Handlers {
       gateway: gateway(),
       self,
     });
-  }
-
-  function refuseGateway(name: string): void {
-    if (name === gatewayName) {
-      throw new Refusal('forbidden', `${gatewayName} is this host's own bridge: containers join it by themselves`);
-    }
   }
 
   async function inspect(name: string): Promise<AnswerOf<'inspect'>> {

@@ -5,10 +5,12 @@ import type { Networks } from '../../controllers/networks/networks.ts';
 import type { Records } from '../../controllers/records/records.ts';
 import { defined } from '../../lib/defined.ts';
 import { ParseError, Refusal } from '../../lib/errors.ts';
+import type { Container } from '../../model/container.ts';
 import type { NameRecord } from '../../model/name-record.ts';
 import { nameServerAddresses } from '../../model/name-server.ts';
 import type { JsonHandlers } from './handlers.ts';
 import type { NameView, RecordView } from './schema.ts';
+import { refuseGateway } from './view.ts';
 
 export interface NamesApiNeeds {
   readonly hosts: Pick<Hosts, 'self' | 'list'>;
@@ -32,9 +34,23 @@ export function openNameHandlers({ hosts, networks, containers, names, records }
   }
 
   function sandboxOf(nameOrId: string): string {
-    const { name, sandbox, state } = containers.find(nameOrId);
+    const { name, sandbox, state } = findContainer(nameOrId);
     if (state.status === 'running') return sandbox;
     throw new Refusal('conflict', `container ${name} does not run: it asks for nothing`);
+  }
+
+  function findContainer(nameOrId: string): Container {
+    try {
+      return containers.find(nameOrId);
+    } catch (error) {
+      const place = listNames().find(({ container, host }) => {
+        const isIt = container?.name === nameOrId || container?.id.startsWith(nameOrId) === true;
+        return isIt && host.id !== hosts.self.id;
+      });
+      if (place === undefined) throw error;
+      const host = place.host.name ?? place.host.id.slice(0, 12);
+      throw new Refusal('conflict', `container ${nameOrId} is on host ${host}: look up there what it is answered`);
+    }
   }
 
   function viewRecord({ id, name, addresses, ports = [], network }: NameRecord): RecordView {
@@ -59,8 +75,12 @@ export function openNameHandlers({ hosts, networks, containers, names, records }
         throw new Refusal('invalid', error.message, { cause: error });
       }
     },
-    addRecord: async ({ body }) => viewRecord(await records.add(body)),
+    addRecord: async ({ body }) => {
+      refuseGateway(body.network);
+      return viewRecord(await records.add(body));
+    },
     removeRecord: async ({ params: { name }, query: { network, addresses, everywhere } }) => {
+      refuseGateway(network);
       if (network !== undefined && everywhere) throw new Refusal('invalid', 'give a network or everywhere, not both');
       const gone = await records.remove({ name, addresses, everywhere, ...defined({ network }) });
       return gone.map(viewRecord);

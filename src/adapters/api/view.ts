@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { Exposed, LocalEndpoint, Sandbox } from '../../controllers/endpoints/endpoints.ts';
 import type { HostState } from '../../controllers/hosts/hosts.ts';
+import { Refusal } from '../../lib/errors.ts';
 import { formatPrefix, networkOf, parseInterfaceAddress } from '../../lib/prefix.ts';
 import type { Container } from '../../model/container.ts';
 import type { Endpoint } from '../../model/endpoint.ts';
@@ -11,6 +12,12 @@ import type { AttachedView, ContainerView, ExposedView, HostView, NetworkView } 
 /** Our records as Docker's `inspect` shows them. Pure. */
 
 export const gatewayName = gatewayBridge;
+
+/** What is done with networks of the cluster cannot be done with the way out of a host. @throws Refusal 'forbidden' */
+export function refuseGateway(network: string | undefined): void {
+  if (network !== gatewayName) return;
+  throw new Refusal('forbidden', `${gatewayName} is this host's own bridge: containers join it by themselves`);
+}
 
 /** The way out of this host, once it exists: addresses of the bridge, `172.18.0.1/16`. */
 export interface Gateway {

@@ -19,6 +19,7 @@ export function addLookup(dns: Command): void {
     .option('--from <container>', 'the container that asks; without it the host, which sees what any of them does')
     .option('-f, --format <template>', 'json, or a template such as {{.status}}');
   command.action(async (name: string, { type, from, format }: Options) => {
+    if (name === '') throw new Refusal('invalid', 'cannot look up an empty name: give one, or an address');
     const client = clientOf(command);
     const ask = (one: string) =>
       client.call('lookUpName', {

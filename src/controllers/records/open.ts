@@ -6,6 +6,7 @@ import { Feed } from '../../lib/feed.ts';
 import type { Log } from '../../lib/log.ts';
 import { Serial } from '../../lib/serial.ts';
 import { NameRecord, withoutDomain } from '../../model/name-record.ts';
+import type { NamedPort } from '../../model/named-port.ts';
 import type { Journal } from '../../state/journal.ts';
 import type { Entry, Registry } from '../../state/registry.ts';
 import type { Hosts } from '../hosts/hosts.ts';
@@ -114,7 +115,7 @@ class HostRecords implements OpenedRecords {
         name,
         addresses: [...new Set([...(before?.addresses ?? []), ...request.addresses])],
         ...(network !== undefined && { network }),
-        ...(request.ports && { ports: [...request.ports] }),
+        ...(request.ports && { ports: mergePorts(before?.ports ?? [], request.ports) }),
       });
       await this.#own.set(record.id, record);
       try {
@@ -288,6 +289,20 @@ class HostRecords implements OpenedRecords {
 
 function stateOf({ record, lost }: Entry): RecordState[] {
   return record.kind === 'name' ? [{ record: record.record, lost }] : [];
+}
+
+/** What is given takes the place of what has its name and protocol. @throws Refusal 'invalid' */
+function mergePorts(before: readonly NamedPort[], given: readonly NamedPort[]): NamedPort[] {
+  const keyOf = ({ name, protocol }: NamedPort) => `${name.toLowerCase()}/${protocol}`;
+  const ports = new Map(before.map((port) => [keyOf(port), port]));
+  const seen = new Set<string>();
+  for (const port of given) {
+    const key = keyOf(port);
+    if (seen.has(key)) throw new Refusal('invalid', `the port ${key} is given twice: one name has one port a protocol`);
+    ports.set(key, port);
+    seen.add(key);
+  }
+  return [...ports.values()];
 }
 
 /** As it is read again. @throws Refusal 'invalid' */

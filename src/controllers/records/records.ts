@@ -20,7 +20,7 @@ export interface Records {
 export interface AddRecord {
   readonly name: string;
   readonly addresses: readonly string[];
-  /** What listens there; those given before stay unless this is given. */
+  /** What listens there, beside what was given before; one of the same name and protocol takes the place of that. */
   readonly ports?: readonly NamedPort[];
   /** Name or id; without it every container of the cluster sees the name. */
   readonly network?: string;
