@@ -83,6 +83,48 @@ function steps(step: Steps): void {
     assert.equal(Object.values(Containers).filter(({ Name }) => Name === 'web').length, 1);
   });
 
+  step(
+    'a container that gets another address is never answered with the old one once it is there again',
+    async (lab) => {
+      const h1 = lab.host('h1');
+      const file = '/var/lib/skein/asked';
+      await idle(h1, 'mover', '--network', 'demo');
+      await skein(h1, 'exec', '-d', 'near', process.execPath, '-e', asking, file);
+      await until('it is asked for', async () => (await h1.attempt(['test', '-s', file])).code === 0);
+      const lives: { readonly from: number; readonly old: readonly string[]; readonly address: string }[] = [];
+      let address = await dig(h1, 'near', 'mover');
+      const addresses = [address];
+      for (const taker of ['first', 'second', 'third']) {
+        await skein(h1, 'stop', '-t', '0', 'mover');
+        await idle(h1, taker, '--network', 'demo', '--ip', address);
+        await skein(h1, 'start', 'mover');
+        const from = Date.now();
+        address = await dig(h1, 'near', 'mover');
+        const { Containers } = await inspectNetwork(h1, 'demo');
+        const now = Object.values(Containers).find(({ Name }) => Name === 'mover');
+        assert.equal(`${address}/24`, now?.IPv4Address);
+        lives.push({ from, old: addresses.slice(), address });
+        addresses.push(address);
+      }
+      await h1.exec(['touch', `${file}.stop`]);
+      await until('they have ended', async () => (await h1.attempt(['test', '-e', `${file}.ended`])).code === 0);
+      const asked: readonly (readonly [number, string])[] = (await h1.exec(['cat', file])).stdout
+        .trimEnd()
+        .split('\n')
+        .map((line) => JSON.parse(line));
+      assert.equal(new Set(addresses).size, 4, `it got others: ${addresses.join()}`);
+      for (const [n, { from, old, address: current }] of lives.entries()) {
+        const before = lives[n + 1]?.from ?? Number.POSITIVE_INFINITY;
+        const told = asked.filter(([at]) => at >= from && at < before).map(([, answer]) => answer);
+        assert.ok(told.includes(current), `${told.length} questions`);
+        assert.deepEqual(
+          told.filter((answer) => old.includes(answer)),
+          [],
+        );
+      }
+    },
+  );
+
   step('over 20 restarts of the daemon no lookup fails', async (lab, t) => {
     const h1 = lab.host('h1');
     await skein(h1, 'exec', '-d', 'near', process.execPath, '-e', looking, '/var/lib/skein/looked');
@@ -288,4 +330,19 @@ async function worker() {
   }
 }
 Promise.all(Array.from({ length: 16 }, worker)).then(() => fs.writeFileSync(file, JSON.stringify(told)));
+`;
+
+/** Asks for mover every 5 ms and writes when it asked and what it was told. */
+const asking = `
+const fs = require('fs'), dns = require('dns'), [, file] = process.argv;
+const resolver = new dns.promises.Resolver();
+resolver.setServers(['${server}']);
+const timer = setInterval(async () => {
+  const at = Date.now();
+  const answer = await resolver.resolve4('mover').then((all) => all.join(), (error) => error.code);
+  fs.appendFileSync(file, JSON.stringify([at, answer]) + '\\n');
+  if (!fs.existsSync(file + '.stop')) return;
+  clearInterval(timer);
+  fs.writeFileSync(file + '.ended', '');
+}, 5);
 `;
