@@ -98,12 +98,16 @@ testInLab('containers ask by their own resolv.conf', {}, (step) => {
       return new Set(answer.split('\n').filter((line) => line !== ''));
     };
     await until('h2 knows them', async () => (await asked('+tcp')).size === 50);
-    for (const how of [['+bufsize=1232'], ['+noedns'], ['+bufsize=512'], ['+tcp']]) {
-      assert.deepEqual(await asked(...how), new Set(addresses), how.join());
+    assert.deepEqual(await asked('+bufsize=1232', '+ignore'), new Set(addresses), 'over UDP alone');
+    for (const how of ['+noedns', '+bufsize=512', '+tcp']) assert.deepEqual(await asked(how), new Set(addresses), how);
+    // Records of 16 bytes behind a header and the question, 22 bytes; EDNS takes 11 more.
+    for (const [how, fits] of [
+      ['+noedns', 30],
+      ['+bufsize=512', 29],
+    ] as const) {
+      assert.match(await inside(h2, 'asker', 'dig', how, '+ignore', 'many'), /^;; flags: qr aa tc/m, how);
+      assert.equal((await asked(how, '+ignore')).size, fits, how);
     }
-    const part = await inside(h2, 'asker', 'dig', '+noedns', '+ignore', 'many');
-    assert.match(part, /^;; flags: qr aa tc/m);
-    assert.match(part, /\s192\.0\.2\.\d+$/m, 'what fits is there');
     const lines = (await inside(h2, 'asker', 'getent', 'ahostsv4', 'many')).split('\n');
     assert.deepEqual(new Set(lines.map((line) => line.split(/\s/, 1)[0])), new Set(addresses));
   });
