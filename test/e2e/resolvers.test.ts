@@ -125,7 +125,7 @@ testInLab('containers ask by their own resolv.conf', {}, (step) => {
       assert.match(told, /Response codes:\s+NOERROR \d+ \(8.*NXDOMAIN \d+ \((19|20)/, told);
       t.diagnostic(`${mode}: ${/Queries per second:\s+(\S+)/.exec(told)?.[1]} a second`);
     }
-    await skein(lab.host('h1'), 'dns', 'remove', 'many');
+    await skein(lab.host('h1'), 'dns', 'remove', '--network', 'demo', 'many');
   });
 
   step(
