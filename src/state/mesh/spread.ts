@@ -39,9 +39,10 @@ export interface SpreadNeeds {
 }
 
 interface Missing {
-  readonly mark: Mark;
+  /** The latest that anybody said to have. */
+  mark: Mark;
   readonly from: string[];
-  readonly cancel: () => void;
+  cancel: () => void;
 }
 
 /**
@@ -143,10 +144,17 @@ export class Spread {
 
   have(from: string, { marks }: Message<'have'>): void {
     for (const mark of marks) {
-      if (compareStates(mark, this.state(mark)) <= 0 || !this.#needs.shelf.admits(mark)) continue;
+      const state = this.state(mark);
+      if (compareStates(mark, state) <= 0 || !this.#needs.shelf.admits(mark)) continue;
       const missing = this.#missing.get(nameOf(mark));
-      if (missing !== undefined) missing.from.push(...(missing.from.includes(from) ? [] : [from]));
-      else if (this.#missing.size < mostMissing) this.#miss(mark, [from], pace.missing);
+      if (missing !== undefined && compareStates(missing.mark, state) > 0) {
+        if (!missing.from.includes(from)) missing.from.push(from);
+        if (compareStates(mark, missing.mark) > 0) missing.mark = mark;
+      } else if (missing !== undefined || this.#missing.size < mostMissing) {
+        // What was missing before came some other way.
+        missing?.cancel();
+        this.#miss(mark, [from], pace.missing);
+      }
     }
   }
 
@@ -213,11 +221,12 @@ export class Spread {
   }
 
   #miss(mark: Mark, from: string[], delay: number): void {
-    const cancel = this.#needs.clock.after(delay, () => this.#askNext(mark, from));
-    this.#missing.set(nameOf(mark), { mark, from, cancel });
+    const missing: Missing = { mark, from, cancel: () => undefined };
+    missing.cancel = this.#needs.clock.after(delay, () => this.#askNext(missing));
+    this.#missing.set(nameOf(mark), missing);
   }
 
-  #askNext(mark: Mark, from: string[]): void {
+  #askNext({ mark, from }: Missing): void {
     this.#missing.delete(nameOf(mark));
     const state = this.state(mark);
     if (compareStates(mark, state) <= 0) return;
