@@ -76,7 +76,7 @@ class PieceKernel implements Pick<Dataplane, 'set' | 'change' | 'adopt' | 'look'
   async look() {
     const sandboxes = [...this.pieces.values()].filter((piece) => piece.kind === 'sandbox');
     const pinned = new Map(sandboxes.map(({ id, adopted }) => [id, adopted?.inode ?? id]));
-    return { bootId: this.bootId, interfaces: [], routes: this.routes, hops: [], pinned };
+    return { bootId: this.bootId, interfaces: [], routes: this.routes, closed: [], hops: [], pinned };
   }
 
   kinds(): Record<string, number> {

@@ -63,6 +63,8 @@ export interface HostView {
   }[];
   /** Prefixes of the main table, the default routes left out, with the interface that they leave by. */
   readonly routes: readonly { readonly prefix: string; readonly interface: string }[];
+  /** Prefixes of the main table, the default routes left out, that lead nowhere: `blackhole`, `unreachable`, `prohibit`, `throw`. */
+  readonly closed: readonly { readonly prefix: string; readonly type: string }[];
   /** Addresses that routes of the main table go by, the default routes too. */
   readonly hops: readonly { readonly address: string; readonly interface: string }[];
   /** The namespaces that are pinned, with their inodes. */

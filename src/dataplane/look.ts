@@ -23,14 +23,22 @@ export function carrierOf(
   return { index, carrier: { device: name, mtu, state: (flags & IFF.UP) !== 0 ? plugged : 'down' } };
 }
 
+/** Types of routes that lead nowhere, in the words of ip-route(8). */
+const closing = new Map<number, string>([
+  [RTN.BLACKHOLE, 'blackhole'],
+  [RTN.UNREACHABLE, 'unreachable'],
+  [RTN.PROHIBIT, 'prohibit'],
+  [RTN.THROW, 'throw'],
+]);
+
 /** What the kernel of this host says of itself. */
 export function look(places: Places): HostView {
   const nl = places.netlink(HOST);
   const all = links.list(nl);
   const byLink = Map.groupBy(addresses.list(nl), ({ index }) => index);
   const names = new Map(all.map(({ index, name }) => [index, name]));
-  const ways = routes
-    .list(nl)
+  const table = routes.list(nl);
+  const ways = table
     .filter(({ type }) => type === RTN.UNICAST)
     .flatMap(({ dst, via, oif, multipath }) => (multipath ?? [{ via, oif }]).map((hop) => ({ dst, ...hop })))
     .flatMap(({ dst, via, oif }) => {
@@ -48,6 +56,10 @@ export function look(places: Places): HostView {
     routes: ways
       .filter(({ dst }) => !dst.endsWith('/0'))
       .map(({ dst, device }) => ({ prefix: dst, interface: device })),
+    closed: table.flatMap(({ dst, type }) => {
+      const word = dst.endsWith('/0') ? undefined : closing.get(type);
+      return word === undefined ? [] : [{ prefix: dst, type: word }];
+    }),
     hops: ways.flatMap(({ via, device }) => (via === undefined ? [] : [{ address: via, interface: device }])),
     pinned: places.pinned(),
   };

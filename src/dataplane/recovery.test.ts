@@ -392,7 +392,27 @@ describe('the data plane', { skip: !isRoot && 'needs root' }, () => {
   });
 
   test('looks at the host', async () => {
+    const closed = [
+      ['blackhole', '10.88.0.0/16'],
+      ['unreachable', '10.88.1.0/24'],
+      ['prohibit', '10.88.2.0/24'],
+      ['throw', '10.88.3.0/24'],
+      ['blackhole', 'fd88::/48'],
+    ] as const;
+    a.sh(closed.map(([type, prefix]) => `ip route add ${type} ${prefix}`).join('; '));
+    a.sh('ip route add 10.89.0.0/16 via 10.9.0.77; ip route add default via 10.9.0.78');
     const view = await a.dataplane.look();
+    assert.deepEqual(
+      view.closed.map(({ type, prefix }) => `${type} ${prefix}`).sort(),
+      closed.map((words) => words.join(' ')).sort(),
+    );
+    assert.deepEqual(view.hops.map(({ address, interface: device }) => `${address} ${device}`).sort(), [
+      '10.9.0.77 u0',
+      '10.9.0.78 u0',
+    ]);
+    assert.ok(!view.routes.some(({ prefix }) => prefix.startsWith('10.88.')));
+    a.sh(closed.map(([type, prefix]) => `ip route del ${type} ${prefix}`).join('; '));
+    a.sh('ip route del 10.89.0.0/16; ip route del default');
     const underlay = view.interfaces.find(({ name }) => name === 'u0');
     assert.equal(underlay?.mtu, 1500);
     assert.ok(underlay?.addresses.includes('10.9.0.1/24'));

@@ -15,6 +15,10 @@ const view = {
     { prefix: '10.0.0.0/24', interface: 'skein-aaaaaaaaa' },
     { prefix: 'fd01:2::/32', interface: 'eth0' },
   ],
+  closed: [
+    { prefix: '172.27.8.0/24', type: 'blackhole' },
+    { prefix: 'fd95::/48', type: 'unreachable' },
+  ],
   hops: [
     { address: '172.30.0.1', interface: 'eth0' },
     { address: '10.0.0.7', interface: 'skein-aaaaaaaaa' },
@@ -46,6 +50,9 @@ const cases: Readonly<Record<string, string | undefined>> = {
   '172.23.0.0/24': 'store at 172.23.0.2',
   '172.24.0.0/24': 'resolver at 172.24.0.53',
   'fd96::/64': 'resolver at fd96::53',
+  '172.27.0.0/16': 'blackhole 172.27.8.0/24',
+  '172.27.8.0/25': undefined,
+  'fd95::/48': 'unreachable fd95::/48',
   '172.30.0.0/24': 'next hop 172.30.0.1 by eth0',
   // By the interface that it is to be reached by.
   '10.0.0.0/24': undefined,

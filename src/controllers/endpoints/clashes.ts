@@ -26,7 +26,7 @@ export interface ClashesNeeds {
   readonly now: () => number;
 }
 
-type Ways = Pick<HostView, 'interfaces' | 'routes' | 'hops'>;
+type Ways = Pick<HostView, 'interfaces' | 'routes' | 'closed' | 'hops'>;
 
 /** Between two looks, in milliseconds: addresses, routes and resolvers of a host change seldom. */
 const lookEvery = 30_000;
@@ -116,6 +116,8 @@ export function wayInto(
   }
   const route = view.routes.find((each) => each.interface !== own && covers(prefix, parsePrefix(each.prefix)));
   if (route !== undefined) return `${route.prefix} by ${route.interface}`;
+  const closed = view.closed.find((each) => covers(prefix, parsePrefix(each.prefix)));
+  if (closed !== undefined) return `${closed.type} ${closed.prefix}`;
   const isIn = ({ address }: { readonly address: string }) => contains(prefix, parseAddress(address));
   const hop = view.hops.find((each) => each.interface !== own && isIn(each));
   if (hop !== undefined) return `next hop ${hop.address} by ${hop.interface}`;

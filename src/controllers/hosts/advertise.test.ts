@@ -14,6 +14,7 @@ const view: HostView = {
     { name: 'skein-3d430f333', mtu: 1450, up: true, addresses: ['10.0.0.5/24'] },
   ],
   pinned: new Map(),
+  closed: [],
   hops: [],
   routes: [
     { prefix: '192.168.205.0/24', interface: 'eth0' },
