@@ -1,9 +1,9 @@
-import { isIP } from 'node:net';
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import type { Client } from '../adapters/api/client.ts';
 import { defined } from '../lib/defined.ts';
 import { Refusal } from '../lib/errors.ts';
+import { wishedAddresses } from './addresses.ts';
 import { clientOf, collect, formatBy, print } from './session.ts';
 
 interface AttachOptions {
@@ -15,11 +15,6 @@ interface AttachOptions {
   readonly macAddress?: string;
   readonly exit?: boolean;
   readonly format?: string;
-}
-
-interface Addresses {
-  ip?: string;
-  ip6?: string;
 }
 
 const target = '[address...] <path|pid|name>';
@@ -54,7 +49,7 @@ async function attach(client: Client, words: readonly string[], options: AttachO
   const place = parsePlace(words.at(-1) ?? '');
   const wishes = {
     aliases: [...alias],
-    ...wished(words.slice(0, -1), options),
+    ...wishedAddresses(words.slice(0, -1), options),
     ...defined<{ mac?: string }>({ mac: macAddress?.toLowerCase() }),
   };
   if ('container' in place) {
@@ -95,21 +90,4 @@ export function parsePlace(word: string): Place {
   if (word.includes('/')) return { path: resolve(word) };
   if (/^[1-9]\d{0,6}$/.test(word)) return { pid: Number(word) };
   return { container: word };
-}
-
-function wished(words: readonly string[], { ip, ip6 }: Pick<AttachOptions, 'ip' | 'ip6'>): Addresses {
-  const wishes = defined<Addresses>({ ip, ip6 });
-  for (const word of words) {
-    const family = isIP(word);
-    if (family === 0) {
-      const bare = isIP(word.replace(/\/\d+$/, '')) !== 0 ? `; the length comes from the network: leave it out` : '';
-      throw new Refusal('invalid', `${JSON.stringify(word.slice(0, 80))} is not an address${bare}`);
-    }
-    const key = family === 4 ? 'ip' : 'ip6';
-    if (wishes[key] !== undefined) {
-      throw new Refusal('invalid', `${wishes[key]} and ${word}: an endpoint has one IPv${family} address a network`);
-    }
-    wishes[key] = word;
-  }
-  return wishes;
 }

@@ -333,6 +333,10 @@ test('expose and hide take the only network there is, and name the choices when 
       'skein: "10.0.0.4/24" is not an address; the length comes from the network: leave it out\n',
     ],
     [['hide', 'x'], 'skein: "x" is not an address\n'],
+    [
+      ['expose', '--network', 'back', '10.0.0.4', '10.0.0.5'],
+      'skein: 10.0.0.4 and 10.0.0.5: an endpoint has one IPv4 address a network\n',
+    ],
   ] as const) {
     const { code, stderr } = await skein(...words);
     assert.deepEqual([code, sorted(stderr)], [1, sorted(message)]);
@@ -357,7 +361,7 @@ test('expose and hide take the only network there is, and name the choices when 
     /^skein: this host is on several networks, name one with --network: front, back\n$/,
   );
   assert.deepEqual((await skein('__complete', 'bash', 'hide', '--network', 'f')).stdout, 'front\n');
-  assert.equal((await skein('hide', '--network', 'front')).stdout, '10.0.0.40\n');
+  assert.equal((await skein('hide', '10.0.0.40')).stdout, '10.0.0.40\n');
   assert.equal((await skein('hide')).code, 0);
   assert.deepEqual(await skein('hide'), { code: 0, stdout: '', stderr: '' });
   for (const name of ['front', 'back']) await skein('network', 'rm', name);

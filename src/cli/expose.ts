@@ -1,9 +1,9 @@
-import { isIP } from 'node:net';
 import type { Command } from 'commander';
 import type { Client } from '../adapters/api/client.ts';
 import { defined } from '../lib/defined.ts';
 import { Refusal } from '../lib/errors.ts';
-import { withoutLength } from '../lib/prefix.ts';
+import { formatAddress, parseAddress, withoutLength } from '../lib/prefix.ts';
+import { requireAddress, wishedAddresses } from './addresses.ts';
 import { clientOf, formatBy, print } from './session.ts';
 
 interface ExposeOptions {
@@ -13,24 +13,18 @@ interface ExposeOptions {
   readonly format?: string;
 }
 
-interface Wishes {
-  ip?: string;
-  ip6?: string;
-  name?: string;
-}
-
 export function addExpose(program: Command): void {
   const command = program
     .command('expose')
     .description('Put this host itself on a network, and print its addresses there')
-    .argument('[address]', 'address that it is to have')
+    .argument('[address...]', 'address that it is to have, one of a family')
     .option('--network <network>', 'network to join (the only one)')
     .option('-h, --hostname <name>', "name of this host on the network (the host's own)")
     .option('--no-masquerade', 'what this host forwards onto the network keeps its source address')
     .option('-f, --format <template>', 'json, or a template such as {{.interface}}');
-  command.action(async (address: string | undefined, options: ExposeOptions) => {
+  command.action(async (addresses: readonly string[], options: ExposeOptions) => {
     const client = clientOf(command);
-    const wishes = { ...wished(address), ...defined<Wishes>({ name: options.hostname }) };
+    const wishes = { ...wishedAddresses(addresses), ...defined<{ name?: string }>({ name: options.hostname }) };
     const name = options.network ?? (await onlyNetwork(client));
     const exposed = await client.call('exposeHost', {
       params: { name },
@@ -50,11 +44,11 @@ export function addHide(program: Command): void {
     .command('hide')
     .description('Take this host off a network again, and print the addresses that it had there')
     .argument('[address]', 'address that it has there: with another it stays')
-    .option('--network <network>', 'network to leave (the only one that it is on)');
+    .option('--network <network>', 'network to leave (that of the address, or the only one that it is on)');
   command.action(async (address: string | undefined, { network }: { network?: string }) => {
     const client = clientOf(command);
-    const body = address === undefined ? {} : { address: parseWish(address) };
-    const name = network ?? (await onlyExposed(client));
+    const body = address === undefined ? {} : { address: canonical(requireAddress(address)) };
+    const name = network ?? (await exposedNetwork(client, body.address));
     if (name === undefined) return;
     const { addresses } = await client.call('hideHost', { params: { name }, body });
     print(
@@ -77,10 +71,11 @@ async function onlyNetwork(client: Client): Promise<string> {
   );
 }
 
-/** @throws Refusal 'invalid' naming the choices */
-async function onlyExposed(client: Client): Promise<string | undefined> {
+/** That on which it has the address, or the only one. @throws Refusal 'invalid' naming the choices */
+async function exposedNetwork(client: Client, address: string | undefined): Promise<string | undefined> {
   const { exposed } = await client.call('getStatus', {});
-  const [only, ...more] = exposed;
+  const having = exposed.filter(({ addresses }) => address !== undefined && bare(addresses).includes(address));
+  const [only, ...more] = having.length > 0 ? having : exposed;
   if (more.length === 0) return only?.id;
   const names = exposed.map(({ network }) => network);
   throw new Refusal('invalid', `this host is on several networks, name one with --network: ${listed(names)}`);
@@ -93,17 +88,10 @@ function listed(names: readonly string[]): string {
   return `${names.slice(0, mostNamed).join(', ')}${rest > 0 ? ` and ${rest} more` : ''}`;
 }
 
-function wished(address: string | undefined): Wishes {
-  if (address === undefined) return {};
-  return parseWish(address).includes(':') ? { ip6: address } : { ip: address };
-}
-
-function parseWish(word: string): string {
-  if (isIP(word) !== 0) return word;
-  const length = isIP(word.replace(/\/\d+$/, '')) !== 0 ? '; the length comes from the network: leave it out' : '';
-  throw new Refusal('invalid', `${JSON.stringify(word.slice(0, 80))} is not an address${length}`);
-}
-
 function bare(addresses: readonly string[]): readonly string[] {
   return addresses.map(withoutLength);
+}
+
+function canonical(text: string): string {
+  return formatAddress(parseAddress(text));
 }
