@@ -420,6 +420,10 @@ describe('endpoints of two hosts on one etcd', {
       [],
     );
     await assert.rejects(h2.networks.remove('more'), /active endpoints/);
+    await assert.rejects(
+      h1.endpoints.expel(h1.networks.find('demo'), 'h1'),
+      /h1 is this host itself: take it off with skein hide --network demo/,
+    );
 
     await h1.die();
     h1.kernel.pieces.clear();

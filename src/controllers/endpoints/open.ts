@@ -171,6 +171,9 @@ export async function openEndpoints(needs: EndpointsNeeds, init: EndpointsInit):
     if (found === undefined) throw new Refusal('not-found', `${container} is not connected to network ${name}`);
     const { endpoint, lost } = found;
     const sandbox = sandboxes.get(endpoint.sandbox.id);
+    if (sandbox?.host) {
+      throw new Refusal('conflict', `${container} is this host itself: take it off with skein hide --network ${name}`);
+    }
     if (sandbox !== undefined && endpoint.host === hosts.self.id) return await disconnect(sandbox.id, id);
     if (!lost && endpoint.host !== hosts.self.id) {
       const host = hosts.get(endpoint.host)?.host.name ?? endpoint.host.slice(0, 12);
