@@ -50,6 +50,14 @@ export const Endpoint = v.looseObject({
 });
 export type Endpoint = v.InferOutput<typeof Endpoint>;
 
+/** The namespace of the host itself, as the key of a sandbox. */
+export const hostNamespace = '/proc/1/ns/net';
+
+/** Whether it is the place of a host itself (`skein expose`). */
+export function isHostItself({ sandbox }: Pick<Endpoint, 'sandbox'>): boolean {
+  return sandbox.key === hostNamespace;
+}
+
 function areApart(addresses: readonly string[]): boolean {
   const networks = addresses.map((text) => networkOf(parseInterfaceAddress(text)));
   return networks.every((one, i) => !networks.slice(i + 1).some((other) => overlaps(one, other)));

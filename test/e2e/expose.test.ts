@@ -65,6 +65,17 @@ testInLab('a host that joins a network itself', {}, (step) => {
     for (const host of [h1, h2]) {
       const names = Object.values((await inspectNetwork(host, 'demo')).Containers).map(({ Name }) => Name);
       assert.deepEqual(names.sort(), ['far', one, 'near']);
+      const hosts = Object.values((await inspectNetwork(host, 'demo')).Containers).filter(
+        ({ Kind }) => Kind === 'host',
+      );
+      assert.deepEqual(
+        hosts.map(({ Name }) => Name),
+        [one],
+      );
+      assert.equal(
+        await skein(host, 'dns', 'ls', '-f', 'kind=host', '--format', '{{.Name}} {{.Kind}} {{.Host}}'),
+        `${one} host ${one}`,
+      );
     }
     assert.match(
       await skein(h1, 'status'),
@@ -131,7 +142,10 @@ testInLab('a host that joins a network itself', {}, (step) => {
     assert.ok(!(await reaches(h1, '10.0.9.4')));
     await until('the interface is deleted', async () => !/skein-|dead/.test(await links(h1)));
     await until('its name is gone', async () => (await lookup(h2, 'far', `${one}.demo.skein.local`)) === '');
-    assert.equal(await skein(h1, 'expose', '10.0.9.77', 'fd09::77', '-h', 'edge', '--no-masquerade'), '10.0.9.77\nfd09::77');
+    assert.equal(
+      await skein(h1, 'expose', '10.0.9.77', 'fd09::77', '-h', 'edge', '--no-masquerade'),
+      '10.0.9.77\nfd09::77',
+    );
     await until('it is reached', () => pings(h2, 'far', '10.0.9.77'));
     for (const name of ['edge', one]) assert.equal(await lookup(h2, 'far', name), '10.0.9.77\nfd09::77');
     // Without masquerade a container has to know the way back.

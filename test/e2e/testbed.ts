@@ -74,7 +74,9 @@ export async function until(what: string, holds: () => Promise<boolean>, millise
 export interface InspectedNetwork {
   readonly Id: string;
   readonly IPAM: { readonly Config: readonly { readonly Subnet: string; readonly Gateway: string }[] };
-  readonly Containers: Readonly<Record<string, { readonly Name: string; readonly IPv4Address: string }>>;
+  readonly Containers: Readonly<
+    Record<string, { readonly Name: string; readonly IPv4Address: string; readonly Kind?: string }>
+  >;
   readonly Options: Readonly<Record<string, string>>;
 }
 

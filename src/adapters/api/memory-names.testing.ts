@@ -47,7 +47,7 @@ export function memoryNames(
     names: {
       list: () =>
         Array.from(all.values(), ({ id, name, addresses, ports = [], host, network }) => ({
-          ...{ id, names: [name], addresses, ports, host, lost: false, byHand: true },
+          ...{ id, names: [name], addresses, ports, host, itself: false, lost: false, byHand: true },
           ...(network !== undefined && { network: { id: network, name: networks.find(network).name } }),
         })),
       lookup: async ({ sandbox, name, type }) => {

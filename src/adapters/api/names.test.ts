@@ -5,7 +5,14 @@ import { openNameHandlers } from './names.ts';
 
 const web = {
   ...{ id: 'e'.repeat(64), names: ['web'], network: { id: 'a'.repeat(64), name: 'demo' }, addresses: ['10.0.0.2'] },
-  ...{ ports: [], container: { id: 'c'.repeat(64), name: 'web' }, host: '2'.repeat(32), lost: false, byHand: false },
+  ...{
+    ports: [],
+    container: { id: 'c'.repeat(64), name: 'web' },
+    host: '2'.repeat(32),
+    lost: false,
+    itself: false,
+    byHand: false,
+  },
 };
 const known = memoryControllers({ stop: () => undefined });
 const handlers = openNameHandlers({ ...known, names: { ...known.names, list: () => [web] } });

@@ -97,6 +97,6 @@ function viewName(
     ...(network && { network: { ...network } }),
     ...(container && { container: { ...container } }),
     host: { id: rest.host, ...(host !== undefined && { name: host }) },
-    ...{ lost: rest.lost, byHand: rest.byHand },
+    ...{ lost: rest.lost, byHand: rest.byHand, itself: rest.itself },
   };
 }

@@ -331,6 +331,8 @@ export const NetworkView = v.looseObject({
       MacAddress: v.string(),
       IPv4Address: v.string(),
       IPv6Address: v.string(),
+      /** Of a host itself that is on the network. */
+      Kind: v.optional(v.literal('host')),
     }),
   ),
   Options: v.record(v.string(), v.string()),
@@ -403,6 +405,8 @@ export const NameView = v.looseObject({
   ports: v.array(PortView),
   host: v.looseObject({ id: v.string(), name: v.optional(v.string()) }),
   container: v.optional(v.looseObject({ id: v.string(), name: v.string() })),
+  /** Whether it is its host itself. */
+  itself: v.optional(v.boolean(), false),
   /** Its host is lost: it is not answered. */
   lost: v.boolean(),
   byHand: v.boolean(),

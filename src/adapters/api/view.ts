@@ -4,7 +4,7 @@ import type { HostState } from '../../controllers/hosts/hosts.ts';
 import { Refusal } from '../../lib/errors.ts';
 import { formatPrefix, networkOf, parseInterfaceAddress } from '../../lib/prefix.ts';
 import type { Container } from '../../model/container.ts';
-import type { Endpoint } from '../../model/endpoint.ts';
+import { type Endpoint, isHostItself } from '../../model/endpoint.ts';
 import { gatewayBridge } from '../../model/interfaces.ts';
 import type { Network } from '../../model/network.ts';
 import type { AttachedView, ContainerView, ExposedView, HostView, NetworkView } from './schema.ts';
@@ -32,7 +32,9 @@ export function viewHost({ host, state, lastSeen }: HostState, self: string): Ho
 
 /** `endpoints` are those of every host; those of another host stand under `ep-` and their id, as in Docker. */
 export function viewNetwork(network: Network, endpoints: readonly Endpoint[], self: string): NetworkView {
-  const containers = endpoints.map((endpoint) => [keyOf(endpoint, self), viewPlace(endpoint)] as const);
+  const containers = endpoints.map(
+    (endpoint) => [keyOf(endpoint, self), viewPlace(endpoint, isHostItself(endpoint))] as const,
+  );
   return {
     Name: network.name,
     Id: network.id,
@@ -67,13 +69,14 @@ function keyOf(endpoint: Endpoint, self: string): string {
   return local ?? `ep-${endpoint.id}`;
 }
 
-function viewPlace({ id, name, mac, addresses }: Pick<Endpoint, 'id' | 'name' | 'mac' | 'addresses'>) {
+function viewPlace({ id, name, mac, addresses }: Pick<Endpoint, 'id' | 'name' | 'mac' | 'addresses'>, isHost = false) {
   return {
     Name: name,
     EndpointID: id,
     MacAddress: mac,
     IPv4Address: addresses.find(isIpv4) ?? '',
     IPv6Address: addresses.find(isIpv6) ?? '',
+    ...(isHost && { Kind: 'host' as const }),
   };
 }
 

@@ -7,7 +7,7 @@ const headers = {
   ...{ ID: 'ID', Name: 'NAME', Aliases: 'ALIASES', Network: 'NETWORK', Addresses: 'ADDRESSES', Ports: 'PORTS' },
   ...{ Kind: 'KIND', Host: 'HOST', State: 'STATE' },
 };
-const kinds = ['container', 'namespace', 'record'];
+const kinds = ['container', 'host', 'namespace', 'record'];
 
 export function addLs(dns: Command): void {
   const command = dns
@@ -19,7 +19,7 @@ export function addLs(dns: Command): void {
     .option('-q, --quiet', 'only ids of endpoints and records')
     .option(
       '-f, --filter <key=value>',
-      'only those with this id, name, network, address, host, kind (container, namespace or record) or state (alive or lost)',
+      'only those with this id, name, network, address, host, kind (container, host, namespace or record) or state (alive or lost)',
       collect,
       [],
     )
@@ -47,8 +47,9 @@ export function addLs(dns: Command): void {
   });
 }
 
-function kindOf({ byHand, container }: Pick<NameView, 'byHand' | 'container'>): string {
+function kindOf({ byHand, container, itself }: Pick<NameView, 'byHand' | 'container' | 'itself'>): string {
   if (byHand) return 'record';
+  if (itself) return 'host';
   return container === undefined ? 'namespace' : 'container';
 }
 

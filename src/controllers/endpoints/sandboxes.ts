@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { Refusal } from '../../lib/errors.ts';
 import type { Log } from '../../lib/log.ts';
-import type { Endpoint } from '../../model/endpoint.ts';
+import { type Endpoint, hostNamespace } from '../../model/endpoint.ts';
 import type { Journal } from '../../state/journal.ts';
 import type { NameFeed } from '../names/names.ts';
 import type { Sandbox } from './endpoints.ts';
@@ -141,7 +141,7 @@ export class Sandboxes {
 
   /** Path under which the namespace is pinned, or the host's own. */
   keyOf(id: string): string {
-    if (this.#records.get(id)?.host) return '/proc/1/ns/net';
+    if (this.#records.get(id)?.host) return hostNamespace;
     return `${this.#folder}/${id}`;
   }
 

@@ -65,6 +65,8 @@ export interface KnownName {
   /** Id of its host. */
   readonly host: string;
   readonly container?: { readonly id: string; readonly name: string };
+  /** Whether it is its host itself. */
+  readonly itself: boolean;
   /** Its host is lost: nobody is sent there. */
   readonly lost: boolean;
   readonly byHand: boolean;

@@ -4,7 +4,7 @@ import { defined } from '../../lib/defined.ts';
 import { Refusal } from '../../lib/errors.ts';
 import type { Log } from '../../lib/log.ts';
 import { withoutLength } from '../../lib/prefix.ts';
-import type { Endpoint } from '../../model/endpoint.ts';
+import { type Endpoint, isHostItself } from '../../model/endpoint.ts';
 import type { NameRecord } from '../../model/name-record.ts';
 import type { Networks } from '../networks/networks.ts';
 import { Changes } from './changes.ts';
@@ -78,13 +78,14 @@ export function openNames({ server, networks, staleSince, log }: NamesNeeds, { d
     ...{ id: value.id, names: namesOf(value), addresses: addressesOf(value), ports: value.ports ?? [] },
     network: { id: value.network, ...defined({ name: here.get(value.network)?.name }) },
     ...{ host: value.host, ...defined({ container: value.container }), lost, byHand: false },
+    itself: isHostItself(value),
   });
   const knownRecord = ({ value, lost }: Held<NameRecord>): KnownName => ({
     ...{ id: value.id, names: [value.name], addresses: value.addresses, ports: value.ports ?? [] },
     ...(value.network !== undefined && {
       network: { id: value.network, ...defined({ name: networks.get(value.network)?.name }) },
     }),
-    ...{ host: value.host, lost, byHand: true },
+    ...{ host: value.host, itself: false, lost, byHand: true },
   });
   tellHost();
   // A host that starts while the store is away may be on networks that it does not know the names of.
