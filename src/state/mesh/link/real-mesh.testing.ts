@@ -60,7 +60,10 @@ export class RealMesh {
       }),
     });
     this.#links = links;
-    t.after(() => links.close());
+    t.after(() => {
+      links.close();
+      this.#cluster?.mesh.close();
+    });
     const courier = new Courier({
       ...{ self: this.host.id, privateKey: this.host.privateKey, cluster: '' },
       keyOf: (id) => this.#cluster?.view.now().hosts.get(id)?.key,

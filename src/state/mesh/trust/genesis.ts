@@ -3,7 +3,7 @@ import * as v from 'valibot';
 import { ParseError } from '../../../lib/errors.ts';
 import { PublicKey } from '../../../model/host-key.ts';
 import { parseRecord } from '../../../model/record.ts';
-import { Port, Time } from '../../../model/text.ts';
+import { HostId, Port, Time } from '../../../model/text.ts';
 import { canonical } from '../canonical.ts';
 import type { Signer, Verify } from '../signing.ts';
 
@@ -25,12 +25,14 @@ export const Genesis = v.looseObject({
   underlay: v.picklist([4, 6]),
   /** The first admin. */
   founder: PublicKey,
+  /** The hosts that waited together, when there were several. */
+  view: v.optional(v.pipe(v.array(HostId), v.maxLength(1024))),
   signature: Signature,
 });
 export type Genesis = v.InferOutput<typeof Genesis>;
 
 /** Of the genesis as JSON, in characters. */
-const longest = 4096;
+const longest = 64 * 1024;
 
 /** @throws ParseError, also when it was not signed by its founder */
 export function parseGenesis(json: unknown, place: string, verify: Verify): Genesis {
@@ -44,7 +46,10 @@ export function parseGenesis(json: unknown, place: string, verify: Verify): Gene
   return genesis;
 }
 
-export function found(facts: Pick<Genesis, 'created' | 'nonce' | 'dataPort' | 'underlay'>, founder: Signer): Genesis {
+export function found(
+  facts: Pick<Genesis, 'created' | 'nonce' | 'dataPort' | 'underlay' | 'view'>,
+  founder: Signer,
+): Genesis {
   const said = { ...facts, founder: founder.key };
   return { ...said, signature: founder.sign(signedText(said)) };
 }
