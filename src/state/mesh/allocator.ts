@@ -39,6 +39,11 @@ export interface MeshAllocator extends Allocator {
   answer(from: string, question: Json): Promise<Json>;
   /** Says what follows from what others said since: to be called after each change of a `ring` sheet or of who is removed. */
   tend(): Promise<void>;
+  /**
+   * Gives all numbers of this host to another that can be reached, and gives none out any more: for a host that is reset.
+   * @returns the host that has them now; undefined when there is none, and they stay until this one is removed
+   */
+  leave(): Promise<string | undefined>;
   conflicts(): readonly Conflict[];
   close(): void;
 }
@@ -59,8 +64,11 @@ export function openAllocator(options: OpenAllocator): MeshAllocator {
   const holdings = new Holdings({ sheets, now, rest, counts: (host) => removals.heirOf(host) === undefined });
   const owned = new Owned({ self: sheets.self, rings, holdings, now });
   const opened = now();
+  let left = false;
   /** @throws Refusal 'unavailable' while the disk may be older than what this host has said last */
   const beSure = (): void => {
+    if (left)
+      throw new Refusal('unavailable', 'cannot give out numbers: this host has given all of its own away to leave');
     const alone = [...standing.admitted()].every((host) => host === sheets.self);
     if (alone || members.compared().size > 0 || now() - opened >= longestDoubt) return;
     const reason = 'this host has just started, and no other could be asked what it had given out before';
@@ -228,6 +236,14 @@ export function openAllocator(options: OpenAllocator): MeshAllocator {
     async tend() {
       await keeper.tend();
       await tidy.tidy();
+    },
+    async leave() {
+      const reachable = asking.reachable();
+      const heir = [...standing.admitted()].find((host) => host !== sheets.self && reachable.has(host));
+      if (heir === undefined) return undefined;
+      left = true;
+      await donor.giveAll(heir);
+      return heir;
     },
     conflicts: () => keeper.conflicts(),
     close: () => holdings.close(),

@@ -130,6 +130,28 @@ export class Donor {
     }
   }
 
+  /** Gives everything to another host, what is held here too: for a host that leaves for good. */
+  async giveAll(to: string): Promise<void> {
+    const { sheets, rings, owned } = this.#needs;
+    const done: (() => void)[] = [];
+    try {
+      await sheets.change('ring', (draft) => {
+        for (const ring of [...rings.ids()].map(parseRing)) {
+          const before = readSaid(draft, sheets.self, ring.id);
+          const after = before.copy();
+          for (const { first, last, value } of before) {
+            if (value.owner !== sheets.self) continue;
+            handOver(after, before, { first, last, to, spare: false });
+            done.push(owned.promise(ring, [first, last]));
+          }
+          writeSaid(draft, ring.id, before, after);
+        }
+      });
+    } finally {
+      for (const free of done) free();
+    }
+  }
+
   #exact(to: string, wanted: Wanted & { readonly kind: 'exact' }): Given | readonly Chosen[] {
     const { ring, first, last, within } = wanted;
     const verdict = this.#needs.owned.judge(ring, first, last);

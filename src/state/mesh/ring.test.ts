@@ -358,6 +358,24 @@ describe('the ring', () => {
     check(world, 'merged');
   });
 
+  test('a host that leaves gives all of its numbers to another, and none is lost', async () => {
+    const { world, ids, take } = await worldOf(3);
+    const [a = '', b = '', c = ''] = ids;
+    await world.until(Promise.all([take(a, 'a'), take(b, 'b'), take(c, 'c', undefined, vnis)]));
+    await world.settle();
+    assert.equal(await world.until(world.host(a).allocator.leave()), b);
+    await assert.rejects(world.until(take(a, 'too late')), {
+      kind: 'unavailable',
+      message: /given all of its own away/,
+    });
+    await world.settle();
+    world.host(a).crash();
+    const own = [...(world.fabric.host(a).sheets.read(a, 'ring')?.entries.values() ?? [])];
+    assert.ok(own.length > 0 && !JSON.stringify(own).includes(a));
+    await world.until(Promise.all(Array.from({ length: 40 }, (_, i) => take(c, `c ${i}`))));
+    checkWhole(world, 'left');
+  });
+
   test('a host that was admitted apart from the others is waited for too', async () => {
     const { world, ids, take } = await worldOf(5);
     const [a = '', b = '', c = '', d = '', e = ''] = ids;
