@@ -53,6 +53,19 @@ export function openNameHandlers({ hosts, networks, containers, names, records }
     }
   }
 
+  /** Who else is found by it. */
+  function rivalry({ name, network }: NameRecord): string | undefined {
+    const rivals = names.list().filter((known) => {
+      const there = network === undefined ? known.network !== undefined : known.network?.id === network;
+      return there && !known.byHand && known.names.some((one) => one.toLowerCase() === name);
+    });
+    if (rivals.length === 0) return undefined;
+    const places = [...new Set(rivals.map((rival) => rival.network?.name ?? ''))].join(', ');
+    return network === undefined
+      ? `who is on ${places} is answered what has the name ${name} there, not this`
+      : `the name ${name} is a container's on ${places}, too: both are answered there`;
+  }
+
   function viewRecord({ id, name, addresses, ports = [], network }: NameRecord): RecordView {
     const at = network === undefined ? {} : { network: { id: network, ...defined({ name: nameOf(network) }) } };
     return { id, name, addresses, ports, ...at };
@@ -77,7 +90,8 @@ export function openNameHandlers({ hosts, networks, containers, names, records }
     },
     addRecord: async ({ body }) => {
       refuseGateway(body.network);
-      return viewRecord(await records.add(body));
+      const record = await records.add(body);
+      return { ...viewRecord(record), ...defined({ warning: rivalry(record) }) };
     },
     removeRecord: async ({ params: { name }, query: { network, addresses, everywhere } }) => {
       refuseGateway(network);

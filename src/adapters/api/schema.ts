@@ -419,6 +419,8 @@ export const RecordView = v.looseObject({
   ports: v.array(PortView),
   /** None: every container of the cluster sees it. */
   network: v.optional(v.looseObject({ id: v.string(), name: v.optional(v.string()) })),
+  /** What else has the name, in a sentence. */
+  warning: v.optional(v.string()),
 });
 
 export const LookupView = v.looseObject({

@@ -4,7 +4,7 @@ import type { NamedPort } from '../../model/named-port.ts';
 import { AddressInput } from '../../model/text.ts';
 import { collectGiven } from '../given.ts';
 import { collectPorts } from '../named-port.ts';
-import { clientOf, print } from '../session.ts';
+import { clientOf, complain, print } from '../session.ts';
 
 export function addAdd(dns: Command): void {
   const command = dns
@@ -28,8 +28,9 @@ export function addAdd(dns: Command): void {
         ...{ name, addresses: [...addresses] },
         ...defined<{ network?: string; ports?: NamedPort[] }>({ network, ports: port && [...port] }),
       };
-      const { name: given } = await clientOf(command).call('addRecord', { body });
+      const { name: given, warning } = await clientOf(command).call('addRecord', { body });
       print(`${given}\n`);
+      if (warning !== undefined) complain(`warning: ${warning}`);
     },
   );
 }
