@@ -347,7 +347,7 @@ test('expose and hide take the only network there is, and name the choices when 
     'back',
     '-h',
     'edge',
-    '--no-masquerade',
+    '--without-masquerade',
     '-f',
     '{{.name}} {{.masquerade}}',
   );

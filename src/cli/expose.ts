@@ -1,4 +1,4 @@
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import type { Client } from '../adapters/api/client.ts';
 import { defined } from '../lib/defined.ts';
 import { Refusal } from '../lib/errors.ts';
@@ -10,6 +10,7 @@ interface ExposeOptions {
   readonly network?: string;
   readonly hostname?: string;
   readonly masquerade: boolean;
+  readonly withoutMasquerade?: boolean;
   readonly format?: string;
 }
 
@@ -21,6 +22,7 @@ export function addExpose(program: Command): void {
     .option('--network <network>', 'network to join (the only one)')
     .option('-h, --hostname <name>', "name of this host on the network (the host's own)")
     .option('--no-masquerade', 'what this host forwards onto the network keeps its source address')
+    .addOption(new Option('--without-masquerade', 'as Weave calls it').hideHelp())
     .option('-f, --format <template>', 'json, or a template such as {{.interface}}');
   command.action(async (addresses: readonly string[], options: ExposeOptions) => {
     const client = clientOf(command);
@@ -30,7 +32,7 @@ export function addExpose(program: Command): void {
       params: { name },
       body: {
         ...wishes,
-        ...(options.masquerade ? {} : { masquerade: false }),
+        ...(options.masquerade && !options.withoutMasquerade ? {} : { masquerade: false }),
       },
     });
     print(
