@@ -332,6 +332,7 @@ test('expose and hide take the only network there is, and name the choices when 
       ['expose', '10.0.0.4/24'],
       'skein: "10.0.0.4/24" is not an address; the length comes from the network: leave it out\n',
     ],
+    [['hide', '10.0.0.99'], 'skein: this host has 10.0.0.99 on no network: skein status shows where it is\n'],
     [['hide', 'x'], 'skein: "x" is not an address\n'],
     [
       ['expose', '--network', 'back', '10.0.0.4', '10.0.0.5'],

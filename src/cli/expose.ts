@@ -73,11 +73,14 @@ async function onlyNetwork(client: Client): Promise<string> {
   );
 }
 
-/** That on which it has the address, or the only one. @throws Refusal 'invalid' naming the choices */
+/** That on which it has the address, or the only one. @throws Refusal 'invalid' naming the choices, 'not-found' */
 async function exposedNetwork(client: Client, address: string | undefined): Promise<string | undefined> {
   const { exposed } = await client.call('getStatus', {});
   const having = exposed.filter(({ addresses }) => address !== undefined && bare(addresses).includes(address));
-  const [only, ...more] = having.length > 0 ? having : exposed;
+  if (address !== undefined && having.length === 0) {
+    throw new Refusal('not-found', `this host has ${address} on no network: skein status shows where it is`);
+  }
+  const [only, ...more] = address === undefined ? exposed : having;
   if (more.length === 0) return only?.id;
   const names = exposed.map(({ network }) => network);
   throw new Refusal('invalid', `this host is on several networks, name one with --network: ${listed(names)}`);

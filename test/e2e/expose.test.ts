@@ -134,7 +134,7 @@ testInLab('a host that joins a network itself', {}, (step) => {
 
   step('is not there any more when it is hidden, and can come back with another name and address', async (lab) => {
     const [h1, h2] = [lab.host(one), lab.host(two)];
-    const wrong = await h1.attempt(['skein', 'hide', '10.0.9.77']);
+    const wrong = await h1.attempt(['skein', 'hide', '--network', 'demo', '10.0.9.77']);
     assert.match(wrong.stderr, /this host has 10\.0\.9\.3 and fd09::3 on that network, not 10\.0\.9\.77/);
     assert.equal(await skein(h1, 'hide', '10.0.9.3'), '10.0.9.3\nfd09::3');
     assert.equal(await skein(h1, 'hide', '--network', 'demo'), '');
