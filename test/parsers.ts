@@ -157,6 +157,7 @@ const meshFrames = [
   { t: 'push', updates: [sheetUpdate] },
   { t: 'have', marks: [sheetMark] },
   { t: 'graft', wants: [want] },
+  { t: 'eager', owners: [host] },
   { t: 'prune', owners: [host] },
   { t: 'sync', settled: true, groups: [['all', 'ab12']], news: 'ab12' },
   { t: 'synced', settled: true, same: ['all'], differ: [[`network:${id}`, ['ab12', '']]] },

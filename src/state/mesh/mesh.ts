@@ -250,6 +250,9 @@ export class Mesh implements MeshEvents {
       case 'graft':
         this.#spread.graft(from, message);
         return;
+      case 'eager':
+        this.#spread.eager(from, message);
+        return;
       case 'prune':
         this.#spread.prune(from, message);
         return;

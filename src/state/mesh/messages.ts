@@ -62,6 +62,8 @@ const spread = [
   v.object({ t: v.literal('push'), updates: Updates }),
   v.object({ t: v.literal('have'), marks: v.pipe(v.array(Mark), v.maxLength(most.marks)) }),
   v.object({ t: v.literal('graft'), wants: v.pipe(v.array(Want), v.maxLength(most.wants)) }),
+  /** Whether what these owners say is to come at once, or is heard from others sooner. */
+  v.object({ t: v.literal('eager'), owners: v.pipe(v.array(HostId), v.maxLength(most.marks)) }),
   v.object({ t: v.literal('prune'), owners: v.pipe(v.array(HostId), v.maxLength(most.marks)) }),
 ] as const;
 const repair = [

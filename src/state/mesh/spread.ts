@@ -55,6 +55,8 @@ export class Spread {
   readonly #relay = new Relay();
   /** By owner: who hears of its sheets from others sooner. */
   readonly #lazy = new Map<string, Set<string>>();
+  /** By owner: from whom its sheets came last. */
+  readonly #parents = new Map<string, string>();
   readonly #missing = new Map<string, Missing>();
   /** By peer: what it is to be told of. */
   readonly #untold = new Map<string, Map<string, Pick<Mark, 'owner' | 'scope'>>>();
@@ -107,6 +109,7 @@ export class Spread {
       switch (this.take(update)) {
         case 'taken': {
           this.#found(update.head);
+          this.#parents.set(owner, from);
           const sheet = this.#needs.shelf.read(owner, scope);
           if (owner !== this.#needs.self) this.#forward(update.head, sheet ? updateSince(sheet, before) : update, from);
           break;
@@ -166,6 +169,10 @@ export class Spread {
     for (const some of frames(updates)) this.#needs.send(from, { t: 'push', updates: some });
   }
 
+  eager(from: string, { owners }: Message<'eager'>): void {
+    for (const owner of owners) this.#lazy.get(owner)?.delete(from);
+  }
+
   prune(from: string, { owners }: Message<'prune'>): void {
     for (const owner of owners) this.#setLazy(owner, from);
   }
@@ -180,6 +187,12 @@ export class Spread {
   closed(peer: string): void {
     this.#untold.delete(peer);
     for (const [owner, lazy] of this.#lazy) if (lazy.delete(peer) && lazy.size === 0) this.#lazy.delete(owner);
+    // What came this way comes another: all who are left tell at once, until it is clear who is soonest.
+    const owners = [...this.#parents].filter(([, parent]) => parent === peer).map(([owner]) => owner);
+    for (const owner of owners) this.#parents.delete(owner);
+    if (owners.length === 0) return;
+    for (const other of [...this.#needs.peers()])
+      this.#needs.send(other, { t: 'eager', owners: owners.slice(0, most.marks) });
   }
 
   #forward(head: Mark, update: Update, except: string | undefined): void {
