@@ -40,7 +40,7 @@ export function runSeed({ seed, trace, hosts: asked, loses = [], believesAll = f
     ...(trace ? { trace } : {}),
   });
   const scenario = new Scenario(world, chance);
-  scenario.begin(hosts);
+  scenario.begin(hosts, believesAll);
   scenario.trouble();
   const healed = scenario.heal();
   return { hosts, healed, violations: scenario.violations(healed) };
@@ -61,10 +61,10 @@ class Scenario {
     this.#rollsBack = chance.happens(0.3);
   }
 
-  begin(hosts: number): void {
+  begin(hosts: number, lies: boolean): void {
     const world = this.#world;
     for (let n = 0; n < hosts; n += 1) this.#add();
-    if (this.#chance.happens(0.15) && hosts >= 4) world.liars.add(world.hosts.at(-1)?.id ?? '');
+    if ((this.#chance.happens(0.15) || lies) && hosts >= 4) world.liars.add(world.hosts.at(-1)?.id ?? '');
     for (const host of world.hosts) host.start();
     world.run(phase.start);
   }
