@@ -390,7 +390,7 @@ describe('endpoints of two hosts on one etcd', {
 
     const [demo, more] = await Promise.all([
       h1.endpoints.expose({ network: 'demo', masquerade: false }),
-      h1.endpoints.expose({ network: 'more', name: 'edge' }),
+      h1.endpoints.expose({ network: 'more', name: 'edge.skein.local' }),
     ]);
     assert.deepEqual([demo.endpoint.name, demo.endpoint.aliases, demo.masquerade], ['h1', [], false]);
     assert.deepEqual([more.endpoint.name, more.endpoint.aliases, more.masquerade], ['edge', ['h1'], true]);
@@ -414,6 +414,7 @@ describe('endpoints of two hosts on one etcd', {
         /this host is on network demo already, as h1 with \S+, without masquerade: hide it first/,
       );
     }
+    await assert.rejects(h2.endpoints.expose({ network: 'demo', name: 'x'.repeat(64) }), /cannot give the name/);
     await assert.rejects(h2.endpoints.expose({ network: 'demo', name: 'h1' }), /name h1 already exists on host h1/);
     assert.deepEqual(
       h2.endpoints.sandboxes().filter(({ host }) => host),

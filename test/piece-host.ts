@@ -213,7 +213,12 @@ export async function openHost({
     );
     const endpoints = await openEndpoints(
       { registry, allocator, claims, hosts, needed, networks, dataplane: kernel, journal, names, log, now: Date.now },
-      { namespaces: '/run/skein/netns', exits: { pools: ['172.18.0.0/16'], mtu: 1500 }, listen },
+      {
+        namespaces: '/run/skein/netns',
+        exits: { pools: ['172.18.0.0/16'], mtu: 1500 },
+        listen,
+        domains: ['skein.local'],
+      },
     );
     life.defer(() => endpoints.close());
     return { state, journal, hosts, networks, names, endpoints };

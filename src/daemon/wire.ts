@@ -195,6 +195,7 @@ export async function openDaemon({
           exits: { pools: gatewayPools(settings.gatewayAddressPool), mtu: exitMtu },
           returning: await returningContainers(journal),
           listen: settings.dnsListen,
+          domains,
         },
       ),
     );

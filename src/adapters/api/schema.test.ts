@@ -19,3 +19,11 @@ test('what is no address is refused', () => {
     });
   }
 });
+
+test('an alias that fits no question is refused', () => {
+  const parse = (alias: string) => parseInput(ConnectBody, { container: 'c', aliases: [alias] }, 'the body');
+  assert.deepEqual(parse(`${'x'.repeat(63)}.y`).aliases, [`${'x'.repeat(63)}.y`]);
+  assert.throws(() => parse(`y.${'x'.repeat(64)}`), {
+    message: 'the body: aliases.0 has more than 63 characters without a dot',
+  });
+});

@@ -21,7 +21,12 @@ const Environment = v.pipe(
   v.array(v.pipe(Argument, v.regex(/^[^=\0]+=[^\0]*$/, 'is not KEY=VALUE'))),
   v.maxLength(4096, 'has more than 4096 variables'),
 );
-const Aliases = v.pipe(v.array(Name), v.maxLength(most.aliases, `are more than ${most.aliases}`));
+/** A longer label fits no question (RFC 1035 §2.3.4). */
+const Alias = v.pipe(
+  Name,
+  v.check((text) => text.split('.').every((label) => label.length <= 63), 'has more than 63 characters without a dot'),
+);
+const Aliases = v.pipe(v.array(Alias), v.maxLength(most.aliases, `are more than ${most.aliases}`));
 const Reference = v.pipe(
   v.string(),
   v.minLength(1, 'is empty'),

@@ -5,6 +5,7 @@ import type { Serial } from '../../lib/serial.ts';
 import { hostInterface, type Network } from '../../model/network.ts';
 import type { Hosts } from '../hosts/hosts.ts';
 import type { Networks } from '../networks/networks.ts';
+import { givenName } from '../records/given-name.ts';
 import type { Clashes } from './clashes.ts';
 import type { Expose, Exposed, OpenSandbox } from './endpoints.ts';
 import type { JoinOptions } from './join.ts';
@@ -13,7 +14,7 @@ import { type Connected, connectedPlaces, type SandboxRecord } from './sandbox-r
 import type { Sandboxes } from './sandboxes.ts';
 
 export interface ExposingNeeds {
-  readonly networks: Pick<Networks, 'find'>;
+  readonly networks: Pick<Networks, 'find' | 'list'>;
   readonly hosts: Pick<Hosts, 'self'>;
   readonly clashes: Pick<Clashes, 'find'>;
   readonly sandboxes: Sandboxes;
@@ -22,6 +23,8 @@ export interface ExposingNeeds {
   readonly serial: Serial;
   readonly join: (record: SandboxRecord, requests: OpenSandbox['connect'], options: JoinOptions) => Promise<void>;
   readonly bootId: string;
+  /** Every name can be asked for with them. */
+  readonly domains: readonly string[];
 }
 
 /**
@@ -36,8 +39,10 @@ export class Exposing {
   }
 
   /** @throws Refusal, KernelError */
-  async expose(wishes: Expose): Promise<Exposed> {
-    const { networks, serial } = this.#needs;
+  async expose(asked: Expose): Promise<Exposed> {
+    const { domains, networks, serial } = this.#needs;
+    const surroundings = { domains, networks: networks.list().map(({ name }) => name) };
+    const wishes = asked.name === undefined ? asked : { ...asked, name: givenName(asked.name, surroundings) };
     return await serial.run('host', async () => {
       const network = networks.find(wishes.network);
       const known = this.#placeOn(network.id);

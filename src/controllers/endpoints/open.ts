@@ -46,6 +46,8 @@ export interface EndpointsInit {
   readonly returning?: ReadonlySet<string>;
   /** Where names are answered besides the networks; the gateway bridge is made for it, if that can have a network. */
   readonly listen?: readonly NamesPlace[];
+  /** Names end in them. */
+  readonly domains: readonly string[];
 }
 
 export interface OpenedEndpoints extends Endpoints {
@@ -100,7 +102,16 @@ export async function openEndpoints(needs: EndpointsNeeds, init: EndpointsInit):
     join(record, requests ?? [], options, { ...shared, leave, sizes, listen });
   const clashes = new Clashes({ ...shared, look: () => dataplane.look(), needed: needs.needed, now: needs.now });
   const clashing = clashes.follow(signal);
-  const exposing = new Exposing({ ...shared, hosts, clashes, leave, serial, join: joinTo, bootId });
+  const exposing = new Exposing({
+    ...shared,
+    hosts,
+    clashes,
+    leave,
+    serial,
+    join: joinTo,
+    bootId,
+    domains: init.domains,
+  });
 
   async function openSandbox(request: OpenSandbox): Promise<Sandbox> {
     if (request.adopt === undefined) return await makeSandbox(request, undefined);
