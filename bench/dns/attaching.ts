@@ -10,9 +10,7 @@ export const attachedBefore = 20;
 export const attached = 1000;
 /** Questions a second. */
 export const askedThen = 10_000;
-/** So many containers attach at the same time. */
-const atOnce = 4;
-/** Longer than so many attach one after the other. */
+/** Less than it takes until so many have attached, one after the other. */
 const seconds = 4;
 const network = 'bench';
 
@@ -26,7 +24,7 @@ export async function whileAttaching(
   const host = lab.host('h1');
   await createNetwork(host, network);
   const caller = await openCaller(host, {
-    ...{ namespaces: attachedBefore + attached, network, connections: atOnce, exit: false },
+    ...{ namespaces: attachedBefore + attached, network, connections: 1, exit: false },
     nameOf: (n) => `name${n}`,
   });
   scope.defer(() => caller.close());
@@ -36,18 +34,15 @@ export async function whileAttaching(
   const namespaces = numbers(0, attachedBefore).map((n) => `/run/netns/${namespaceOf(n)}`);
   const loads: Load[] = [];
   for (let n = 0; n < rounds; n++) {
-    const waiting = numbers(attachedBefore, attached);
     const started = performance.now();
-    const attaching = Promise.all(
-      numbers(0, atOnce).map(async () => {
-        for (let each = waiting.shift(); each !== undefined; each = waiting.shift()) await caller.attach(each);
-      }),
-    );
+    const attaching = async () => {
+      for (const each of numbers(attachedBefore, attached)) await caller.attach(each);
+    };
     const [{ stdout }] = await Promise.all([
       host.exec(loadCommand(program, { ...asked, seconds }, namespaces)),
-      attaching,
+      attaching(),
     ]);
-    say(`${attached} endpoints attached within ${Math.round(performance.now() - started)} ms`);
+    say(`${attached} endpoints attached one after the other within ${Math.round(performance.now() - started)} ms`);
     loads.push(parseLoad(stdout));
     for (const each of numbers(attachedBefore, attached)) await caller.detach(each);
   }

@@ -185,7 +185,7 @@ function report(measured: Record<Server, readonly Round[]>, attaches: readonly L
     ],
     notes: [
       `Medians of ${rounds} rounds. All of a server is on CPU ${serverCpu}; who asks is on CPU ${loadCpu}.`,
-      `While ${attached} endpoints attach to a daemon, ${askedThen} questions a second from ${attachedBefore} others there have a p99 of ${figures.p99_attach_ms} ms.`,
+      `While ${attached} endpoints attach to a daemon one after the other, ${askedThen} questions a second from ${attachedBefore} others there have a p99 of ${figures.p99_attach_ms} ms.`,
       `A name takes ${nameBytes} bytes: an endpoint with a name, its short id and an IPv4 address.`,
       `Questions that nobody answered within a second: ${both.map((which) => `${lost(which)} ${which}`).join(', ')}.`,
       ...Object.entries(least).map(([key, bound]) => {

@@ -1,3 +1,4 @@
+import { setPriority } from 'node:os';
 import { parentPort } from 'node:worker_threads';
 import { messageOf, ParseError } from '../lib/errors.ts';
 import { relayed } from '../lib/log.ts';
@@ -41,4 +42,19 @@ function serve(port: NonNullable<typeof parentPort>): void {
   });
 }
 
-if (parentPort) serve(parentPort);
+/**
+ * This thread's alone (setpriority(2)): what it does is short, and somebody waits for it, while others attach containers for
+ * as long as they like. Who may not is served without.
+ */
+function comeFirst(): void {
+  try {
+    setPriority(-5);
+  } catch {
+    return;
+  }
+}
+
+if (parentPort) {
+  comeFirst();
+  serve(parentPort);
+}
