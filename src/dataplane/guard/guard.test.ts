@@ -3,7 +3,7 @@ import { randomInt } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
 import type { Piece } from '../dataplane.ts';
 import { network, piecesFor, portOf, sandboxOf } from '../sample.ts';
-import { isRoot, Testbed, type TestHost, until } from '../testbed.ts';
+import { allowedCpus, isRoot, Testbed, type TestHost, until } from '../testbed.ts';
 import {
   addressBytes,
   destinationOptions,
@@ -137,7 +137,10 @@ for (const [family, of] of Object.entries(families)) {
         add rule netdev probe in ip saddr 10.0.0.66 counter'`,
       );
     const seen = () => Number(/packets (\d+)/.exec(a.in(target, 'nft list table netdev probe'))?.[1]);
-    const fence = () => b.in(sandboxOf(h2), 'ping -c1 -W2 10.0.0.11');
+    /** What was sent before has arrived, on whichever CPU: each has its packets wait in order. */
+    const fence = () => {
+      for (const cpu of allowedCpus()) b.in(sandboxOf(h2), `taskset -c ${cpu} ping -c1 -W2 10.0.0.11`);
+    };
 
     /** Who else may try: each would succeed if it were not for the guards of the hosts that are named. */
     const attacks: Record<string, { guards: () => readonly TestHost[]; run: () => void }> = {
