@@ -38,11 +38,15 @@ const unitTests = [
 const labTests = ['test/e2e/*.test.ts'];
 /** That dies hundreds of deaths, once is enough. */
 const deaths = 'test/e2e/death.test.ts';
+/** These wait for sessions and lives to end, which takes anybody as long; what they are made of, others do as nobody. */
+const long = ['host-life', 'names'];
 /**
  * The first builds in the clone, which is not nobody's; the second becomes nobody by itself; the third runs programs of
  * others that want to be root of the machine.
  */
-const notNobodys = ['package', 'rootless', 'coexistence'].map((name) => `test/e2e/${name}.test.ts`).concat(deaths);
+const notNobodys = ['package', 'rootless', 'coexistence', ...long]
+  .map((name) => `test/e2e/${name}.test.ts`)
+  .concat(deaths);
 const isRoot = process.getuid?.() === 0;
 const seconds = { check: 180, unit: 300, lab: 300, deaths: 900 } as const;
 
