@@ -48,7 +48,7 @@ function serve(port: NonNullable<typeof parentPort>): void {
  */
 function comeFirst(): void {
   try {
-    setPriority(-5);
+    setPriority(-10);
   } catch {
     return;
   }
