@@ -278,6 +278,8 @@ describe('the host on a network', { skip: !isRoot && 'needs root' }, () => {
         patience,
       );
       await until(() => /10.0.0.5/.test(host.sh(`ip addr show ${device} up 2>/dev/null || true`)), damage, patience);
+      // What is told of while it works is its own doing to it: the next damage comes when it has ended.
+      await host.dataplane.repair();
     }
     await host.dataplane.repair();
     host.sh('ping -c1 -W2 10.0.0.12');
