@@ -40,13 +40,11 @@ const labTests = ['test/e2e/*.test.ts'];
 const deaths = 'test/e2e/death.test.ts';
 /** These wait for sessions and lives to end, which takes anybody as long; what they are made of, others do as nobody. */
 const long = ['host-life', 'names'];
-/** Its lab does not end as nobody: a server that it starts there stays. */
-const staying = ['resolvers'];
 /**
  * The first builds in the clone, which is not nobody's; the second becomes nobody by itself; the third runs programs of
  * others that want to be root of the machine.
  */
-const notNobodys = ['package', 'rootless', 'coexistence', ...long, ...staying]
+const notNobodys = ['package', 'rootless', 'coexistence', ...long]
   .map((name) => `test/e2e/${name}.test.ts`)
   .concat(deaths);
 const isRoot = process.getuid?.() === 0;

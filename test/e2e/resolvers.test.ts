@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -77,7 +78,8 @@ testInLab('containers ask by their own resolv.conf', {}, (step) => {
 
   step('other names go to the servers of --dns, asked from the host, whose own loopback they may be', async (lab) => {
     const h1 = lab.host('h1');
-    const server = h1.spawn([process.execPath, '-e', everybody], { stdio: 'ignore' });
+    // It ends by itself: who kills nsenter leaves what runs in the lab to nobody.
+    const server = h1.spawn([process.execPath, '-e', everybody], { stdio: ['pipe', 'ignore', 'ignore'] });
     try {
       await idle(h1, 'out', '--network', 'demo', '--dns', '127.0.0.1');
       await until('the server answers', async () => (await found(h1, 'out', 'www.example.org')) === '192.0.2.77');
@@ -85,7 +87,8 @@ testInLab('containers ask by their own resolv.conf', {}, (step) => {
       const { code } = await h1.attempt(['skein', 'run', '--rm', '--dns', '169.254.53.53', '--', 'true']);
       assert.equal(code, 125);
     } finally {
-      server.kill('SIGKILL');
+      server.stdin?.end();
+      await once(server, 'exit');
     }
   });
 
@@ -215,4 +218,5 @@ udp.on('message', (question, peer) => {
   const answer = Buffer.from([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 192, 0, 2, 77]);
   udp.send(Buffer.concat([head, question.subarray(12, end), ...(isA ? [answer] : [])]), peer.port, peer.address);
 }).bind(53, '127.0.0.1');
+process.stdin.on('end', () => process.exit()).resume();
 `;
