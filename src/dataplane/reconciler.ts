@@ -71,7 +71,7 @@ export class Reconciler {
     const remove = [...this.#pieces.keys()].filter((key) => !keys.has(key));
     const { undo } = this.#pieces.change({ put: this.#placed(pieces), remove });
     try {
-      const done = this.#putRight(() => {});
+      const done = this.#putRight();
       return [...this.#again.splice(0), ...done.map(formatStep)];
     } catch (error) {
       this.#pieces.change(undo);
@@ -81,10 +81,11 @@ export class Reconciler {
 
   /**
    * Reads everything and puts right what differs, until nothing does but what the kernel refuses: that is logged. While it
-   * reads it calls `pause` again and again: there a change may be made.
+   * reads it calls `pause` again and again: there a change may be made. Before it reads it calls `reading`: after the last
+   * time, nothing is done any more.
    */
-  repair(pause: () => void = () => {}): readonly string[] {
-    const done = this.#putRight(pause);
+  repair(pause: () => void = () => {}, reading: () => void = () => {}): readonly string[] {
+    const done = this.#putRight(pause, reading);
     this.#tell(done);
     return [...this.#again.splice(0), ...done.map(formatStep)];
   }
@@ -93,10 +94,11 @@ export class Reconciler {
    * As `repair`, of packet rules alone: takes all else to be as it was heard of last.
    * @throws KernelError when that is not so, maybe: then `repair` finds out
    */
-  repairRules(pause: () => void = () => {}): void {
+  repairRules(pause: () => void, reading: () => void): void {
     const done: Step[] = [];
     try {
       for (let round = 0; round < MAX_ROUNDS; round++) {
+        reading();
         this.#readRules(pause);
         const steps = plan([...this.#ids()].filter(isRuleId), this.#pieces, this.#actual);
         if (steps.length === 0) return;
@@ -133,11 +135,12 @@ export class Reconciler {
     for (const found of sentencesOf(fresh)) this.#log.warn('kernel state put right', { found });
   }
 
-  #putRight(pause: () => void): readonly Step[] {
+  #putRight(pause: () => void = () => {}, reading: () => void = () => {}): readonly Step[] {
     const done: Step[] = [];
     const refused = new Refused();
     for (let round = 0; round < MAX_ROUNDS; round++) {
       this.#pieces.change({ put: this.#placed(this.#pieces.underlay) });
+      reading();
       this.#read(pause);
       const all = plan(this.#ids(), this.#pieces, this.#actual);
       const steps = all.filter(({ object }) => !refused.has(idOf(object)));

@@ -96,27 +96,30 @@ export class Watcher {
     this.#due = Infinity;
     const start = performance.now();
     try {
-      this.#repair(pause);
+      // What is told after the last reading began is the doing of others: it is read as any other news.
+      this.#repair(pause, () => this.forget());
+    } catch (error) {
+      this.forget();
+      throw error;
     } finally {
       const rest = this.#reconciler.isFought ? FOUGHT_REST_MS : REST_FACTOR * (performance.now() - start);
       this.#notBefore = performance.now() + Math.min(rest, FOUGHT_REST_MS);
-      this.forget();
     }
   }
 
-  #repair(pause: () => void): void {
+  #repair(pause: () => void, reading: () => void): void {
     const isRulesAlone = this.#isRulesAlone;
     this.#isRulesAlone = true;
     if (isRulesAlone) {
       try {
-        this.#reconciler.repairRules(pause);
+        this.#reconciler.repairRules(pause, reading);
         return;
       } catch (error) {
         if (!(error instanceof KernelError)) throw error;
         this.#log.debug('more than rules differs', { error: messageOf(error) });
       }
     }
-    this.#reconciler.repair(pause);
+    this.#reconciler.repair(pause, reading);
   }
 
   close(): void {

@@ -54,6 +54,7 @@ function main(port: NonNullable<typeof parentPort>, places: WorkerPlaces): void 
         return;
       }
       answer(message);
+      watcher.forget();
     }
   };
 
