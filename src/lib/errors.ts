@@ -4,7 +4,8 @@
  */
 
 /** Why a request was turned down; the API maps each to an HTTP status, the command line to an exit code. */
-export type RefusalKind = 'invalid' | 'not-found' | 'conflict' | 'forbidden' | 'unavailable' | 'unsupported';
+export const refusalKinds = ['invalid', 'not-found', 'conflict', 'forbidden', 'unavailable', 'unsupported'] as const;
+export type RefusalKind = (typeof refusalKinds)[number];
 
 /** A request that cannot be done as asked. It changed nothing; the asker is told the message as it stands. */
 export class Refusal extends Error {

@@ -1,21 +1,19 @@
 import { createHash } from 'node:crypto';
 import type { Seal } from '../../src/state/mesh/environment.ts';
-import { privateKeyOf, signerOf, verify } from '../../src/state/mesh/signing.ts';
+import { privateKeyOf, sealOf, signerOf } from '../../src/state/mesh/signing.ts';
 
 /** Makes the seal of one host; what was signed with it is noted. */
 export type MakeSeal = (host: string, signed: (text: string) => void) => Seal;
 
 /** As on hosts: SHA-256 and Ed25519, the key derived from the host's name so that runs repeat. */
 export const realSeal: MakeSeal = (host, signed) => {
-  const signer = signerOf(privateKeyOf(createHash('sha256').update(host).digest()));
+  const seal = sealOf(signerOf(privateKeyOf(createHash('sha256').update(host).digest())));
   return {
-    key: signer.key,
-    hash: (text) => createHash('sha256').update(text).digest('hex'),
+    ...seal,
     sign: (text) => {
       signed(text);
-      return signer.sign(text);
+      return seal.sign(text);
     },
-    verify,
   };
 };
 

@@ -1,7 +1,7 @@
 import type { Log } from '../../src/lib/log.ts';
 import type { Environment, Link, Trust } from '../../src/state/mesh/environment.ts';
 import { Mesh } from '../../src/state/mesh/mesh.ts';
-import type { Sheets } from '../../src/state/mesh/sheets.ts';
+import type { Json, Sheets } from '../../src/state/mesh/sheets.ts';
 import { Chance } from './chance.ts';
 import { SimulatedDisk } from './disk.ts';
 import { Network, type Station } from './network.ts';
@@ -240,11 +240,15 @@ export class SimulatedHost implements Station {
     this.mesh = new Mesh(this.#environment(), {
       ...{ self: this.id, epoch: this.disk.epoch, addresses: [this.address], targets, discovery: true },
       stored: this.disk.load(),
+      answer: (from, question) => this.answer(from, question),
     });
     for (const run of this.#onStart) run(this.mesh);
     this.mesh.start();
     if (this === this.world.founder) for (const host of this.world.hosts) if (!this.admitted(host.id)) this.admit(host);
   }
+
+  /** Of questions to the parts above. */
+  answer: (from: string, question: Json) => Promise<Json> = async (_, question) => question;
 
   /** The founder says who may take part. */
   admit(host: SimulatedHost): void {

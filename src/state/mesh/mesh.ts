@@ -1,4 +1,5 @@
 import { ParseError } from '../../lib/errors.ts';
+import { Asks } from './asks.ts';
 import { Connections } from './connections.ts';
 import type { Clock, Environment, Link, MeshEvents, StoredSheet } from './environment.ts';
 import { Followers } from './followers.ts';
@@ -8,9 +9,10 @@ import { Interest } from './interest.ts';
 import { Liveness } from './liveness.ts';
 import { type LinkMessage, most, parseDatagram, parseLinkMessage, type RoutedMessage, type Want } from './messages.ts';
 import { Own } from './own.ts';
+import type { Questions } from './questions.ts';
 import { Repair } from './repair.ts';
 import { Routes } from './routes.ts';
-import type { Members, Scope, Sheet, Sheets } from './sheets.ts';
+import type { Json, Members, Scope, Sheet, Sheets } from './sheets.ts';
 import { Shelf } from './shelf.ts';
 import { Spread } from './spread.ts';
 import { Topology } from './topology.ts';
@@ -30,6 +32,8 @@ export interface MeshOptions {
   /** Whether to have links with hosts that others name. */
   readonly discovery: boolean;
   readonly stored: readonly StoredSheet[];
+  /** Answers what others ask the parts above. @throws ParseError, Refusal */
+  readonly answer: (from: string, question: Json) => Promise<Json>;
 }
 
 /** Milliseconds. */
@@ -44,6 +48,8 @@ const pace = {
 export class Mesh implements MeshEvents {
   readonly sheets: Sheets;
   readonly members: Members;
+  readonly questions: Questions;
+  readonly #asks: Asks;
   readonly #environment: Environment;
   readonly #self: string;
   readonly #shelf: Shelf;
@@ -81,7 +87,16 @@ export class Mesh implements MeshEvents {
       host === self ? [...this.#connections.peers()] : this.#list(host, 'neighbours'),
     );
     const send = (peer: string, message: LinkMessage) => this.#connections.send(peer, message);
-    const route = (peer: string, message: RoutedMessage) => this.#send(peer, message);
+    const route = (peer: string, message: RoutedMessage) => void this.#send(peer, message);
+    this.#asks = new Asks(
+      {
+        ...{ self, clock, seal, trust, answer: options.answer },
+        send: (to, message) => this.#send(to, message),
+        isLinked: (host) => this.#connections.has(host),
+      },
+      epoch,
+    );
+    this.questions = this.#asks;
     const holds = (scope: Scope) => this.#interest.holds(scope);
     const liar = (peer: string, why: string) => this.#shun(peer, why);
     this.#interest = new Interest({ self, clock, shelf }, (held, before) => this.#interestChanged(held, before));
@@ -268,6 +283,10 @@ export class Mesh implements MeshEvents {
       case 'answer':
         this.#liveness.called(from, message);
         return;
+      case 'ask':
+      case 'said':
+        this.#asks.receive(from, message, false);
+        return;
       case 'sync':
       case 'synced':
       case 'marks':
@@ -289,16 +308,20 @@ export class Mesh implements MeshEvents {
       return;
     }
     if (body.t === 'call' || body.t === 'answer') this.#liveness.called(origin, body);
+    else if (body.t === 'ask' || body.t === 'said') this.#asks.receive(origin, body, true);
     else this.#repair.receive(origin, body);
   }
 
-  #send(to: string, body: RoutedMessage): void {
+  /** False when there is no way. */
+  #send(to: string, body: RoutedMessage): boolean {
     if (this.#connections.has(to)) {
       this.#connections.send(to, body);
-      return;
+      return true;
     }
     const next = this.#routes.next(to);
-    if (next !== undefined) this.#connections.send(next, { t: 'route', to, from: this.#self, hops: most.hops, body });
+    if (next === undefined) return false;
+    this.#connections.send(next, { t: 'route', to, from: this.#self, hops: most.hops, body });
+    return true;
   }
 
   #shun(peer: string, why: string): void {

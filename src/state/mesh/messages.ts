@@ -1,4 +1,5 @@
 import * as v from 'valibot';
+import { refusalKinds } from '../../lib/errors.ts';
 import { parseRecord } from '../../model/record.ts';
 import { HostId } from '../../model/text.ts';
 import { buckets } from './marks.ts';
@@ -111,11 +112,24 @@ const call = [
   v.object({ t: v.literal('answer'), n: Count, life: Version, signature: Signature, proof: Signature }),
 ] as const;
 
-const Routed = v.variant('t', [...repair, ...call]);
+/** Of parts above; signed where it goes through others. */
+const asks = [
+  v.object({ t: v.literal('ask'), n: Count, question: Value, signature: v.optional(Signature) }),
+  v.object({
+    t: v.literal('said'),
+    n: Count,
+    answer: v.optional(Value),
+    error: v.optional(v.object({ kind: v.picklist(refusalKinds), message: v.pipe(v.string(), v.maxLength(1_000)) })),
+    signature: v.optional(Signature),
+  }),
+] as const;
+
+const Routed = v.variant('t', [...repair, ...call, ...asks]);
 const LinkMessage = v.variant('t', [
   ...spread,
   ...repair,
   ...call,
+  ...asks,
   v.object({ t: v.literal('news'), news: AllNews }),
   v.object({
     t: v.literal('route'),

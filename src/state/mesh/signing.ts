@@ -1,10 +1,12 @@
 import {
+  createHash,
   createPrivateKey,
   createPublicKey,
   sign as cryptoSign,
   verify as cryptoVerify,
   type KeyObject,
 } from 'node:crypto';
+import type { Seal } from './environment.ts';
 
 /** Who signs, and how others check it: Ed25519, or in simulations something cheaper. Keys are raw, signatures 64 bytes, both base64. */
 export interface Signer {
@@ -18,6 +20,16 @@ export function signerOf(privateKey: KeyObject): Signer {
   return {
     key: rawOf(createPublicKey(privateKey)),
     sign: (text) => cryptoSign(null, Buffer.from(text), privateKey).toString('base64'),
+  };
+}
+
+/** What the mesh signs and hashes with. */
+export function sealOf(signer: Signer): Seal {
+  return {
+    key: signer.key,
+    hash: (text) => createHash('sha256').update(text).digest('hex'),
+    sign: (text) => signer.sign(text),
+    verify,
   };
 }
 

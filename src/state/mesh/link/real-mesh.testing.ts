@@ -1,9 +1,8 @@
-import { createHash } from 'node:crypto';
 import type { TestContext } from 'node:test';
 import { silent } from '../../../lib/log.ts';
 import type { Clock, DiskChange, Environment, Seal } from '../environment.ts';
 import { Mesh } from '../mesh.ts';
-import { verify } from '../signing.ts';
+import { sealOf, verify } from '../signing.ts';
 import { admit, serveAsAdmin } from '../trust/admissions.ts';
 import { type Change, removal, rotation } from '../trust/changes.ts';
 import { parseEvidence } from '../trust/evidence.ts';
@@ -41,9 +40,7 @@ export class RealMesh {
 
   constructor(name: string) {
     this.name = name;
-    const { signer } = this.host;
-    const hash = (text: string) => createHash('sha256').update(text).digest('hex');
-    this.#seal = { key: signer.key, hash, sign: (text) => signer.sign(text), verify };
+    this.#seal = sealOf(this.host.signer);
   }
 
   /** Listens until the test ends. */
@@ -179,7 +176,15 @@ export class RealMesh {
       datagrams: { send: (to, message) => this.#datagrams?.send(to, message) },
     };
     const mesh = new Mesh(environment, {
-      ...{ self: this.host.id, epoch: 1, addresses: [this.address], targets: [], discovery: true, stored },
+      ...{
+        self: this.host.id,
+        epoch: 1,
+        addresses: [this.address],
+        targets: [],
+        discovery: true,
+        stored,
+        answer: async (_, question) => question,
+      },
     });
     this.#cluster = { genesis, view, mesh };
     serveAsAdmin({ sheets: mesh.sheets, view, verify, clock }, (error) => {
