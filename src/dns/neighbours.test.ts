@@ -56,22 +56,39 @@ test('an address of this host that no interface shows is its own all the same', 
   assert.deepEqual([neighbours.has('172.30.0.1'), neighbours.has('172.30.0.2')], [true, false]);
 });
 
-test('interfaces that come and go are seen a second later, and are not looked at for each question', () => {
-  let looks = 0;
-  let now = 0;
-  let there: ReturnType<typeof networkInterfaces> = {};
+/** A look takes 3 milliseconds. */
+function looked() {
+  const nothing: ReturnType<typeof networkInterfaces> = {};
+  const world = { looks: 0, now: 0, there: nothing };
   const look = () => {
-    looks++;
-    return there;
+    world.looks++;
+    world.now += 3;
+    return world.there;
   };
-  const neighbours = new Neighbours({ interfaces: look, now: () => now });
-  assert.ok(!neighbours.has('192.0.2.7'));
-  there = interfaces();
-  now = 999;
-  assert.ok(!neighbours.has('192.0.2.7'));
-  now = 1000;
+  return { world, neighbours: new Neighbours({ interfaces: look, now: () => world.now }) };
+}
+
+test('interfaces that go are seen a second later, and are not looked at for each question', () => {
+  const { world, neighbours } = looked();
+  world.there = interfaces();
   assert.ok(neighbours.has('192.0.2.7'));
-  assert.equal(looks, 2);
+  world.there = {};
+  world.now += 999;
+  assert.ok(neighbours.has('192.0.2.7'));
+  world.now += 1;
+  assert.ok(!neighbours.has('192.0.2.7'));
+  assert.equal(world.looks, 2);
+});
+
+test('who is behind an interface that just came is known at once, and strangers cost a twentieth of the time', () => {
+  const { world, neighbours } = looked();
+  assert.ok(!neighbours.has('192.0.2.7'));
+  world.now += 60;
+  world.there = interfaces();
+  assert.ok(neighbours.has('192.0.2.7'));
+  assert.equal(world.looks, 2);
+  for (const until = world.now + 900; world.now < until; world.now++) assert.ok(!neighbours.has('198.51.100.1'));
+  assert.equal(world.looks, 2 + Math.floor(900 / 63));
 });
 
 test('the interfaces of this machine are understood', () => {

@@ -2,8 +2,10 @@ import { networkInterfaces } from 'node:os';
 import { contains, networkOf, type Prefix, parseAddress, parseInterfaceAddress } from '../lib/prefix.ts';
 import { exposedPrefix, gatewayBridge } from '../model/interfaces.ts';
 
-/** In milliseconds: so old may be what is known of the interfaces. */
+/** In milliseconds: so old may be what is known of the interfaces, for who is known by it. */
 const lookEvery = 1000;
+/** Who is not may be behind one that just came: for those they are looked at more often, for this share of the time at most. */
+const share = 1 / 20;
 
 export interface NeighboursOptions {
   readonly interfaces?: typeof networkInterfaces;
@@ -30,6 +32,8 @@ export class Neighbours {
   readonly #now: () => number;
   #seen: Seen = { own: new Set(), containers: [], others: [] };
   #looked = -Infinity;
+  /** How long that took. */
+  #took = 0;
 
   constructor({ interfaces, isOwn, now }: NeighboursOptions = {}) {
     this.#interfaces = interfaces ?? networkInterfaces;
@@ -39,7 +43,16 @@ export class Neighbours {
 
   /** `source` as sockets give it. */
   has(source: string): boolean {
+    const age = this.#now() - this.#looked;
+    if (age < lookEvery) {
+      if (this.#isSeen(source)) return true;
+      if (age < this.#took / share) return false;
+    }
     this.#look();
+    return this.#isSeen(source);
+  }
+
+  #isSeen(source: string): boolean {
     const { own, containers, others } = this.#seen;
     if (own.has(source) || this.#isOwn(source)) return true;
     const [address = '', device] = source.split('%');
@@ -50,9 +63,7 @@ export class Neighbours {
   }
 
   #look(): void {
-    const now = this.#now();
-    if (now - this.#looked < lookEvery) return;
-    this.#looked = now;
+    const began = this.#now();
     const own = new Set<string>();
     const containers: Prefix[] = [];
     const others: Prefix[] = [];
@@ -65,6 +76,8 @@ export class Neighbours {
       }
     }
     this.#seen = { own, containers, others };
+    this.#looked = this.#now();
+    this.#took = this.#looked - began;
   }
 }
 

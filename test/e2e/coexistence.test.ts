@@ -16,6 +16,8 @@ interface Other {
   readonly forbid?: readonly [forbid: string, allow: string];
   /** A shell script that succeeds when it is in force. */
   readonly inForce: string;
+  /** What else is to hold beside it. */
+  readonly also?: (h1: LabHost) => Promise<void>;
 }
 
 const bus = 'DBUS_SYSTEM_BUS_ADDRESS=unix:path=/run/dbus/system_bus_socket';
@@ -74,8 +76,24 @@ nft -f /etc/nftables.conf`,
     reload: 'iptables-nft -F DOCKER-USER; kill -HUP $(cat /run/docker.pid)',
     stop: 'kill $(cat /run/docker.pid); while test -e /run/docker.pid; do sleep 0.1; done; iptables-nft -P FORWARD ACCEPT; iptables-nft -F; iptables-nft -X',
     inForce: 'iptables-nft -S FORWARD | grep -qx -- "-P FORWARD DROP"',
+    also: answersContainersOfDocker,
   },
 };
+
+/** Through the gateway bridge: asked by themselves, and by Docker's own server at 127.0.0.11, on a network that has just been made. */
+async function answersContainersOfDocker(h1: LabHost): Promise<void> {
+  const files = '/usr/bin/getent /etc/nsswitch.conf $(ldd /usr/bin/getent | grep -o "/[^ ]*")';
+  await sh(h1, `tar -chP ${files} | docker import - tools; docker network create own`);
+  const found = async (flags: string, name: string) => {
+    const run = `docker run --rm --dns 172.18.0.1 ${flags} tools getent ahostsv4 ${name}`;
+    const { code, stdout } = await h1.attempt(['sh', '-euc', run]);
+    return code === 2 ? 'nowhere' : stdout.split(/\s/, 1)[0];
+  };
+  for (const flags of ['', '--network own', '--network own --dns-opt use-vc']) {
+    for (const name of ['test2', 'test2.demo.skein.local']) assert.equal(await found(flags, name), '10.0.0.3', flags);
+  }
+  assert.equal(await found('', 'nobody.skein.local'), 'nowhere');
+}
 
 async function outside(lab: Lab): Promise<string> {
   const show = "ip -4 -o addr show scope global | awk '{print $4}' | cut -d/ -f1 | head -1";
@@ -119,7 +137,7 @@ testInLab('beside the packet rules and network settings of others', {}, (step) =
     await until('all are connected', () => connected(lab));
   });
 
-  for (const [name, { needs, start, reload, stop, forbid, inForce }] of Object.entries(others)) {
+  for (const [name, { needs, start, reload, stop, forbid, inForce, also }] of Object.entries(others)) {
     step(name, async (lab, t) => {
       const missing = needs.filter((file) => !existsSync(file));
       if (missing.length > 0) {
@@ -152,8 +170,9 @@ testInLab('beside the packet rules and network settings of others', {}, (step) =
 
       // A daemon that comes later finds them there.
       await h1.daemon.kill('SIGKILL');
-      await h1.daemon.start();
+      await h1.exec(['skein', 'launch', '--detach', '--dns-listen', 'gateway']);
       assert.ok(await connected(lab));
+      await also?.(h1);
 
       await sh(h1, stop);
       await until(`traffic after the end of ${name}`, () => connected(lab), 30_000);
