@@ -26,6 +26,8 @@ export interface MeshCatalog extends Catalog {
   has(id: string): boolean;
   /** The host that made it. */
   maker(id: string): string | undefined;
+  /** Whether something that counts stands in the sheet of this host alone. */
+  isSaidBy(host: string): boolean;
   /** Answers what the catalog of another host asks. @throws ParseError */
   answer(from: string, question: Json): Json;
   /** Says what follows from what others said since: to be called after each change of a `catalog` sheet. */
@@ -177,6 +179,7 @@ export function openCatalog(options: OpenCatalog): MeshCatalog {
     },
     has: (id) => readable(id) !== undefined,
     maker: (id) => entries.top(id)?.network?.owner,
+    isSaidBy: (host) => entries.ids().some((id) => entries.top(id)?.by === host),
     answer,
     async tend() {
       const due = entries.ids().flatMap((id) => dueOf(id));

@@ -29,6 +29,8 @@ export interface OpenClaims extends HomeNeeds {
 }
 
 export interface MeshClaims extends Claims {
+  /** Whether a name of the cluster stands in the sheet of this host alone. */
+  isSaidBy(host: string): boolean;
   /** Answers what the claims of another host ask. @throws ParseError */
   answer(from: string, question: Json): Json;
   /** Says what follows from what others said since: to be called after each change of a sheet that holds names. */
@@ -199,6 +201,11 @@ export function openClaims(options: OpenClaims): MeshClaims {
         }
       }
     },
+    isSaidBy: (host) =>
+      entries.keys('catalog').some((key) => {
+        const [first] = entries.claims({ scope: 'catalog', key });
+        return first?.by === host && first.holder.host === undefined;
+      }),
     answer,
     async tend() {
       for (const scope of entries.scopes()) {

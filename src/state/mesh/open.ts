@@ -43,6 +43,8 @@ export interface MeshState {
   skipped(): readonly SkippedRecord[];
   /** Answers what the state of another host asks. @throws ParseError, Refusal */
   answer(from: string, question: Json): Promise<Json>;
+  /** Whether nobody needs any more what a removed host had said in `ring` and `catalog`: its heir says it now. */
+  spent(host: string): boolean;
   /** Says what follows from what others said since: to be called after changes of sheets and of who is removed. */
   tend(): Promise<void>;
   close(): void;
@@ -88,6 +90,12 @@ export function openMeshState(options: OpenMeshState): MeshState {
       if (part === 'numbers') return await allocator.answer(from, asked);
       return part === 'catalog' ? catalog.answer(from, asked) : claims.answer(from, asked);
     },
+    spent: (host) =>
+      // Who acknowledged one removal may have been removed itself: all of them are decided with the same sheets.
+      removals.removed().has(host) &&
+      [...removals.removed()].every((one) => removals.heirOf(one) !== undefined) &&
+      !catalog.isSaidBy(host) &&
+      !claims.isSaidBy(host),
     async tend() {
       await allocator.tend();
       await catalog.tend();

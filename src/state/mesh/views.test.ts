@@ -145,11 +145,17 @@ describe('the catalog of a mesh', () => {
     await world.until(state(a).catalog.add(record));
     await world.until(state(a).claims.claim({ kind: 'networks' }, 'left-behind', { id: record.id }));
     await world.settle();
+    assert.equal(state(b).spent(a), false);
     const removal = { host: a, by: b, heir: b, at: 1, force: false };
     world.removals.push(removal);
     world.host(b).learn(removal);
+    assert.equal(state(b).spent(a), false, 'its heir needs what it had said');
     await world.run(1_000);
     for (let round = 0; round < 3; round++) await world.settle();
+    assert.deepEqual(
+      ids.map((id) => state(id).spent(a)),
+      ids.map(() => true),
+    );
     const keys = [...(world.fabric.host(b).sheets.read(b, 'catalog')?.entries.keys() ?? [])];
     assert.deepEqual(keys.toSorted(), ['name/left-behind', `network/${record.id}`]);
   });

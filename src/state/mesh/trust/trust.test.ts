@@ -213,6 +213,24 @@ test('two admins that remove a lost founder at the same time both stay', () => {
   assert.deepEqual(sheets.roles(), { second: 'admin', third: 'admin', fourth: 'member' });
 });
 
+test('what each admin says who removes a host is known, not only what the senior says', () => {
+  const sheets = town();
+  for (const [by, force] of [
+    [third, true],
+    [second, false],
+  ] as const)
+    sheets.says(by, removal(sheets.admin(by), new Set([fourth.id]), { force }));
+  const removed = sheets.trust().removed.get(fourth.id);
+  assert.equal(removed?.by, second.id);
+  assert.deepEqual(
+    removed?.all,
+    new Map([
+      [second.id, { force: false }],
+      [third.id, { force: true }],
+    ]),
+  );
+});
+
 test('only an admin changes who is in, it does not remove itself, and it is told who can', () => {
   const sheets = town();
   assert.throws(() => promotion(sheets.admin(fourth), fourth.id), /not an admin of the cluster: .*second, third can/);

@@ -48,6 +48,8 @@ export interface Removed {
   /** The most senior of those who said so. */
   readonly by: string;
   readonly removal: Removal;
+  /** What each admin says who removes it, that one included. */
+  readonly all: ReadonlyMap<string, Removal>;
 }
 
 export const mostAdmins = 256;
@@ -62,6 +64,7 @@ interface Seat {
 }
 
 interface Cut extends Removed {
+  readonly all: Map<string, Removal>;
   /** What still counts of what the removed host said: the step to the one that removed it. */
   readonly kept: Warrant | undefined;
 }
@@ -139,8 +142,12 @@ function obey(
 ): boolean {
   let inOrder = true;
   for (const [target, removal] of said.get(id)?.removed ?? []) {
-    if (target === id || cuts.has(target)) continue;
-    cuts.set(target, { by: id, removal, kept: warrants.find(({ by }) => hostIdOf(by) === target) });
+    if (target === id) continue;
+    const before = cuts.get(target);
+    before?.all.set(id, removal);
+    if (before) continue;
+    const kept = warrants.find(({ by }) => hostIdOf(by) === target);
+    cuts.set(target, { by: id, removal, all: new Map([[id, removal]]), kept });
     if (reached.has(target)) inOrder = false;
   }
   return inOrder;
