@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import type { Worker } from 'node:worker_threads';
@@ -27,22 +26,20 @@ import type { Log } from '../lib/log.ts';
 import { formatAddress, parseInterfaceAddress } from '../lib/prefix.ts';
 import { Scope } from '../lib/scope.ts';
 import { settle } from '../lib/settle.ts';
-import { type Cluster, defaultDataPort, featureLevel, parseCluster } from '../model/cluster.ts';
+import { featureLevel } from '../model/cluster.ts';
 import type { Host } from '../model/host.ts';
 import { nameServerAddresses } from '../model/name-server.ts';
 import type { NamesPlace } from '../model/setting-values.ts';
 import type { Settings } from '../model/settings.ts';
 import { version } from '../model/version.ts';
 import { openJournal } from '../state/kv/local/journal.ts';
-import { openState } from '../state/kv/open.ts';
-import { formatStoreUrl, parseStoreUrl } from '../state/kv/url.ts';
-import { openRemembered } from '../state/remembered/open.ts';
+import { parseStoreUrl } from '../state/kv/url.ts';
 import { pathsOf } from './paths.ts';
-import { placeOf } from './place.ts';
 import { gatewayPools } from './pools.ts';
 import { openProblems, probingOf } from './probing.ts';
 import { rememberStore } from './remembered-store.ts';
 import { repairRegularly } from './repair.ts';
+import { openStored } from './shared.ts';
 
 export interface Threads {
   readonly journal: Worker;
@@ -115,34 +112,12 @@ export async function openDaemon({
     told = dataplane;
     const identity = await beginEpoch(journal);
     const view = await dataplane.look();
-    const [former] = await journal.load('cluster');
-    const known = former && parseCluster(former.value, 'cluster in the state directory');
-    const wishes = { advertise: settings.clusterAdvertise, data: settings.dataAddress };
 
     // The cluster: shared state, and this host's place in it.
-    const state = held(
-      await openState({
-        url,
-        options: settings.clusterStoreOpt,
-        defaultPath: files.store,
-        host: identity.id,
-        epoch: identity.epoch,
-        proposal: propose(
-          chooseUnderlay(view, { ...wishes, family: known?.underlay }).family,
-          settings.dataPort ?? defaultDataPort,
-        ),
-        known,
-        place: await placeOf(view.bootId, files.journal),
-        log,
-      }),
-    );
-    const { cluster, allocator, claims, presence } = state;
-    const away = () => state.status().failingSince !== undefined;
-    const remembered = held(await openRemembered({ journal, away, log }));
-    const [catalog, registry] = [remembered.catalog(state.catalog), remembered.registry(state.registry)];
-    await journal.commit([{ kind: 'cluster', id: 'cluster', put: cluster }]);
+    const shared = held(await openStored(url, { settings, journal, identity, view, stop, log }));
+    const { cluster, allocator, claims, catalog, registry } = shared;
     await rememberStore(journal, settings.clusterStore);
-    presence.ousted.addEventListener('abort', () => stop(presence.ousted.reason), { once: true });
+    const wishes = { advertise: settings.clusterAdvertise, data: settings.dataAddress };
     const { advertise, data, mtu, routes, device } = chooseUnderlay(view, { ...wishes, family: cluster.underlay });
     const { dataPort } = cluster;
     if (settings.dataPort !== undefined && settings.dataPort !== dataPort) {
@@ -166,7 +141,7 @@ export async function openDaemon({
     const needed = () =>
       findNeeded({
         hosts,
-        members: url.kind === 'etcd' ? url.members : [],
+        members: shared.servers,
         resolvers: async () => (await resolvers.list()).map(({ address }) => address),
       });
     const networks = held(
@@ -179,7 +154,7 @@ export async function openDaemon({
       {
         server: nameServer,
         networks,
-        staleSince: () => state.status().failingSince,
+        staleSince: () => shared.status().failingSince,
         log,
       },
       { domains },
@@ -228,7 +203,7 @@ export async function openDaemon({
       return addresses && { addresses };
     };
     const skipped = () => [
-      ...state.skipped().map(({ key, reason }) => ({ place: key, reason })),
+      ...shared.skipped().map(({ key, reason }) => ({ place: key, reason })),
       ...networks.problems(),
     ];
     const needs = {
@@ -239,7 +214,7 @@ export async function openDaemon({
       containers,
       names,
       records,
-      store: state,
+      store: shared,
       skipped,
       gateway,
       stop: () => stop(),
@@ -250,7 +225,7 @@ export async function openDaemon({
       host: self.name,
       id: self.id,
       cluster: cluster.id,
-      store: formatStoreUrl(url),
+      store: shared.status().url,
       advertise,
       data,
     });
@@ -259,12 +234,6 @@ export async function openDaemon({
     await scope.close();
     throw error;
   }
-}
-
-/** The cluster that this host makes when its store has none. */
-function propose(underlay: 4 | 6, dataPort: number): Cluster {
-  const id = randomBytes(32).toString('hex');
-  return { id, generation: 1, featureLevel, created: new Date().toISOString(), dataPort, underlay };
 }
 
 async function makeDirectory(path: string, mode: number): Promise<void> {
