@@ -768,6 +768,7 @@ test('status says since when the store has not answered, and which member', () =
   };
   const text = formatStatus(
     {
+      state: 'ready',
       version: '1',
       pid: 1,
       started: '2026-01-01T00:00:00Z',

@@ -174,8 +174,12 @@ async function clusterNetworks(client: Client): Promise<readonly Candidate[]> {
 }
 
 async function exposedNetworks(client: Client): Promise<readonly Candidate[]> {
-  const { exposed } = await client.call('getStatus', {}, { signal: AbortSignal.timeout(patience) });
-  return exposed.map(({ network, addresses }) => ({ word: network, says: `network, with ${addresses.join(' ')}` }));
+  const status = await client.call('getStatus', {}, { signal: AbortSignal.timeout(patience) });
+  if (status.state === 'waiting') return [];
+  return status.exposed.map(({ network, addresses }) => ({
+    word: network,
+    says: `network, with ${addresses.join(' ')}`,
+  }));
 }
 
 function listNetworks(client: Client): Promise<readonly NetworkView[]> {

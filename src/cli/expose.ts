@@ -75,7 +75,8 @@ async function onlyNetwork(client: Client): Promise<string> {
 
 /** That on which it has the address, or the only one. @throws Refusal 'invalid' naming the choices, 'not-found' */
 async function exposedNetwork(client: Client, address: string | undefined): Promise<string | undefined> {
-  const { exposed } = await client.call('getStatus', {});
+  const status = await client.call('getStatus', {});
+  const exposed = status.state === 'waiting' ? [] : status.exposed;
   const having = exposed.filter(({ addresses }) => address !== undefined && bare(addresses).includes(address));
   if (address !== undefined && having.length === 0) {
     throw new Refusal('not-found', `this host has ${address} on no network: skein status shows where it is`);

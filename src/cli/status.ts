@@ -1,5 +1,5 @@
 import { Argument, type Command } from 'commander';
-import type { DnsView, ExposedView, StatusView } from '../adapters/api/client.ts';
+import type { DnsView, ExposedView, StatusView, WaitingView } from '../adapters/api/client.ts';
 import { clientOf, formatBy, print } from './session.ts';
 import { formatDuration, printable } from './table.ts';
 
@@ -11,7 +11,7 @@ export function addStatus(program: Command): void {
     .option('-f, --format <template>', 'json, or a template such as {{.cluster.id}}');
   command.action(async (part: 'dns' | undefined, { format }: { format?: string }) => {
     const client = clientOf(command);
-    if (part === undefined) await show(await client.call('getStatus', {}), format, formatStatus);
+    if (part === undefined) await show(await client.call('getStatus', {}), format, formatEither);
     else await show(await client.call('getDns', {}), format, formatDns);
   });
 }
@@ -47,6 +47,31 @@ export function formatDns(dns: DnsView, now: number): string {
         ] satisfies [string, string][])),
   ];
   return formatRows(rows);
+}
+
+function formatEither(status: StatusView | WaitingView, now: number): string {
+  return status.state === 'waiting' ? formatWaiting(status, now) : formatStatus(status, now);
+}
+
+/** Of a host that has no cluster yet: what it waits for, and what to do. */
+export function formatWaiting({ version, pid, started, host, mesh, targets }: WaitingView, now: number): string {
+  const met = mesh.met.map(({ id, name = id.slice(0, 12) }) => name);
+  return formatRows([
+    ['Version', `${version}, pid ${pid}, started ${formatDuration(now - Date.parse(started))} ago`],
+    ['Host', `${host.name ?? ''} (${host.id})`],
+    ['Cluster', 'none yet: this host waits for others with its token: skein connect HOST'],
+    ['Place', `${mesh.place}, where others connect to it`],
+    ...(met.length > 0 ? [row('Met', met.join(', '))] : []),
+    ...targets.map(({ address, host: who, state, why }, i) => {
+      const answered = who === undefined ? '' : `, ${who.name ?? who.id.slice(0, 12)}`;
+      return row(i === 0 ? 'Targets' : '', `${address}${answered}: ${why ?? state}`);
+    }),
+    ...(mesh.problem === undefined ? [] : [row('Problem', mesh.problem)]),
+  ]);
+}
+
+function row(name: string, value: string): readonly [string, string] {
+  return [name, value];
 }
 
 export function formatStatus(status: StatusView, now: number): string {

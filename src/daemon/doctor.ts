@@ -1,7 +1,7 @@
 import { existsSync, statSync } from 'node:fs';
 import { access, constants, statfs } from 'node:fs/promises';
 import { networkInterfaces } from 'node:os';
-import { openClient, type StatusView } from '../adapters/api/client.ts';
+import { openClient, type StatusView, type WaitingView } from '../adapters/api/client.ts';
 import { tryAbilities } from '../dataplane/abilities.ts';
 import { formatGuest } from '../dataplane/foreign/chains.ts';
 import { forwardingNeeds } from '../dataplane/foreign/forwarding.ts';
@@ -34,10 +34,10 @@ export async function examine(settings: Settings): Promise<readonly Finding[]> {
   const status = await ask(settings);
   const parts = [
     () => daemon(status, settings),
-    () => (typeof status === 'string' ? [] : [...store(status), ...place(status), ...paths(status)]),
+    () => (isReady(status) ? [...store(status), ...place(status), ...paths(status)] : []),
     () => disk(settings),
     () => clock(settings),
-    () => guests(typeof status === 'string' ? (settings.dataPort ?? defaultDataPort) : status.cluster.dataPort),
+    () => guests(isReady(status) ? status.cluster.dataPort : (settings.dataPort ?? defaultDataPort)),
     () => changes(settings),
     () => kernel(),
   ];
@@ -46,8 +46,14 @@ export async function examine(settings: Settings): Promise<readonly Finding[]> {
   return found;
 }
 
+type Said = StatusView | WaitingView | string;
+
+function isReady(status: Said): status is StatusView {
+  return typeof status !== 'string' && status.state === 'ready';
+}
+
 /** What the daemon says, or why it says nothing. */
-async function ask(settings: Settings): Promise<StatusView | string> {
+async function ask(settings: Settings): Promise<Said> {
   try {
     const client = openClient(pathsOf(settings).socket);
     return await client.call('getStatus', {}, { signal: AbortSignal.timeout(patience) });
@@ -60,11 +66,13 @@ function paths(status: StatusView): readonly Finding[] {
   return status.paths.map(({ sentence }) => ({ state: 'wrong', about: 'underlay', finding: sentence }));
 }
 
-function daemon(status: StatusView | string, settings: Settings): readonly Finding[] {
-  if (typeof status !== 'string')
-    return [
-      { state: 'ok', about: 'daemon', finding: `it answers, as process ${status.pid}, version ${status.version}` },
-    ];
+function daemon(status: Said, settings: Settings): readonly Finding[] {
+  if (typeof status !== 'string') {
+    const finding = `it answers, as process ${status.pid}, version ${status.version}`;
+    if (status.state === 'ready') return [{ state: 'ok', about: 'daemon', finding }];
+    const advice = 'connect it to one of them: skein connect HOST';
+    return [{ state: 'warning', about: 'daemon', finding: `${finding}, and waits for others with its token`, advice }];
+  }
   const advice = existsSync(pathsOf(settings).journal)
     ? 'start it with: skein launch --detach'
     : 'this host is in no cluster; join one with: skein launch --cluster-store URL';

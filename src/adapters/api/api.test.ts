@@ -9,7 +9,7 @@ import { after, test } from 'node:test';
 import { messageOf, Refusal } from '../../lib/errors.ts';
 import { type Fields, type Log, silent } from '../../lib/log.ts';
 import { Scope } from '../../lib/scope.ts';
-import { type Client, NotExecuted, openClient } from './client.ts';
+import { type Client, NotExecuted, openClient, type StatusView } from './client.ts';
 import { describeApi, describePath } from './description.ts';
 import type { ApiNeeds } from './handlers.ts';
 import { memoryControllers } from './memory.testing.ts';
@@ -69,6 +69,13 @@ async function raw(
   });
   outgoing.end(options.body);
   return await promise;
+}
+
+/** Of a host that belongs to a cluster. */
+async function statusOf(client: Client): Promise<StatusView> {
+  const status = await client.call('getStatus', {});
+  assert.ok(status.state === 'ready');
+  return status;
 }
 
 const signal = () => AbortSignal.timeout(10_000);
@@ -247,9 +254,9 @@ test('the host itself is put on a network and taken off, and its status tells', 
   const exposed = await client.call('exposeHost', { params, body: { name: 'edge', ip: '10.0.0.9' } });
   assert.deepEqual(exposed, {
     ...{ id: Id, network: 'demo', name: 'edge', interface: `skein-${Id.slice(0, 9)}` },
-    ...{ addresses: ['10.0.0.9/24'], masquerade: true },
+    ...{ addresses: ['10.0.0.9/24'], mac: '02:42:0a:00:00:02', masquerade: true },
   });
-  assert.deepEqual((await client.call('getStatus', {})).exposed, [exposed]);
+  assert.deepEqual((await statusOf(client)).exposed, [exposed]);
   await assert.rejects(client.call('exposeHost', { params, body: { ip: '10.0.0' } }), { kind: 'invalid' });
   await assert.rejects(client.call('exposeHost', { params: { name: 'none' }, body: {} }), { kind: 'not-found' });
   await assert.rejects(client.call('exposeHost', { params: { name: 'skein_gwbridge' }, body: {} }), {
@@ -258,7 +265,7 @@ test('the host itself is put on a network and taken off, and its status tells', 
   await assert.rejects(client.call('hideHost', { params, body: { address: '10.0.0.8' } }), { kind: 'conflict' });
   assert.deepEqual(await client.call('hideHost', { params, body: {} }), { addresses: ['10.0.0.9/24'] });
   assert.deepEqual(await client.call('hideHost', { params, body: {} }), { addresses: [] });
-  assert.deepEqual((await client.call('getStatus', {})).exposed, []);
+  assert.deepEqual((await statusOf(client)).exposed, []);
 });
 
 test('inspect finds containers before networks, and says when there is neither', async () => {
@@ -360,7 +367,7 @@ test('a client without a daemon says which socket it tried', async () => {
 
 test('status tells cluster, store, host, peers and what was skipped', async () => {
   const { client } = await serve();
-  const status = await client.call('getStatus', {});
+  const status = await statusOf(client);
   assert.deepEqual(status.hosts, { alive: 1, lost: 1 });
   assert.deepEqual(status.skipped, [{ place: '/skein/networks/x', reason: 'is not JSON' }]);
   assert.equal(status.host.self, true);

@@ -5,6 +5,7 @@ import { delay, pause } from '../../lib/backoff.ts';
 import { messageOf, Refusal } from '../../lib/errors.ts';
 import { frame, frameHeader, type Frame as OutputFrame } from '../../model/frame.ts';
 import { request as httpRequest } from './http.ts';
+import type { WaitingView as WaitingAnswer } from './mesh-schema.ts';
 import { type AnswerOf, type CallOf, type JsonRouteKey, type Route, routes } from './routes.ts';
 import {
   type ContainerView as ContainerAnswer,
@@ -62,6 +63,7 @@ export type NameView = NameAnswer;
 export type ExposedView = ExposedAnswer;
 export type NetworkView = NetworkAnswer;
 export type StatusView = StatusAnswer;
+export type WaitingView = WaitingAnswer;
 export type Frame = OutputFrame;
 
 /** The command of a container could not be executed. */

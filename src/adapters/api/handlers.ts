@@ -7,8 +7,10 @@ import type { Hosts, Paths } from '../../controllers/hosts/hosts.ts';
 import type { Networks } from '../../controllers/networks/networks.ts';
 import { Refusal } from '../../lib/errors.ts';
 import { aliasesOf, type Container } from '../../model/container.ts';
+import type { Membership } from '../../state/mesh/membership.ts';
 import { describeApi } from './description.ts';
-import { type NamesApiNeeds, openNameHandlers } from './names.ts';
+import { openMeshHandlers, refuseMeshHandlers, reportMesh, viewMesh } from './mesh.ts';
+import { type NamesApiNeeds, openNameHandlers, viewDns } from './names.ts';
 import type { AnswerOf, JsonRouteKey, RequestOf } from './routes.ts';
 import type { ContainerView, ExposedView, HostView, NetworkView, StatusView } from './schema.ts';
 import {
@@ -41,6 +43,8 @@ export interface ApiNeeds extends Pick<NamesApiNeeds, 'names' | 'records'> {
   >;
   readonly containers: Containers;
   readonly store: { status(): StoreHealth };
+  /** Of a cluster without a store. */
+  readonly membership?: Membership | undefined;
   /** Records of the store that are nonsense. */
   readonly skipped: () => readonly { readonly place: string; readonly reason: string }[];
   /** The gateway bridge, once it exists. */
@@ -66,7 +70,7 @@ export const apiVersion = '1';
 
 /** What each route does, said in the controllers' words. */
 export function openHandlers(needs: ApiNeeds): Handlers {
-  const { hosts, paths, networks, endpoints, containers, store, skipped, gateway, started } = needs;
+  const { hosts, paths, networks, endpoints, containers, store, membership, skipped, gateway, started } = needs;
   const self = hosts.self.id;
 
   function pathTo(host: string): Pick<HostView, 'path'> {
@@ -80,7 +84,9 @@ export function openHandlers(needs: ApiNeeds): Handlers {
     const mine = known.find(({ host }) => host.id === self) ?? { host: hosts.self, state: 'alive' as const };
     const all = containers.list();
     const health = store.status();
+    const mesh = membership && viewMesh(membership);
     return {
+      state: 'ready',
       version: hosts.self.version,
       pid: process.pid,
       started,
@@ -97,7 +103,12 @@ export function openHandlers(needs: ApiNeeds): Handlers {
       exposed: listExposed(),
       paths: paths.problems().map((problem) => ({ ...problem })),
       skipped: skipped().map((record) => ({ ...record })),
+      ...(mesh && { mesh }),
     };
+  }
+
+  function listHosts(): HostView[] {
+    return hosts.list().map((state) => ({ ...viewHost(state, self), ...pathTo(state.host.id) }));
   }
 
   function listExposed(): ExposedView[] {
@@ -259,7 +270,13 @@ export function openHandlers(needs: ApiNeeds): Handlers {
     getStatus,
     getDescription: () => ({ ...describeApi(hosts.self.version) }),
     stopDaemon: () => ({}),
-    listHosts: () => hosts.list().map((state) => ({ ...viewHost(state, self), ...pathTo(state.host.id) })),
+    getReport: async () => ({
+      status: getStatus(),
+      ...{ hosts: listHosts(), networks: listNetworks(), containers: containers.list().map(view) },
+      dns: await viewDns(needs.names),
+      ...(membership && { mesh: reportMesh(membership) }),
+    }),
+    listHosts,
     listNetworks,
     createNetwork: async ({ body }) => {
       const warnings: string[] = [];
@@ -327,6 +344,7 @@ export function openHandlers(needs: ApiNeeds): Handlers {
     attach: ({ body }) => attach(body),
     detach: ({ body }) => detach(body),
     ...openNameHandlers(needs),
+    ...(membership ? openMeshHandlers(membership) : refuseMeshHandlers(() => store.status().url)),
   };
 }
 

@@ -9,7 +9,7 @@ import type { Container } from '../../model/container.ts';
 import type { NameRecord } from '../../model/name-record.ts';
 import { nameServerAddresses } from '../../model/name-server.ts';
 import type { JsonHandlers } from './handlers.ts';
-import type { NameView, RecordView } from './schema.ts';
+import type { DnsView, NameView, RecordView } from './schema.ts';
 import { refuseGateway } from './view.ts';
 
 export interface NamesApiNeeds {
@@ -72,11 +72,7 @@ export function openNameHandlers({ hosts, networks, containers, names, records }
   }
 
   return {
-    getDns: async () => {
-      const { domains, resolvers, ...status } = await names.status();
-      const servers = Object.values(nameServerAddresses);
-      return { ...status, servers, domains: [...domains], resolvers: resolvers.map((resolver) => ({ ...resolver })) };
-    },
+    getDns: () => viewDns(names),
     listNames,
     lookUpName: async ({ params, query: { type, container } }) => {
       const sandbox = container === undefined ? {} : { sandbox: sandboxOf(container) };
@@ -100,6 +96,12 @@ export function openNameHandlers({ hosts, networks, containers, names, records }
       return gone.map(viewRecord);
     },
   };
+}
+
+export async function viewDns(names: Pick<Names, 'status'>): Promise<DnsView> {
+  const { domains, resolvers, ...status } = await names.status();
+  const servers = Object.values(nameServerAddresses);
+  return { ...status, servers, domains: [...domains], resolvers: resolvers.map((resolver) => ({ ...resolver })) };
 }
 
 function viewName(

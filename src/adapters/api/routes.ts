@@ -1,4 +1,5 @@
 import * as v from 'valibot';
+import * as mesh from './mesh-schema.ts';
 import * as schema from './schema.ts';
 
 /**
@@ -10,8 +11,14 @@ export const routes = {
   getStatus: {
     method: 'GET',
     path: '/status',
-    sentence: 'How this host and its cluster do',
-    answer: schema.StatusView,
+    sentence: 'How this host and its cluster do, or what it waits for',
+    answer: v.union([mesh.WaitingView, schema.StatusView]),
+  },
+  getReport: {
+    method: 'GET',
+    path: '/report',
+    sentence: 'All that this host knows',
+    answer: schema.ReportView,
   },
   getDescription: { method: 'GET', path: '/openapi.json', sentence: 'This description', answer: schema.Done },
   stopDaemon: {
@@ -21,6 +28,67 @@ export const routes = {
     answer: schema.Done,
   },
   listHosts: { method: 'GET', path: '/hosts', sentence: 'Every known host', answer: v.array(schema.HostView) },
+  removeHost: {
+    method: 'DELETE',
+    path: '/hosts/:name',
+    sentence: 'Locks a host out for good; what it held is taken over',
+    params: schema.ReferenceParams,
+    query: schema.ForceQuery,
+    answer: mesh.RemovedHostView,
+  },
+  promoteHost: {
+    method: 'POST',
+    path: '/hosts/:name/promote',
+    sentence: 'Makes a host an admin',
+    params: schema.ReferenceParams,
+    answer: mesh.PromotedHostView,
+  },
+
+  joinHosts: {
+    method: 'POST',
+    path: '/mesh/connect',
+    sentence: 'Dials hosts from now on, and joins their cluster if this host has none that holds anything',
+    body: mesh.JoinBody,
+    answer: mesh.JoinedView,
+  },
+  leaveHosts: {
+    method: 'POST',
+    path: '/mesh/disconnect',
+    sentence: 'Dials hosts no more; links that stand go on',
+    body: mesh.LeaveBody,
+    answer: schema.Done,
+  },
+  getToken: { method: 'GET', path: '/mesh/token', sentence: 'What lets a host in', answer: mesh.TokenView },
+  rotateToken: {
+    method: 'POST',
+    path: '/mesh/token',
+    sentence: 'Makes another token; the old one is refused from then on',
+    answer: mesh.TokenView,
+  },
+  listTargets: {
+    method: 'GET',
+    path: '/mesh/targets',
+    sentence: 'Places that this host dials',
+    answer: v.array(mesh.TargetView),
+  },
+  listPeers: {
+    method: 'GET',
+    path: '/mesh/peers',
+    sentence: 'Every host that belongs to the mesh, and its links',
+    answer: v.array(mesh.PeerView),
+  },
+  listConnections: {
+    method: 'GET',
+    path: '/mesh/connections',
+    sentence: 'The links of this host, and how the packets of containers go',
+    answer: v.array(mesh.ConnectionView),
+  },
+  listRanges: {
+    method: 'GET',
+    path: '/mesh/ipam',
+    sentence: 'Which host owns which addresses, subnets and VNIs',
+    answer: v.array(mesh.RangeView),
+  },
 
   listNetworks: {
     method: 'GET',

@@ -2,6 +2,7 @@ import * as v from 'valibot';
 import { DnsOption, DnsSearch } from '../../model/container.ts';
 import { NamedPorts } from '../../model/named-port.ts';
 import { AddressInput, HexId, HostId, Labels, MacInput, most, Name, SandboxId, Text } from '../../model/text.ts';
+import { MeshReport, MeshView, WaitingView } from './mesh-schema.ts';
 
 /**
  * What goes over the API. Requests are strict: an unknown field is refused, so that nothing asked for is silently left
@@ -264,11 +265,14 @@ export const ExposedView = v.looseObject({
   name: v.string(),
   interface: v.string(),
   addresses: v.array(v.string()),
+  mac: v.optional(v.string()),
   masquerade: v.boolean(),
 });
 export const HiddenView = v.looseObject({ addresses: v.array(v.string()) });
 
 export const StatusView = v.looseObject({
+  /** It belongs to a cluster; what a host says that has none yet is a `WaitingView`. */
+  state: v.optional(v.literal('ready'), 'ready'),
   version: v.string(),
   pid: IntegerView,
   started: v.string(),
@@ -300,6 +304,8 @@ export const StatusView = v.looseObject({
   ),
   /** Records of the store that are nonsense and were left out. */
   skipped: v.array(v.looseObject({ place: v.string(), reason: v.string() })),
+  /** Where hosts are joined without a store. */
+  mesh: v.optional(MeshView),
 });
 
 export const NetworkView = v.looseObject({
@@ -451,6 +457,16 @@ export const DnsView = v.looseObject({
   resolvers: v.array(v.looseObject({ address: v.string(), silent: v.boolean() })),
   /** The store has been away since then: what was known of other hosts is answered. */
   staleSince: v.optional(v.string()),
+});
+
+/** All that this host knows, for who looks for a fault; what there is none of is left out. */
+export const ReportView = v.looseObject({
+  status: v.union([WaitingView, StatusView]),
+  hosts: v.optional(v.array(HostView)),
+  networks: v.optional(v.array(NetworkView)),
+  containers: v.optional(v.array(ContainerView)),
+  dns: v.optional(DnsView),
+  mesh: v.optional(MeshReport),
 });
 
 export const ObjectView = v.variant('Kind', [

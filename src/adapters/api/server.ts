@@ -12,6 +12,7 @@ import { matchRoute } from './match.ts';
 import { parseBody, parseInput } from './parse.ts';
 import { type JsonRouteKey, type RequestOf, type Route, type RouteKey, routes } from './routes.ts';
 import { longestBody, NoQuery, type Problem } from './schema.ts';
+import { openWaitingHandlers, refuseWaiting, type WaitingNeeds } from './waiting.ts';
 
 export interface ApiInit {
   /** Paths of the unix sockets to listen on. */
@@ -42,12 +43,16 @@ const statuses = {
   unavailable: 503,
 } as const satisfies Record<RefusalKind, number>;
 
-/** Serves the API; resolves when every socket listens. Closing cuts streams off, so that their readers come again. */
+/**
+ * Serves the API, of a host that belongs to a cluster or of one that waits for it; resolves when every socket listens.
+ * Closing cuts streams off, so that their readers come again.
+ */
 export async function openApi(
-  needs: ApiNeeds & { readonly log: Log },
+  needs: (ApiNeeds | WaitingNeeds) & { readonly log: Log },
   { sockets, handed = [] }: ApiInit,
 ): Promise<{ close(): Promise<void> }> {
-  const answer = answerWith(openHandlers(needs), needs);
+  const handlers = 'waiting' in needs ? openWaitingHandlers(needs) : openHandlers(needs);
+  const answer = answerWith(handlers, needs);
   const scope = new Scope();
   try {
     const serverFor = () => {
@@ -86,8 +91,9 @@ export function answers(path: string): Promise<boolean> {
   return promise.finally(() => socket.destroy());
 }
 
+/** What no handler is there for needs a cluster. */
 function answerWith(
-  handlers: Handlers,
+  handlers: Partial<Handlers>,
   { stop, log }: Pick<ApiNeeds, 'stop'> & { readonly log: Log },
 ): RequestListener {
   return (incoming, outgoing) => {
@@ -117,14 +123,16 @@ function queryOf(text: string): Readonly<Record<string, string>> {
 async function serve(
   key: RouteKey,
   exchange: Exchange,
-  { handlers, stop }: { handlers: Handlers; stop: () => void },
+  { handlers, stop }: { handlers: Partial<Handlers>; stop: () => void },
 ): Promise<void> {
   const { incoming, outgoing } = exchange;
   const signal = signalOf(outgoing);
   if (key === 'readOutput') {
-    await sendFrames(handlers[key](await read(key, exchange), { signal }), outgoing);
+    const output = handlerOf(handlers, key);
+    await sendFrames(output(await read(key, exchange), { signal }), outgoing);
   } else if (key === 'writeInput') {
-    await receiveBytes(incoming, handlers[key](await read(key, exchange)));
+    const input = handlerOf(handlers, key);
+    await receiveBytes(incoming, input(await read(key, exchange)));
     sendJson(outgoing, 200, {});
   } else {
     const answer = await call(key, exchange, { handlers, signal });
@@ -145,9 +153,17 @@ function signalOf(outgoing: ServerResponse): AbortSignal {
 async function call<K extends JsonRouteKey>(
   key: K,
   exchange: Exchange,
-  { handlers, signal }: { handlers: JsonHandlers; signal: AbortSignal },
+  { handlers, signal }: { handlers: Partial<JsonHandlers>; signal: AbortSignal },
 ): Promise<object> {
-  return await handlers[key](await read(key, exchange), { signal });
+  const handler = handlerOf(handlers, key);
+  return await handler(await read(key, exchange), { signal });
+}
+
+/** @throws Refusal 'unavailable' when it is one that only a host with a cluster has */
+function handlerOf<H extends Partial<Handlers>, K extends keyof H>(handlers: H, key: K): NonNullable<H[K]> {
+  const handler = handlers[key];
+  if (handler === undefined || handler === null) throw refuseWaiting();
+  return handler;
 }
 
 function sendJson(outgoing: ServerResponse, status: number, value: object): void {

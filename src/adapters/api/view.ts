@@ -251,8 +251,8 @@ export function viewAttached(
 }
 
 export function viewExposed({ endpoint, interface: device, masquerade }: Exposed, network: string): ExposedView {
-  const { network: id, name, addresses } = endpoint;
-  return { id, network, name, interface: device, addresses, masquerade };
+  const { network: id, name, addresses, mac } = endpoint;
+  return { id, network, name, interface: device, addresses, mac, masquerade };
 }
 
 function idOf(...parts: readonly string[]): string {

@@ -1,0 +1,160 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { silent } from '../../lib/log.ts';
+import { Scope } from '../../lib/scope.ts';
+import type { Membership } from '../../state/mesh/membership.ts';
+import { type Client, openClient } from './client.ts';
+import { memoryControllers } from './memory.testing.ts';
+import { MemoryMesh } from './memory-mesh.testing.ts';
+import { openApi } from './server.ts';
+
+const scope = new Scope();
+after(() => scope.close());
+
+/** The API of a host that belongs to a cluster, or that waits. */
+async function serve(membership: Membership | undefined, { waiting = false } = {}): Promise<Client> {
+  const directory = await mkdtemp(join(tmpdir(), 'skein-mesh-api-'));
+  scope.defer(() => rm(directory, { recursive: true, force: true }));
+  const path = join(directory, 'skein.sock');
+  const stop = () => undefined;
+  const host = { id: 'f'.repeat(32), name: 'h2' };
+  const needs =
+    waiting && membership
+      ? { waiting: { host, started: new Date().toISOString() }, membership, stop, log: silent }
+      : { ...memoryControllers({ stop }), membership, log: silent };
+  const api = await openApi(needs, { sockets: [path] });
+  scope.defer(() => api.close());
+  return openClient(path);
+}
+
+test('a host joins another with its token, both show it, and it can be made an admin and locked out', async () => {
+  const mesh = new MemoryMesh();
+  const [one, two] = [await serve(mesh.found('h1')), await serve(mesh.found('h2'))];
+  const { token, place } = await one.call('getToken', {});
+  assert.equal(place, '192.0.2.1');
+  const joined = await two.call('joinHosts', { body: { targets: ['192.0.2.1', '192.0.2.9:7000'], token } });
+  const status = await one.call('getStatus', {});
+  assert.ok(status.state === 'ready');
+  const { kind, cluster, role, empty, hosts, links } = status.mesh ?? {};
+  assert.deepEqual(
+    { kind, role, empty, hosts, links },
+    { kind: 'member', role: 'admin', empty: true, hosts: 2, links: 1 },
+  );
+  assert.deepEqual([joined.cluster, joined.restarts], [cluster, true]);
+  assert.deepEqual(
+    joined.reached.map(({ target, host, why }) => [target, host?.name, why]),
+    [
+      ['192.0.2.1:6783', 'h1', undefined],
+      ['192.0.2.9:7000', undefined, '192.0.2.9:7000 does not answer: is TCP port 6783 open there'],
+    ],
+  );
+  const peers = await two.call('listPeers', {});
+  assert.deepEqual(
+    peers.map(({ name, role, self, links }) => [name, role, self, links.map((link) => link.name)]),
+    [
+      ['h1', 'admin', false, ['h2']],
+      ['h2', 'member', true, ['h1']],
+    ],
+  );
+  const [connection] = await two.call('listConnections', {});
+  assert.deepEqual([connection?.peer?.name, connection?.rtt, connection?.data?.mtu], ['h1', 0.25, 1450]);
+  const ranges = await two.call('listRanges', {});
+  assert.deepEqual(
+    ranges.map(({ kind, network, owner, count }) => [kind, network?.name, owner.name, count]),
+    [
+      ['vnis', undefined, 'h2', '256'],
+      ['addresses', 'demo', 'h1', '18446744073709551616'],
+    ],
+  );
+  await assert.rejects(two.call('getToken', {}), { kind: 'forbidden', message: 'this host is no admin; h1 is' });
+  const params = { name: 'h2' };
+  assert.equal((await one.call('promoteHost', { params })).name, 'h2');
+  assert.equal((await two.call('getToken', {})).token, token);
+  const removed = await one.call('removeHost', { params });
+  assert.equal(removed.name, 'h2');
+  assert.notEqual(removed.token, token);
+  await assert.rejects(one.call('removeHost', { params }), { kind: 'not-found' });
+  assert.notEqual((await one.call('rotateToken', {})).token, removed.token);
+});
+
+test('targets are added, replaced and dropped, each written in one way', async () => {
+  const mesh = new MemoryMesh();
+  const client = await serve(mesh.found('h1'));
+  const targets = async () => (await client.call('listTargets', {})).map(({ address }) => address);
+  await client.call('joinHosts', { body: { targets: ['192.0.2.7', '2001:DB8::1', 'H3.example.:7000'] } });
+  assert.deepEqual(await targets(), ['192.0.2.7:6783', '[2001:db8::1]:6783', 'h3.example.:7000']);
+  await client.call('leaveHosts', { body: { targets: ['[2001:db8:0::1]:6783'] } });
+  assert.deepEqual(await targets(), ['192.0.2.7:6783', 'h3.example.:7000']);
+  await assert.rejects(client.call('leaveHosts', { body: { targets: ['192.0.2.8'] } }), { kind: 'not-found' });
+  await client.call('joinHosts', { body: { targets: [], replace: true } });
+  assert.deepEqual(await targets(), []);
+});
+
+test('what is no place and no token, and too many of them, is refused at the door and not quoted', async () => {
+  const client = await serve(new MemoryMesh().found('h1'));
+  for (const [body, message] of [
+    [{ targets: ['192.0.2.300'] }, /targets\.0 is not HOST or HOST:PORT$/],
+    [{ targets: ['h1:70000'] }, /targets\.0 is not HOST or HOST:PORT$/],
+    [{ targets: [] }, /targets are none$/],
+    [{ targets: Array.from({ length: 65 }, (_, i) => `h${i}`) }, /targets are more than 64$/],
+    [{ targets: ['h1'], token: 'secret' }, /token is no token: it begins with skein1\.$/],
+    [{ targets: ['h1'], token: `skein1.${'x'.repeat(100)}` }, /token is longer than a token$/],
+  ] as const) {
+    await assert.rejects(client.call('joinHosts', { body: { ...body, targets: [...body.targets] } }), {
+      kind: 'invalid',
+      message,
+    });
+  }
+});
+
+test('a host that waits says what for, joins, and refuses everything else in one sentence', async () => {
+  const mesh = new MemoryMesh();
+  const first = mesh.found('h1');
+  const client = await serve(mesh.wait('h2', await first.token()), { waiting: true });
+  const status = await client.call('getStatus', {});
+  assert.ok(status.state === 'waiting');
+  assert.deepEqual([status.host.name, status.mesh.kind, status.mesh.place], ['h2', 'waiting', '192.0.2.2']);
+  const refusal = { kind: 'unavailable', message: 'this host waits for others with its token: skein connect HOST' };
+  await assert.rejects(client.call('listNetworks', {}), refusal);
+  await assert.rejects(client.call('runContainer', { body: { command: ['true'] } }), refusal);
+  const output = client.output('a'.repeat(64), { follow: false, signal: AbortSignal.timeout(10_000) });
+  await assert.rejects(Array.fromAsync(output), refusal);
+  await client.call('joinHosts', { body: { targets: ['192.0.2.9'] } });
+  const { status: reported, mesh: parts } = await client.call('getReport', {});
+  assert.equal(reported.state, 'waiting');
+  assert.deepEqual(
+    parts?.targets.map(({ address, state }) => [address, state]),
+    [['192.0.2.9:6783', 'retrying']],
+  );
+  assert.equal((await client.call('joinHosts', { body: { targets: ['192.0.2.1'] } })).restarts, true);
+});
+
+test('a host that holds something joins no other cluster', async () => {
+  const mesh = new MemoryMesh();
+  const first = mesh.found('h1');
+  const client = await serve(mesh.found('h2', { empty: false }));
+  await assert.rejects(
+    client.call('joinHosts', { body: { targets: ['192.0.2.1'], token: await first.token() } }),
+    /^Refusal: this host cannot join: .* skein reset/,
+  );
+  assert.deepEqual(await client.call('listTargets', {}), []);
+});
+
+test('on a store there is no mesh to ask or to change, and the report says the rest', async () => {
+  const client = await serve(undefined);
+  for (const call of [
+    client.call('getToken', {}),
+    client.call('joinHosts', { body: { targets: ['h1'] } }),
+    client.call('removeHost', { params: { name: 'h2' } }),
+    client.call('listPeers', {}),
+  ]) {
+    await assert.rejects(call, { kind: 'unsupported', message: /: the cluster of this host lives in memory:, / });
+  }
+  const { status, hosts, dns, mesh } = await client.call('getReport', {});
+  assert.ok(status.state === 'ready');
+  assert.equal(status.mesh, undefined);
+  assert.deepEqual([hosts?.length, typeof dns?.questions, mesh], [2, 'number', undefined]);
+});
