@@ -39,7 +39,7 @@ class Waiting {
 
   open(id: string, standing?: Standing): Beginning {
     const found = (view: readonly string[]): Genesis => ({ id: hex(`${id} ${this.#made++}`), founder: id, view });
-    return new Beginning({ self: id, found, ...(standing && { standing }) });
+    return new Beginning({ self: id, found, mayJoin: () => true, ...(standing && { standing }) });
   }
 
   at(ms: number, run: () => void): void {

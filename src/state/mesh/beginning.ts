@@ -39,6 +39,8 @@ export const times = {
   proposal: 3_000,
   /** How long a promise is kept when its founder is not heard of. */
   promise: 10_000,
+  /** How long a founder that nobody hears of is waited for by who joined its cluster before it began. */
+  founder: 30_000,
 } as const;
 
 const GenesisRecord = v.looseObject({
@@ -46,7 +48,14 @@ const GenesisRecord = v.looseObject({
   founder: HostId,
   view: v.pipe(v.array(HostId), v.minLength(1), v.maxLength(mostWaiting)),
 });
-const MessageRecord = v.variant('kind', [
+export const StandingRecord = v.variant('kind', [
+  v.object({
+    kind: v.literal('waiting'),
+    promised: v.optional(v.object({ genesis: GenesisRecord, until: v.number() })),
+  }),
+  v.object({ kind: v.literal('member'), genesis: GenesisRecord, begun: v.boolean() }),
+]);
+export const MessageRecord = v.variant('kind', [
   v.looseObject({ kind: v.literal('here'), genesis: v.optional(GenesisRecord), begun: v.boolean() }),
   v.looseObject({
     kind: v.picklist(['propose', 'promise', 'refuse', 'withdraw', 'founded', 'joined']),
@@ -66,6 +75,8 @@ export interface OpenBeginning {
   readonly standing?: Standing;
   /** Makes the genesis of a cluster of these hosts, signed by this one. */
   readonly found: (view: readonly string[]) => Genesis;
+  /** Whether this host was shown that it may join the cluster with this id: it does not go by hearsay. */
+  readonly mayJoin: (cluster: string) => boolean;
 }
 
 export interface Letter {
@@ -76,6 +87,7 @@ export interface Letter {
 export class Beginning {
   readonly #self: string;
   readonly #found: (view: readonly string[]) => Genesis;
+  readonly #mayJoin: (cluster: string) => boolean;
   #standing: Standing;
   #reached: ReadonlySet<string> = new Set();
   /** Since when nobody came or went. */
@@ -85,11 +97,16 @@ export class Beginning {
   #proposal: { readonly genesis: Genesis; readonly made: number; readonly promised: Set<string> } | undefined;
   readonly #joined = new Set<string>();
   #refused: Genesis | undefined;
+  /** Since when the founder of the cluster that has not begun is not reached. */
+  #missedSince: number | undefined;
+  /** Clusters whose founder was waited for in vain: only it can bring this host back. */
+  readonly #left = new Set<string>();
   #letters: Letter[] = [];
 
-  constructor({ self, standing = { kind: 'waiting' }, found }: OpenBeginning) {
+  constructor({ self, standing = { kind: 'waiting' }, found, mayJoin }: OpenBeginning) {
     this.#self = self;
     this.#found = found;
+    this.#mayJoin = mayJoin;
     this.#standing = standing;
     if (standing.kind === 'member') this.#joined.add(self);
   }
@@ -139,7 +156,19 @@ export class Beginning {
     return true;
   }
 
+  /** A cluster that runs has let this host in. Answers whether it belongs to it now; not when its own has begun. */
+  enter(genesis: Genesis): boolean {
+    const standing = this.#standing;
+    if (standing.kind === 'member' && standing.begun) return standing.genesis.id === genesis.id;
+    const from =
+      standing.kind === 'member' && standing.genesis.founder === this.#self ? standing.genesis.id : undefined;
+    if (from === undefined || from === genesis.id) this.#join(genesis, true);
+    else this.#giveWay(from, genesis, true);
+    return true;
+  }
+
   tick(now: number): void {
+    this.#leave(now);
     this.#tellAll();
     const standing = this.#standing;
     if (standing.kind === 'member') {
@@ -165,15 +194,16 @@ export class Beginning {
   #hearHere(from: string, message: Message & { readonly kind: 'here' }): void {
     this.#heard.set(from, message);
     const { genesis, begun } = message;
-    if (genesis === undefined) return;
     const standing = this.#standing;
+    if (standing.kind === 'member' && standing.genesis.id !== genesis?.id) this.#joined.delete(from);
+    if (genesis === undefined) return;
     if (standing.kind === 'waiting') {
       // Nobody waits for a promise that was given to a cluster that is not founded.
       if (this.#proposal) this.#withdraw();
-      this.#join(genesis, begun);
+      if (begun || from === genesis.founder || !this.#left.has(genesis.id)) this.#tryJoin(genesis, begun);
     } else if (standing.genesis.id !== genesis.id && from === standing.genesis.founder) {
       // It has given way, and what it said of that was lost.
-      this.#join(genesis, begun);
+      this.#tryJoin(genesis, begun);
     } else if (standing.genesis.id !== genesis.id) {
       this.#meet(genesis, begun);
       const { founder } = standing.genesis;
@@ -214,7 +244,7 @@ export class Beginning {
   #hearFounded(from: string, genesis: Genesis): void {
     if (from !== genesis.founder) return;
     const standing = this.#standing;
-    if (standing.kind === 'waiting') this.#join(genesis, false);
+    if (standing.kind === 'waiting') this.#tryJoin(genesis, false);
     if (this.#standing.kind === 'member' && this.#standing.genesis.id === genesis.id) {
       this.#send(from, { kind: 'joined', genesis });
     }
@@ -229,15 +259,37 @@ export class Beginning {
       return;
     }
     if (standing.genesis.founder !== this.#self || !(begun || other.id < standing.genesis.id)) return;
-    const from = standing.genesis.id;
-    this.#join(other, begun);
-    for (const host of this.#reached) this.#send(host, { kind: 'moved', genesis: other, from, begun });
+    if (this.#mayJoin(other.id)) this.#giveWay(standing.genesis.id, other, begun);
+  }
+
+  #giveWay(from: string, genesis: Genesis, begun: boolean): void {
+    this.#join(genesis, begun);
+    for (const host of this.#reached) this.#send(host, { kind: 'moved', genesis, from, begun });
   }
 
   #hearMoved(from: string, { genesis, begun, from: old }: Message & { readonly kind: 'moved' }): void {
     const standing = this.#standing;
     if (standing.kind !== 'member' || standing.genesis.id !== old || standing.genesis.founder !== from) return;
-    this.#join(genesis, begun);
+    this.#tryJoin(genesis, begun);
+  }
+
+  #tryJoin(genesis: Genesis, begun: boolean): void {
+    if (this.#mayJoin(genesis.id)) this.#join(genesis, begun);
+  }
+
+  /** A cluster that has not begun and whose founder is gone will not begin. */
+  #leave(now: number): void {
+    const standing = this.#standing;
+    const misses =
+      standing.kind === 'member' &&
+      !standing.begun &&
+      standing.genesis.founder !== this.#self &&
+      !this.#reached.has(standing.genesis.founder);
+    this.#missedSince = misses ? (this.#missedSince ?? now) : undefined;
+    if (!misses || now - (this.#missedSince ?? now) < times.founder) return;
+    this.#left.add(standing.genesis.id);
+    this.#standing = { kind: 'waiting' };
+    this.#missedSince = undefined;
   }
 
   #join(genesis: Genesis, begun: boolean): void {

@@ -22,6 +22,12 @@ export const allowances = {
   },
   /** One from which a proof is expected: trust sheets. */
   proving: { frame: 4 * mib, frames: { burst: 16, perSecond: 2 }, bytes: { burst: 8 * mib, perSecond: 64 * kib } },
+  /** One that waits as this host does, and has the same token. */
+  waiting: {
+    frame: 512 * kib,
+    frames: { burst: 2000, perSecond: 600 },
+    bytes: { burst: 16 * mib, perSecond: mib },
+  },
   member: {
     frame: 8 * mib,
     frames: { burst: 10_000, perSecond: 2000 },

@@ -1,0 +1,356 @@
+import { messageOf } from '../../../lib/errors.ts';
+import type { Log } from '../../../lib/log.ts';
+import { Beginning, type Genesis as Begun, type Message, mostWaiting, type Standing, times } from '../beginning.ts';
+import { Buckets } from '../bucket.ts';
+import type { Clock, Seal } from '../environment.ts';
+import { clusterIdOf, found, type Genesis } from '../trust/genesis.ts';
+import type { Token } from '../trust/token.ts';
+import { Calls } from './calls.ts';
+import type { Cluster } from './charter.ts';
+import { Charters, type Known } from './charters.ts';
+import { Company, type MetChannel } from './company.ts';
+import type { Body } from './messages.ts';
+import type { RoomRecord } from './record.ts';
+
+/**
+ * Where hosts wait that have a token and no cluster: they meet here, found a cluster together, and leave as its members.
+ *
+ *     openRoom({ …, stored })           with the last record that `save` was given, if there is one
+ *     a greeting ended with `met`       room.met(channel), whoever dialled
+ *     a greeting learnt a cluster       room.learn({ genesis, sheets }): a host that runs let this one in by its claim
+ *     done(cluster)                     told once: commit it, close the room, and go on as a member
+ *
+ * The daemon dials what people told it to. The room dials whom it hears of, by `dial`; the daemon greets on such channels as
+ * on all others: as a waiting host with the room's token. It closes links that a greeting opened; `done` says when to go on.
+ *
+ * A cluster leaves the room begun: its founder when most of the hosts with which it was founded have joined, the others when
+ * they hear that. Who does not hear it finds the founder or another member as hosts that run, and is let in by its claim, as
+ * the token goes on to work. So clusters that have not begun meet in rooms only. A token that a cluster made founds no other:
+ * then the room only spreads addresses, until a member answers at one.
+ */
+export interface Room {
+  /** Takes on a channel whose greeting ended with `met`: it is the room's. */
+  met(channel: MetChannel): void;
+  /** A cluster that runs has let this host in. Answers whether this host goes with it; then `done` follows. */
+  learn(cluster: Cluster): boolean;
+  /** The others that wait, as far as they are heard of, in the order of their ids. */
+  known(): readonly WaitingHost[];
+  /** What stands in the way now, for people. */
+  problem(): string | undefined;
+  /** Ends the channels, and says nothing more. May be called twice. */
+  close(): void;
+}
+
+export interface WaitingHost {
+  readonly id: string;
+  readonly name: string;
+  readonly addresses: readonly string[];
+  /** Whether there is a way to it, directly or through others. */
+  readonly reached: boolean;
+}
+
+export interface FirstCluster extends Cluster {
+  /** Where the others were when this host left, by id: not all may know yet how it ended. */
+  readonly hosts: ReadonlyMap<string, readonly string[]>;
+}
+
+export interface RoomOptions {
+  readonly seal: Seal;
+  readonly token: Token;
+  readonly name: string;
+  /** Where this host takes links. */
+  readonly addresses: readonly string[];
+  readonly stored?: RoomRecord | undefined;
+  /** Of a cluster that this host founds. Asked for each time, so that each one has a nonce of its own. */
+  readonly facts: () => Pick<Genesis, 'created' | 'nonce' | 'dataPort' | 'underlay'>;
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly log: Log;
+  /** Resolves when the attempt to reach this host there has ended, in whatever way. */
+  readonly dial: (address: string, host: string) => Promise<void>;
+  /** Resolves when it is on disk. One is asked for at a time. */
+  readonly save: (record: RoomRecord) => Promise<void>;
+  readonly done: (cluster: FirstCluster) => void;
+}
+
+/** Milliseconds between two looks at how things stand; more where there are many to tell. */
+const pace = { least: 200, perHost: 4 } as const;
+/** Until a charter is asked for again, in milliseconds. */
+const patience = 1_000;
+/** Charters that are read and sent for one host: that takes long. */
+const charterRate = { burst: 4, perSecond: 2 } as const;
+/** Letters that wait for the disk. */
+const mostPending = 1024;
+
+export function openRoom(options: RoomOptions): Room {
+  return new Waiting(options);
+}
+
+interface Outgoing {
+  readonly to: readonly string[];
+  readonly body: Body;
+}
+
+interface Saved {
+  readonly standing: Standing;
+  readonly charter: Cluster | undefined;
+  /** How often the hosts had changed. */
+  readonly changes: number;
+}
+
+/** Carries what `Beginning` says, and shows what it speaks of. */
+class Waiting implements Room {
+  readonly #options: RoomOptions;
+  readonly #company: Company;
+  readonly #calls: Calls;
+  readonly #charters: Charters;
+  readonly #beginning: Beginning;
+  readonly #bothers = new Buckets(charterRate, mostWaiting);
+  readonly #asked = new Map<string, number>();
+  /** Where hosts are, also those that this host knew in an earlier life. */
+  readonly #hosts: Map<string, readonly string[]>;
+  #changes = 0;
+  /** What this host proposed last. */
+  #draft: Genesis | undefined;
+  #outbox: Outgoing[] = [];
+  #saved: Saved | undefined;
+  #saving = false;
+  #unkept: string | undefined;
+  #isDone = false;
+  #closed = false;
+
+  constructor(options: RoomOptions) {
+    this.#options = options;
+    const { seal, clock, log, name, addresses, random, dial } = options;
+    const token = options.token.signer();
+    const stored = options.stored?.token === token.key ? options.stored : undefined;
+    this.#hosts = new Map(Object.entries(stored?.hosts ?? {}));
+    this.#company = new Company({
+      ...{ seal, clock, log, token, name, addresses },
+      changed: () => this.#changed(),
+      received: (from, body) => this.#received(from, body),
+    });
+    const { self } = this.#company;
+    this.#charters = new Charters({ self, seal, token });
+    if (stored?.charter !== undefined) this.#charters.keep(stored.charter);
+    this.#beginning = new Beginning({
+      ...{ self, standing: again(stored?.standing, clock.now()) },
+      found: (view) => this.#found(view),
+      mayJoin: (id) => this.#charters.get(id)?.admits === true,
+    });
+    this.#calls = new Calls({
+      ...{ self, clock, seal, random, dial },
+      addresses: () => this.#hosts,
+      has: (host) => this.#company.has(host),
+    });
+    this.#calls.start();
+    this.#tick();
+  }
+
+  met(channel: MetChannel): void {
+    this.#company.met(channel);
+  }
+
+  learn({ genesis, sheets }: Cluster): boolean {
+    const { admits, begun } = this.#charters.keep({ genesis, sheets });
+    if (!admits || !this.#beginning.enter(begun)) return false;
+    this.#flush();
+    return true;
+  }
+
+  known(): readonly WaitingHost[] {
+    const cards = [...this.#company.cards()].toSorted(([one], [other]) => (one < other ? -1 : 1));
+    return cards.map(([id, { name, addresses }]) => ({ id, name, addresses, reached: this.#company.reaches(id) }));
+  }
+
+  problem(): string | undefined {
+    if (this.#unkept !== undefined) return `what this host agrees to cannot be kept on disk: ${this.#unkept}`;
+    const { standing } = this.#beginning;
+    if (standing.kind === 'waiting' || standing.begun) return undefined;
+    const { founder } = standing.genesis;
+    if (founder === this.#company.self || this.#company.reaches(founder)) return undefined;
+    const who = this.#company.cards().get(founder)?.name ?? founder;
+    return `${who} founded a cluster with this host and does not answer: after ${times.founder / 1000} s another is founded without it`;
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#calls.close();
+    this.#company.close();
+  }
+
+  get #founds(): boolean {
+    return this.#options.token.fingerprint === undefined;
+  }
+
+  #tick(): void {
+    if (this.#closed) return;
+    const { clock } = this.#options;
+    if (this.#founds) {
+      this.#beginning.tick(clock.now());
+      this.#beginning.begin(clock.now());
+    }
+    this.#flush();
+    clock.after(Math.max(pace.least, pace.perHost * this.#company.cards().size), () => this.#tick());
+  }
+
+  #changed(): void {
+    const cards = this.#company.cards();
+    for (const [id, { addresses }] of cards) {
+      if (this.#hosts.get(id)?.join() === addresses.join()) continue;
+      const gone = [...this.#hosts.keys()].find((host) => !cards.has(host));
+      if (this.#hosts.size >= mostWaiting && gone !== undefined) this.#hosts.delete(gone);
+      this.#hosts.set(id, addresses);
+      this.#changes += 1;
+    }
+    if (this.#founds) this.#beginning.see(this.#company.reached(), this.#options.clock.now());
+    this.#flush();
+  }
+
+  #received(from: string, body: Body): void {
+    if (!this.#founds) return;
+    if (body.t === 'beginning') this.#hear(from, body.message);
+    else if (body.t === 'want') this.#answer(from, body.cluster);
+    else if (this.#mayBother(from)) this.#charters.keep(body.charter);
+    this.#flush();
+  }
+
+  #hear(from: string, message: Message): void {
+    const { genesis } = message;
+    const known = genesis && this.#charters.get(genesis.id);
+    if (genesis !== undefined && known?.admits !== true && this.#wants(message.kind, genesis)) {
+      const to = this.#company.reaches(genesis.founder) ? genesis.founder : from;
+      this.#outbox.push({ to: [to], body: { t: 'want', cluster: genesis.id } });
+    }
+    // Of a cluster that was shown counts what its founder signed.
+    this.#beginning.hear(from, known ? { ...message, genesis: known.begun } : message, this.#options.clock.now());
+  }
+
+  /** Whether this host would join the cluster if it were shown it, and has not just asked for that. */
+  #wants(kind: Message['kind'], { id }: Begun): boolean {
+    if (kind !== 'here' && kind !== 'founded' && kind !== 'met' && kind !== 'moved') return false;
+    const { standing } = this.#beginning;
+    if (standing.kind === 'member' && (standing.begun || standing.genesis.id === id)) return false;
+    const now = this.#options.clock.now();
+    if (now - (this.#asked.get(id) ?? Number.NEGATIVE_INFINITY) < patience) return false;
+    if (this.#asked.size >= mostWaiting) this.#asked.clear();
+    this.#asked.set(id, now);
+    return true;
+  }
+
+  /** Shows a cluster to a host that would join it. Whom its founder has not let in yet it lets in now. */
+  #answer(from: string, id: string): void {
+    const known = this.#charters.get(id);
+    if (known === undefined || !this.#mayBother(from)) return;
+    const { standing } = this.#beginning;
+    const isOpen = standing.kind === 'member' && standing.genesis.id === id && !standing.begun;
+    const isOwn = known.begun.founder === this.#company.self;
+    const newest = isOwn && isOpen && !known.hosts.has(from) ? this.#write(known.cluster.genesis, [from]) : known;
+    this.#show(newest, [from]);
+  }
+
+  /** Whether there was not too much of it lately. */
+  #mayBother(from: string): boolean {
+    const [bucket, now] = [this.#bothers.of(from), this.#options.clock.now()];
+    const may = bucket.left(now) >= 1;
+    if (may) bucket.take(1, now);
+    return may;
+  }
+
+  #show({ cluster: { genesis, sheets } }: Known, to: readonly string[]): void {
+    this.#outbox.push({ to, body: { t: 'charter', charter: { genesis, sheets } } });
+  }
+
+  #found(view: readonly string[]): Begun {
+    const { facts, seal } = this.#options;
+    this.#draft = found({ ...facts(), view: [...view] }, seal);
+    return { id: clusterIdOf(this.#draft), founder: this.#company.self, view };
+  }
+
+  #write(genesis: Genesis, hosts: readonly string[]): Known {
+    const cards = this.#company.cards();
+    const admitted = hosts.flatMap((id) => {
+      const card = cards.get(id);
+      return card === undefined ? [] : ([[id, { key: card.key, name: card.name }]] as const);
+    });
+    return this.#charters.write(genesis, new Map(admitted));
+  }
+
+  /** What this host belongs to; the first look at its own cluster makes the charter, and shows it to those it names. */
+  #charter(standing: Standing): Cluster | undefined {
+    if (standing.kind === 'waiting') return undefined;
+    const { id, founder, view } = standing.genesis;
+    const known = this.#charters.get(id);
+    if (known !== undefined || founder !== this.#company.self || this.#draft === undefined) return known?.cluster;
+    const first = this.#write(this.#draft, view);
+    const others = view.filter((host) => host !== founder);
+    this.#show(first, others);
+    return first.cluster;
+  }
+
+  /** Sends what there is to say, each when what it follows from is on disk. */
+  #flush(): void {
+    const { standing } = this.#beginning;
+    const charter = this.#charter(standing);
+    this.#outbox.push(...grouped(this.#beginning.take()));
+    this.#outbox.splice(0, Math.max(0, this.#outbox.length - mostPending));
+    if (this.#saving || this.#closed) return;
+    const [letters, changes] = [this.#outbox, this.#changes];
+    this.#outbox = [];
+    const saved = { standing, charter, changes };
+    const isKept =
+      this.#saved?.standing === standing && this.#saved.charter === charter && this.#saved.changes === changes;
+    if (isKept) {
+      this.#send(letters);
+      return;
+    }
+    this.#saving = true;
+    const hosts = Object.fromEntries([...this.#hosts].map(([id, addresses]) => [id, [...addresses]]));
+    const record = { token: this.#options.token.signer().key, standing, hosts };
+    this.#options.save({ ...record, ...(charter && { charter }) }).then(
+      () => {
+        this.#saving = false;
+        this.#saved = saved;
+        this.#unkept = undefined;
+        this.#send(letters);
+        this.#finish(saved);
+        this.#flush();
+      },
+      // The letters are lost; they are written anew with the next look.
+      (error: unknown) => {
+        this.#saving = false;
+        if (this.#unkept === undefined) this.#options.log.warn('what a waiting host agrees to was not kept', { error });
+        this.#unkept = messageOf(error);
+      },
+    );
+  }
+
+  #send(letters: readonly Outgoing[]): void {
+    for (const { to, body } of letters) this.#company.send(to, body);
+  }
+
+  #finish({ standing, charter }: Saved): void {
+    if (this.#isDone || this.#closed || standing.kind === 'waiting' || !standing.begun || charter === undefined) return;
+    if (this.#charters.get(standing.genesis.id)?.admits !== true) return;
+    this.#isDone = true;
+    this.#options.done({ ...charter, hosts: new Map(this.#hosts) });
+  }
+}
+
+/** A promise is kept as long as it may be after a start: nobody knows how long it was kept before. */
+function again(standing: Standing = { kind: 'waiting' }, now: number): Standing {
+  if (standing.kind === 'member' || standing.promised === undefined) return standing;
+  return { kind: 'waiting', promised: { genesis: standing.promised.genesis, until: now + times.promise } };
+}
+
+/** What is said to several goes out once. */
+function grouped(letters: readonly { readonly to: string; readonly message: Message }[]): readonly Outgoing[] {
+  const groups = new Map<string, { to: string[]; body: Body }>();
+  for (const { to, message } of letters) {
+    const text = JSON.stringify(message);
+    const group = groups.get(text);
+    if (group === undefined) groups.set(text, { to: [to], body: { t: 'beginning', message } });
+    else group.to.push(to);
+  }
+  return [...groups.values()];
+}
