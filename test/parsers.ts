@@ -92,6 +92,10 @@ import { parseDatagram, parseLinkMessage } from '../src/state/mesh/messages.ts';
 import { parseAbout } from '../src/state/mesh/open.ts';
 import { parseAcknowledgement } from '../src/state/mesh/removal.ts';
 import { parseRing, parseSaid } from '../src/state/mesh/ring.ts';
+import { cardOf } from '../src/state/mesh/room/card.ts';
+import { charterOf, parseCharter } from '../src/state/mesh/room/charter.ts';
+import { parseLetter, parseRoomMessage } from '../src/state/mesh/room/messages.ts';
+import { parseRoomRecord } from '../src/state/mesh/room/record.ts';
 import { claimOf } from '../src/state/mesh/trust/claim.ts';
 import { parseEvidence } from '../src/state/mesh/trust/evidence.ts';
 import { parseGenesis } from '../src/state/mesh/trust/genesis.ts';
@@ -194,6 +198,18 @@ const joiner = fakeHost('joiner');
 const claim = claimOf(
   { signer: joiner.signer, token: tokenOf('token'), name: 'h1', addresses: ['192.0.2.1:2377'] },
   { binding: id },
+);
+
+const seal = { ...joiner.signer, hash: () => id, verify: fakeVerify };
+const charter = charterOf(foundedBy(joiner), {
+  hosts: [{ key, name: 'h2' }],
+  token: tokenOf('token').signer(),
+  seal,
+  n: 1,
+});
+const card = cardOf(
+  { key: joiner.signer.key, name: 'h1', addresses: ['192.0.2.1:6783'], n: 1, links: [host] },
+  { signer: joiner.signer, token: tokenOf('token').signer() },
 );
 
 const alive = { epoch: 1, since: time, instance: '0123456789abcdef' };
@@ -788,6 +804,39 @@ export const parsers: Readonly<Record<string, Parser>> = {
     kind: 'text',
     samples: ['etcd://10.0.0.1:2379,etcd2:2379/skein', 'local:', 'local:/var/lib/skein/store.db'],
     parse: parseStoreUrl,
+  },
+  'state/mesh/room/charter.ts parseCharter': {
+    kind: 'json',
+    samples: [charter],
+    parse: (json) => parseCharter(json, seal),
+  },
+  'state/mesh/room/messages.ts parseRoomMessage': {
+    kind: 'json',
+    samples: [
+      { t: 'card', card },
+      { t: 'letter', from: host, to: [joiner.id], hops: 64, body: { t: 'one of later' } },
+    ],
+    parse: parseRoomMessage,
+  },
+  'state/mesh/room/messages.ts parseLetter': {
+    kind: 'json',
+    samples: [
+      { t: 'beginning', message: { kind: 'here', begun: false } },
+      { t: 'want', cluster: id },
+      { t: 'charter', charter },
+    ],
+    parse: parseLetter,
+  },
+  'state/mesh/room/record.ts parseRoomRecord': {
+    kind: 'json',
+    samples: [
+      { token: key, standing: { kind: 'waiting' }, hosts: {} },
+      {
+        ...{ token: key, charter, hosts: { [host]: ['192.0.2.1:6783'] } },
+        standing: { kind: 'member', genesis: { id, founder: host, view: [host] }, begun: true },
+      },
+    ],
+    parse: parseRoomRecord,
   },
   'state/mesh/link/address.ts parseLinkAddress': {
     kind: 'text',

@@ -1,7 +1,11 @@
+import { randomBytes } from 'node:crypto';
 import type { TestContext } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
 import { silent } from '../../../lib/log.ts';
 import type { Clock, DiskChange, Environment, Seal } from '../environment.ts';
 import { Mesh } from '../mesh.ts';
+import { parseRoomRecord, type RoomRecord } from '../room/record.ts';
+import { type FirstCluster, openRoom, type Room } from '../room/room.ts';
 import { sealOf, verify } from '../signing.ts';
 import { admit, serveAsAdmin } from '../trust/admissions.ts';
 import { type Change, removal, rotation } from '../trust/changes.ts';
@@ -16,7 +20,7 @@ import { parseLinkAddress } from './address.ts';
 import { Courier } from './courier.ts';
 import { type Datagrams, openDatagrams } from './datagrams.ts';
 import type { Greeting } from './greet.ts';
-import { realHost } from './link.testing.ts';
+import { type RealHost, realHost } from './link.testing.ts';
 import { type OpenLinks, openLinks } from './links.ts';
 
 const clock: Clock = {
@@ -27,19 +31,32 @@ const clock: Clock = {
   },
 };
 
-/** One host with real keys, TLS and datagrams on loopback, and a disk that holds nothing. */
+const facts = { created: '2026-11-20T18:00:00.000Z', dataPort: 4789, underlay: 4 } as const;
+
+/** One host with real keys, TLS and datagrams on loopback, and a disk that holds only what it waited with. */
 export class RealMesh {
-  readonly host = realHost('host');
+  readonly host: RealHost;
   readonly name: string;
   readonly ended: Greeting[] = [];
+  /** What it kept while it waited, and the cluster with which it left the room. */
+  readonly disk: { waiting?: RoomRecord; cluster?: FirstCluster };
+  /** Told when it is about to keep something, and when it has. */
+  keeping: ((record: RoomRecord, isKept: boolean) => void) | undefined;
+  readonly #port: number;
+  #room: Room | undefined;
+  #isDead = false;
   readonly #seal: Seal;
   #token: Token | undefined;
   #links: OpenLinks | undefined;
   #datagrams: Datagrams | undefined;
   #cluster: { readonly genesis: Genesis; readonly view: TrustView; readonly mesh: Mesh } | undefined;
 
-  constructor(name: string) {
+  /** After another one, its next life. */
+  constructor(name: string, before?: RealMesh) {
     this.name = name;
+    this.host = before?.host ?? realHost('host');
+    this.disk = before?.disk ?? {};
+    this.#port = before?.port ?? 0;
     this.#seal = sealOf(this.host.signer);
   }
 
@@ -47,9 +64,12 @@ export class RealMesh {
   async open(t: TestContext): Promise<this> {
     const { credentials } = this.host;
     const links = await openLinks({
-      ...{ credentials, address: '127.0.0.1', port: 0, log: silent },
+      ...{ credentials, address: '127.0.0.1', port: this.#port, log: silent },
       events: () => this.#cluster?.mesh,
-      ended: (greeting) => this.ended.push(greeting),
+      ended: (greeting) => {
+        this.ended.push(greeting);
+        if (greeting.kind === 'met') this.#room?.met(greeting.channel);
+      },
       greeter: () => ({
         ...{ side: this.#side(), verify, log: silent },
         admit: async (claim) => await admit(claim, { sheets: this.mesh.sheets, view: this.view, verify, clock }),
@@ -57,10 +77,7 @@ export class RealMesh {
       }),
     });
     this.#links = links;
-    t.after(() => {
-      links.close();
-      this.#cluster?.mesh.close();
-    });
+    t.after(() => this.die());
     const courier = new Courier({
       ...{ self: this.host.id, privateKey: this.host.privateKey, cluster: '' },
       keyOf: (id) => this.#cluster?.view.now().hosts.get(id)?.key,
@@ -73,12 +90,69 @@ export class RealMesh {
       received: (from, message) => this.#cluster?.mesh.datagram(from, message),
     });
     this.#datagrams = datagrams;
-    t.after(() => datagrams.close());
     return this;
   }
 
+  get port(): number {
+    return this.#links?.port ?? 0;
+  }
+
   get address(): string {
-    return `127.0.0.1:${this.#links?.port}`;
+    return `127.0.0.1:${this.port}`;
+  }
+
+  /** From now on it says nothing and keeps nothing. May be called twice. */
+  die(): void {
+    this.#isDead = true;
+    this.#room?.close();
+    this.#links?.close();
+    this.#datagrams?.close();
+    this.#cluster?.mesh.close();
+  }
+
+  /** Waits with a token that no cluster made, or goes on with what its disk holds, and connects to these. */
+  wait(token: Token, targets: readonly string[] = []): void {
+    this.#token = token;
+    if (this.disk.cluster !== undefined) {
+      this.#leave(this.disk.cluster);
+      return;
+    }
+    const { waiting: stored } = this.disk;
+    this.#room = openRoom({
+      ...{ seal: this.#seal, token, name: this.name, addresses: [this.address], stored },
+      ...{ clock, random: Math.random, log: silent },
+      facts: () => ({ ...facts, nonce: randomBytes(16).toString('hex') }),
+      dial: async (address, host) => void (await this.dial(address, host)),
+      save: (record) => this.#save(record),
+      done: (cluster) => {
+        this.disk.cluster = cluster;
+        this.#leave(cluster);
+      },
+    });
+    for (const target of targets) void this.#connect(target);
+  }
+
+  async #save(record: RoomRecord): Promise<void> {
+    this.keeping?.(record, false);
+    await new Promise((resolve) => setImmediate(resolve));
+    if (this.#isDead) throw new Error('it is dead');
+    this.disk.waiting = parseRoomRecord(JSON.parse(JSON.stringify(record)));
+    this.keeping?.(record, true);
+  }
+
+  #leave({ genesis, sheets, hosts }: FirstCluster): void {
+    this.#room?.close();
+    this.#room = undefined;
+    // The founder has nobody to ask what it had said: it says something at once, and the others hear it.
+    const isFounder = genesis.founder === this.host.signer.key;
+    this.#begin(genesis, sheets, isFounder ? [] : [...hosts.values()].flat());
+  }
+
+  async #connect(target: string): Promise<void> {
+    while (!this.#isDead && !this.isIn) {
+      await this.dial(target);
+      await pause(250, undefined, { ref: false });
+    }
   }
 
   get mesh(): Mesh {
@@ -95,8 +169,7 @@ export class RealMesh {
 
   /** Founds a cluster, and answers its token. */
   async found(): Promise<Token> {
-    const facts = { created: '2026-11-20T18:00:00.000Z', nonce: '0'.repeat(32), dataPort: 4789, underlay: 4 } as const;
-    const genesis = found(facts, this.host.signer);
+    const genesis = found({ ...facts, nonce: '0'.repeat(32) }, this.host.signer);
     this.#begin(genesis, []);
     const token = new Token(crypto.getRandomValues(new Uint8Array(16)), clusterIdOf(genesis));
     await this.say(rotation(this.view.now(), token.signer()));
@@ -126,12 +199,13 @@ export class RealMesh {
     return this.dial(address);
   }
 
-  dial(address: string): Promise<string | undefined> {
+  dial(address: string, host?: string): Promise<string | undefined> {
     return new Promise((resolve) => {
-      this.#links?.dial(address, undefined, {
+      this.#links?.dial(address, host, {
         failed: resolve,
         opened: (link) => {
-          this.mesh.accepted(link);
+          if (this.#cluster === undefined) link.close('this host leaves the room first');
+          else this.mesh.accepted(link);
           resolve(undefined);
         },
       });
@@ -163,10 +237,11 @@ export class RealMesh {
   }
 
   #learn(genesis: Genesis, shown: readonly unknown[]): void {
-    if (this.#cluster === undefined) this.#begin(genesis, shown);
+    if (this.#room !== undefined) this.#room.learn({ genesis, sheets: shown });
+    else if (this.#cluster === undefined) this.#begin(genesis, shown);
   }
 
-  #begin(genesis: Genesis, shown: readonly unknown[]): void {
+  #begin(genesis: Genesis, shown: readonly unknown[], targets: readonly string[] = []): void {
     const stored = parseEvidence(shown, { genesis, seal: this.#seal });
     const view: TrustView = new TrustView(genesis, verify, () => this.#cluster?.mesh.sheets.list('trust') ?? []);
     const environment: Environment = {
@@ -180,7 +255,7 @@ export class RealMesh {
         self: this.host.id,
         epoch: 1,
         addresses: [this.address],
-        targets: [],
+        targets,
         discovery: true,
         stored,
         answer: async (_, question) => question,

@@ -1,5 +1,6 @@
 import * as v from 'valibot';
 import { hostIdOf } from '../../../model/host-key.ts';
+import { parseRecord } from '../../../model/record.ts';
 import { contentAfter, nothing } from '../content.ts';
 import type { Seal } from '../environment.ts';
 import { type Head, statement } from '../head.ts';
@@ -61,11 +62,12 @@ export function charterOf(genesis: Genesis, { hosts, token, seal, n }: FirstShee
 }
 
 /** @throws ParseError when it is not signed as it must be */
-export function readCharter(
-  { genesis: json, sheets }: Shown,
+export function parseCharter(
+  json: unknown,
   seal: Pick<Seal, 'hash' | 'verify'>,
 ): { readonly cluster: Cluster; readonly trust: Trust; readonly n: number } {
-  const genesis = parseGenesis(json, 'the genesis', verifying(seal));
+  const { genesis: said, sheets } = parseRecord(Charter, json, 'the charter');
+  const genesis = parseGenesis(said, 'the genesis', verifying(seal));
   const proven = parseEvidence(sheets, { genesis, seal });
   const trust = judging(
     genesis,

@@ -3,7 +3,7 @@ import { type Genesis as Begun, mostWaiting } from '../beginning.ts';
 import type { Seal } from '../environment.ts';
 import type { Signer } from '../signing.ts';
 import { clusterIdOf, type Genesis } from '../trust/genesis.ts';
-import { type Cluster, charterOf, readCharter, type Shown, type ToAdmit } from './charter.ts';
+import { type Cluster, charterOf, parseCharter, type Shown, type ToAdmit } from './charter.ts';
 
 /** A cluster that this host was shown, or founded. */
 export interface Known {
@@ -43,7 +43,7 @@ export class Charters {
   /** Keeps what was shown, unless what is known lets this host in and this does not. @throws ParseError */
   keep(shown: Shown): Known {
     const { self, seal, token } = this.#needs;
-    const { cluster, trust, n } = readCharter(shown, seal);
+    const { cluster, trust, n } = parseCharter(shown, seal);
     const admits = trust.hosts.get(self)?.key === seal.key && trust.token?.key === token.key;
     const hosts = new Map([...trust.hosts].map(([id, { key, name }]) => [id, { key, name: name ?? id }]));
     const known = { cluster, admits, hosts, n, begun: begunBy(cluster.genesis) };

@@ -7,7 +7,7 @@ import { allowances, type Channel } from '../link/channel.ts';
 import { Routes } from '../routes.ts';
 import type { Signer } from '../signing.ts';
 import { type Card, cardOf, isGenuine, mostChannels } from './card.ts';
-import { type Body, mostHops, parseBody, parseRoomMessage, type RoomMessage } from './messages.ts';
+import { type Body, mostHops, parseLetter, parseRoomMessage, type RoomMessage } from './messages.ts';
 
 /** A channel whose peer has proved that it has the token. */
 export type MetChannel = Pick<Channel, 'peerKey' | 'dialled' | 'address' | 'allow' | 'send' | 'close' | 'take'>;
@@ -162,7 +162,7 @@ export class Company {
     if (letter.hops > 0) this.#forward({ ...letter, to: others, hops: letter.hops - 1 }, peer);
     if (others.length === letter.to.length) return;
     try {
-      this.#needs.received(letter.from, parseBody(letter.body));
+      this.#needs.received(letter.from, parseLetter(letter.body));
     } catch (error) {
       // Who passed it on is not to blame.
       if (letter.from === peer || !(error instanceof ParseError)) throw error;

@@ -40,6 +40,6 @@ export function parseRoomMessage(json: unknown): RoomMessage {
 }
 
 /** @throws ParseError */
-export function parseBody(json: unknown): Body {
+export function parseLetter(json: unknown): Body {
   return parseRecord(BodyRecord, json, 'the letter of a waiting host');
 }
