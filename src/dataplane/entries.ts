@@ -65,8 +65,7 @@ function requestsOf(places: Places, step: Step): Request[] {
     case 'route': {
       const route = routeOf(object, index);
       if (!add) return [routes.removeMessage(route)];
-      // Of another of the sandbox's interfaces, in one message. One whose interface goes goes with it, and is added after that:
-      // until then what is asked there goes by the default route.
+      // Instead of one by another of the sandbox's interfaces, in one message.
       if (object.spec.via === undefined) return [routes.replaceMessage(route)];
       const old =
         step.do === 'change' && step.from.kind === 'route' ? [routes.removeMessage(routeOf(step.from, index))] : [];

@@ -52,6 +52,7 @@ test('any walk through states ends where its last state says', () => {
     { ...network, vni: 300 },
     { kind: 'underlay', data: 'fd99::1', port: 4789 },
     { ...remoteOf(h2), endpoint: 'moved', via: '10.9.0.3' },
+    ...second,
   ];
   fc.assert(
     fc.property(fc.array(fc.tuple(fc.boolean(), fc.nat(pool.length - 1)), { maxLength: 60 }), (walk) => {
@@ -104,6 +105,58 @@ test('a port has its rules before it is up, and is cut off before anything else 
     'remove link veth0',
     'remove nft-chain netdev skein veth0',
   ]);
+});
+
+/** The same container on another network, too. */
+const second: readonly Piece[] = [
+  { ...network, id: '77aa00bb1100', namespace: '2-77aa00bb11', vni: 257, gateways: ['10.1.0.1/24', 'fd02::1/64'] },
+  {
+    ...portOf(h1),
+    ...{ network: '77aa00bb1100', endpoint: 'e1-2', interface: 'eth2', mac: '02:42:0a:01:00:11' },
+    addresses: ['10.1.0.11/24', 'fd02::11/64'],
+  },
+];
+
+test('a route that another interface takes over is moved before the first one goes, and is not told twice', () => {
+  const pieces = piecesOf([...full, ...second]);
+  const actual = new ObjectMap();
+  obey(actual, plan(pieces.ids(), pieces, actual));
+  const { touched } = pieces.change({ remove: [keyOf(portOf(h1))] });
+  const list = plan(touched, pieces, actual).map(formatStep);
+  const sandbox = 'a00000000001';
+  assert.deepEqual(list.slice(0, 2).toSorted(), [
+    `change ${sandbox} route 169.254.53.53/32 {"device":"eth2"}`,
+    `change ${sandbox} route fd53::53/128 {"device":"eth2"}`,
+  ]);
+  assert.ok(
+    list.includes(formatStep({ do: 'remove', object: actual.get('1-3d430f3338 link veth0') ?? assert.fail() })),
+  );
+  assert.equal(list.filter((line) => line.includes('route')).length, 2);
+  obey(actual, plan(touched, pieces, actual));
+  assert.deepEqual(plan([...pieces.ids(), ...actual.ids()], pieces, actual), []);
+});
+
+test('a route moves to the first interface once its network has who answers there', () => {
+  const pieces = piecesOf([...full.filter((piece) => piece !== network && piece.kind !== 'port'), ...second]);
+  const actual = new ObjectMap();
+  obey(actual, plan(pieces.ids(), pieces, actual));
+  const { touched } = pieces.change({ put: [network, portOf(h1)] });
+  const list = steps(plan(touched, pieces, actual));
+  assert.ok(list.indexOf('add socket udp 169.254.53.53 53') > list.indexOf('add up eth0'));
+  assert.ok(list.indexOf('change route 169.254.53.53/32') > list.indexOf('add socket udp 169.254.53.53 53'));
+});
+
+test('a route waits for the interface that it moves to, where that is made anew', () => {
+  const pieces = piecesOf([...full, ...second]);
+  const actual = new ObjectMap();
+  obey(actual, plan(pieces.ids(), pieces, actual));
+  const [, port] = second;
+  assert.ok(port?.kind === 'port');
+  const { touched } = pieces.change({ remove: [keyOf(portOf(h1))], put: [{ ...port, interface: 'eth3' }] });
+  const list = steps(plan(touched, pieces, actual));
+  assert.ok(list.indexOf('add up eth3') < list.indexOf('add route 169.254.53.53/32'));
+  obey(actual, plan(touched, pieces, actual));
+  assert.deepEqual(plan([...pieces.ids(), ...actual.ids()], pieces, actual), []);
 });
 
 test('what hangs on a link that must be made anew is made anew', () => {

@@ -33,6 +33,8 @@ export function plan(touched: Iterable<ObjectId>, desired: Desired, actual: Obje
       ids.add(idOf(object));
     }
   }
+  const moved = new Set([...gone].filter((id) => movesToAnother(desired.get(id), desired, actual, gone)));
+  for (const id of moved) gone.delete(id);
   const wanted = new Map<ObjectId, KernelObject>();
   const kept = new Map<ObjectId, KernelObject>();
   const steps: Step[] = [];
@@ -47,9 +49,22 @@ export function plan(touched: Iterable<ObjectId>, desired: Desired, actual: Obje
   const { add, change } = diff(wanted, kept, same);
   for (const object of add) steps.push({ do: 'add', object });
   for (const { from, to } of change) steps.push({ do: 'change', from, object: to });
+  const order = (step: Step) => (moved.has(idOf(step.object)) ? MOVES_FROM : stage(step));
   return steps.toSorted(
-    (a, b) => stage(a) - stage(b) || byText(a.object.namespace, b.object.namespace) || needing(a) - needing(b),
+    (a, b) => order(a) - order(b) || byText(a.object.namespace, b.object.namespace) || needing(a) - needing(b),
   );
+}
+
+/** A route on the link that would go with its interface, and leads by another one that is up and stays. */
+function movesToAnother(
+  wanted: KernelObject | undefined,
+  desired: Desired,
+  actual: ObjectMap,
+  gone: ReadonlySet<ObjectId>,
+): boolean {
+  if (wanted?.kind !== 'route' || wanted.spec.via !== undefined || wanted.parent === undefined) return false;
+  const up = `${wanted.namespace} up ${wanted.spec.device}`;
+  return [wanted.parent, up].every((id) => !gone.has(id) && !differs(desired.get(id), actual.get(id)));
 }
 
 function differs(wanted: KernelObject | undefined, is: KernelObject | undefined): boolean {
@@ -100,7 +115,8 @@ export function stage(step: Step): number {
     case 'up':
       return object.name === VXLAN || object.name === BRIDGE ? TUNNEL_UP : UP;
     case 'route':
-      return object.spec.via === undefined ? UP : ROUTES;
+      if (object.spec.via !== undefined) return ROUTES;
+      return step.do === 'change' ? MOVES_THERE : UP;
     case 'socket':
       return SOCKETS;
     case 'nft-table':
@@ -112,6 +128,8 @@ export function stage(step: Step): number {
 }
 
 const RULES = 8;
+/** From an interface that goes. */
+const MOVES_FROM = -3;
 /** What a shortcut leads to finds its way to ports of this host by the redirects: they are there before it, and after it. */
 const SHORTCUTS_GO = -2;
 const REDIRECTS_GO = -1;
@@ -123,7 +141,9 @@ const SHORTCUTS = 11;
 const UP = 12;
 const ROUTES = 13;
 const SOCKETS = 14;
-const NAMESPACES = 15;
+/** To an interface that may have come with its network: what is asked there finds who answers. */
+const MOVES_THERE = 15;
+const NAMESPACES = 16;
 
 /** Of one stage: a route on a link needs no more than that the link is up, and goes with it. */
 function needing({ object }: Step): number {

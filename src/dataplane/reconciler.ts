@@ -266,8 +266,12 @@ export class Reconciler {
   /** All or nothing; but no container goes without its network because names cannot be answered: `repair` tries those again. */
   #applyWhole(steps: readonly Step[]): void {
     const isOptional = (step: Step) => step.do !== 'remove' && step.object.kind === 'socket';
-    this.#apply(steps.filter((step) => !isOptional(step)));
-    this.#applyAllowed(steps.filter(isOptional), new Refused(), () => {});
+    const begin = steps.findIndex(isOptional);
+    const end = steps.findLastIndex(isOptional) + 1;
+    this.#apply(steps.slice(0, end === 0 ? undefined : begin));
+    if (end === 0) return;
+    this.#applyAllowed(steps.slice(begin, end), new Refused(), () => {});
+    this.#apply(steps.slice(end));
   }
 
   #applyAllowed(steps: readonly Step[], refused: Refused, done: (step: Step) => void): void {

@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import type { TestContext } from 'node:test';
 import type { LabHost } from '../../src/lab/lab.ts';
 import { idle, inside, skein, testInLab, until } from './testbed.ts';
@@ -115,6 +116,28 @@ testInLab('containers ask by their own resolv.conf', {}, (step) => {
     assert.deepEqual(new Set(lines.map((line) => line.split(/\s/, 1)[0])), new Set(addresses));
   });
 
+  step('no question fails while a container leaves the first of its networks and comes back to it', async (lab, t) => {
+    const h1 = lab.host('h1');
+    for (const name of ['left', 'right']) await skein(h1, 'network', 'create', '--internal', name);
+    await idle(h1, 'mover', '--network', 'left');
+    await skein(h1, 'network', 'connect', 'right', 'mover');
+    await skein(h1, 'dns', 'add', 'board', '192.0.2.8');
+    const asker = h1.spawn(['skein', 'exec', '-i', 'mover', process.execPath, '-e', unceasing], {
+      stdio: ['pipe', 'pipe', 'inherit'],
+    });
+    const said = asker.stdout === null ? assert.fail('no output') : text(asker.stdout);
+    for (let n = 0; n < 8; n++) {
+      await skein(h1, 'network', 'disconnect', 'left', 'mover');
+      await skein(h1, 'network', 'connect', 'left', 'mover');
+    }
+    asker.stdin?.end();
+    const told = JSON.parse(await said);
+    t.diagnostic(JSON.stringify(told));
+    assert.deepEqual(told.failures, []);
+    assert.ok(told.answered > 1000);
+    await skein(h1, 'dns', 'remove', 'board');
+  });
+
   step('dnsperf loses no question of many clients, over UDP and TCP', async (lab, t) => {
     const directory = mkdtempSync(join(tmpdir(), 'skein-dnsperf-'));
     t.after(() => rmSync(directory, { recursive: true, force: true }));
@@ -206,6 +229,36 @@ int main(int argc, char **argv)
 	}
 	return 0;
 }
+`;
+
+/** Asks for one name until its input ends, each time from a new socket; what nobody answers within a second once more. */
+const unceasing = `
+const dgram = require('dgram');
+const question = Buffer.from('0007 0100 0001 0000 0000 0000 05626f617264 00 0001 0001'.replaceAll(' ', ''), 'hex');
+const told = { answered: 0, again: 0, failures: [] };
+let goesOn = true;
+process.stdin.on('end', () => { goesOn = false; }).resume();
+const once = () => new Promise((resolve, reject) => {
+  const socket = dgram.createSocket('udp4');
+  const end = (settle) => (value) => { clearTimeout(timer); socket.close(); settle(value); };
+  const timer = setTimeout(() => end(reject)(new Error('silence')), 1000);
+  socket.on('error', end(reject)).on('message', end(resolve));
+  socket.connect(53, '169.254.53.53', (error) => error ? end(reject)(error) : socket.send(question));
+});
+const again = (error) => {
+  if (error.message !== 'silence') throw error;
+  told.again++;
+  return once();
+};
+async function worker() {
+  while (goesOn) {
+    const answer = await once().catch(again).catch((error) => error);
+    if (answer instanceof Error) told.failures.push(answer.message);
+    else if ((answer[3] & 15) !== 0 || answer[7] !== 1) told.failures.push(answer.toString('hex'));
+    else told.answered++;
+  }
+}
+Promise.all([worker(), worker()]).then(() => console.log(JSON.stringify(told)));
 `;
 
 /** Everything has one address, asked at the loopback. */

@@ -118,6 +118,8 @@ export async function join(
       places: [...before.places, ...joined.map(({ place }) => place)],
     };
     sandboxes.add(done);
+    // Who runs already asks by its new port as soon as that is there.
+    if (!fresh) await names.told();
     await settle([
       making,
       dataplane.change({

@@ -51,7 +51,7 @@ export class Leaving {
     const going = new Map(left.map((place) => [place.id, leaving(place)]));
     const places = record.places.map((place) => going.get(place.id) ?? place);
     const stays = !options.whole && isOpen(record.way, places);
-    await sandboxes.save({ ...(stays ? record : rest), places });
+    await sandboxes.save({ ...(stays ? record : rest), places }, left);
     const ids = new Set(going.keys());
     try {
       await this.#finish(record.id, ids, options);
@@ -98,6 +98,8 @@ export class Leaving {
       overlays.stay(closing);
       throw error;
     }
+    // Nothing comes from there any more.
+    sandboxes.tell(record);
     await Promise.all(closing.map((membership) => membership.close()));
     if (!hasExit) exits.give(sandbox);
     if (whole) sandboxes.letGo(sandbox);

@@ -106,14 +106,21 @@ export function nameOf({ id, host, container }: Pick<SandboxRecord, 'id' | 'host
   return container?.name ?? `sandbox ${id}`;
 }
 
-/** What its containers are answered. Whose networks are all internal, without a way out, asks nobody outside. */
-export function named(record: Pick<SandboxRecord, 'places' | 'exit' | 'dns'>): NamedSandbox {
+/**
+ * What its containers are answered; `left`: places that they may still ask from. Whose networks are all internal, without a
+ * way out, asks nobody outside.
+ */
+export function named(
+  record: Pick<SandboxRecord, 'places' | 'exit' | 'dns'>,
+  left: readonly Place[] = [],
+): NamedSandbox {
   const { exit, dns = [] } = record;
   const places = connectedPlaces(record);
-  const isInternal =
-    exit === undefined && places.length > 0 && places.every(({ overlay }) => overlay?.internal === true);
+  const by = places.length === 0 ? left : places;
+  const isInternal = exit === undefined && by.length > 0 && by.every(({ overlay }) => overlay?.internal === true);
   return {
     endpoints: places.map(({ endpoint }) => endpoint),
+    left: left.flatMap(({ endpoint }) => endpoint ?? []),
     exits: exit === undefined ? [] : sourcesOf(exit),
     resolvers: isInternal ? [] : dns.length > 0 ? dns : 'host',
   };

@@ -6,7 +6,14 @@ import type { Journal } from '../../state/journal.ts';
 import type { NameFeed } from '../names/names.ts';
 import type { Sandbox } from './endpoints.ts';
 import { claimed } from './holdings.ts';
-import { type Connected, connectedPlaces, named, parseSandboxRecord, type SandboxRecord } from './sandbox-record.ts';
+import {
+  type Connected,
+  connectedPlaces,
+  named,
+  type Place,
+  parseSandboxRecord,
+  type SandboxRecord,
+} from './sandbox-record.ts';
 
 /** What this host has promised to its sandboxes: in memory, and in the journal. */
 export class Sandboxes {
@@ -53,10 +60,15 @@ export class Sandboxes {
     }
   }
 
-  /** In memory only. Its names are answered from now on, and no others. */
-  add(record: SandboxRecord): void {
+  /** In memory only. Its names are answered from now on, and no others; it asks by places that are being left, too. */
+  add(record: SandboxRecord, left: readonly Place[] = []): void {
     this.#enter(record);
-    this.#names.sandbox(record.id, named(record));
+    this.tell(record, left);
+  }
+
+  /** What it is answered from now on. */
+  tell(record: SandboxRecord, left: readonly Place[] = []): void {
+    this.#names.sandbox(record.id, named(record, left));
   }
 
   #enter(record: SandboxRecord): void {
@@ -71,8 +83,8 @@ export class Sandboxes {
   }
 
   /** In memory at once, on disk when it resolves. */
-  async save(record: SandboxRecord): Promise<void> {
-    this.add(record);
+  async save(record: SandboxRecord, left: readonly Place[] = []): Promise<void> {
+    this.add(record, left);
     await this.#journal.commit([{ kind: 'sandbox', id: record.id, put: record }]);
   }
 

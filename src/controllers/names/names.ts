@@ -37,6 +37,8 @@ export interface NameFeed {
 export interface NamedSandbox {
   /** Those that are connected, in the order in which their networks are asked. */
   readonly endpoints: readonly Endpoint[];
+  /** Those that are being taken away: it sees nothing by them, and may yet ask from there. */
+  readonly left: readonly Endpoint[];
   /** Its addresses on the gateway bridge, without prefix length, with that of the link. */
   readonly exits: readonly string[];
   /** Who is asked for names outside: the host's resolvers, these, or (an empty list) nobody. */

@@ -110,9 +110,11 @@ export function openNames({ server, networks, staleSince, log }: NamesNeeds, { d
       const had = new Set(before?.endpoints);
       for (const endpoint of sandbox.endpoints) if (!had.has(endpoint)) tellEndpoint(endpoint, false);
       if (before !== undefined && isSame(before, sandbox)) return;
-      const { endpoints, exits, resolvers } = sandbox;
+      const { endpoints, left, exits, resolvers } = sandbox;
       const places = [
-        ...endpoints.flatMap((one) => addressesOf(one).map((address) => ({ network: one.network, address }))),
+        ...[...endpoints, ...left].flatMap((one) =>
+          addressesOf(one).map((address) => ({ network: one.network, address })),
+        ),
         ...exits.map((address) => ({ network: listeners, address })),
       ];
       const seen = [...endpoints.map(({ network }) => network), everywhere];
@@ -183,7 +185,8 @@ function addressesOf({ addresses }: Endpoint): readonly string[] {
 
 /** Whether it asks from the same places and sees the same. */
 function isSame(one: NamedSandbox, other: NamedSandbox): boolean {
-  const text = ({ endpoints, exits, resolvers }: NamedSandbox) =>
-    JSON.stringify([endpoints.map(({ network, addresses }) => [network, addresses]), exits, resolvers]);
+  const places = (endpoints: readonly Endpoint[]) => endpoints.map(({ network, addresses }) => [network, addresses]);
+  const text = ({ endpoints, left, exits, resolvers }: NamedSandbox) =>
+    JSON.stringify([places(endpoints), places(left), exits, resolvers]);
   return text(one) === text(other);
 }
