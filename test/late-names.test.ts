@@ -25,6 +25,7 @@ function open(t: TestContext) {
       },
       networks,
       staleSince: () => undefined,
+      unheld: () => undefined,
       log: silent,
     },
     { domains: ['skein.local'] },

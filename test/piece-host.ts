@@ -207,6 +207,7 @@ export async function openHost({
         },
         networks,
         staleSince: () => undefined,
+        unheld: () => undefined,
         log,
       },
       { domains: ['skein.local'] },

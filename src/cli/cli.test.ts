@@ -402,6 +402,10 @@ test('status dns says where names are asked for, and who says nothing', async ()
     formatDns(status, Date.parse('2026-01-01T00:00:10Z')),
     /\nStale: +since 2026-01-01T00:00:00Z \(10 seconds\): the store is away/,
   );
+  assert.match(
+    formatDns({ ...status, unheld: 'it hangs' }, 0),
+    /\nUnheld: +questions will not wait for the next daemon: it hangs\n$/,
+  );
 });
 
 test('a shell completes commands, flags and the names that the daemon knows', async () => {

@@ -22,7 +22,7 @@ async function show<T>(status: T, format: string | undefined, asText: (status: T
 }
 
 export function formatDns(dns: DnsView, now: number): string {
-  const { servers, domains, resolvers, endpoints, questions, forwarded, failed, refused, staleSince } = dns;
+  const { servers, domains, resolvers, endpoints, questions, forwarded, failed, refused, staleSince, unheld } = dns;
   const stale = staleSince === undefined ? 0 : now - Date.parse(staleSince);
   const rows: [string, string][] = [
     ['Servers', servers.join(', ')],
@@ -45,6 +45,9 @@ export function formatDns(dns: DnsView, now: number): string {
             `since ${staleSince} (${formatDuration(stale)}): the store is away, names of other hosts are as they were`,
           ],
         ] satisfies [string, string][])),
+    ...(unheld === undefined
+      ? []
+      : ([['Unheld', `questions will not wait for the next daemon: ${unheld}`]] satisfies [string, string][])),
   ];
   return formatRows(rows);
 }

@@ -24,6 +24,7 @@ import { openStore } from '../state/kv/open.ts';
 import { parseStoreUrl } from '../state/kv/url.ts';
 import { isAside, setAside } from './aside.ts';
 import { type Departure, departuresIn, formatDepartures } from './departures.ts';
+import { endHolders } from './holders.ts';
 import { pathsOf } from './paths.ts';
 import { placeOf } from './place.ts';
 import { storeIn } from './remembered-store.ts';
@@ -106,6 +107,10 @@ export async function reset({ settings, storeGiven, force, say, complain }: Rese
   await step('see who else needs packets forwarded', async () => {
     const left = await leaveToOthers(settings.stateDir);
     return left.length === 0 ? undefined : left.join('\n');
+  });
+  await step('end what keeps the sockets for names', async () => {
+    const ended = await endHolders(settings.runDir);
+    return ended === 0 ? undefined : 'ended what kept the sockets for names';
   });
   const kernel = await step('clear the kernel', () => clearKernel(settings));
   await step('take back what NetworkManager was told', async () =>

@@ -91,6 +91,7 @@ export async function openDaemon({
     // This host: what it remembers, who it is, what its kernel says.
     let foreign: Foreign | undefined;
     let names: OpenedNames | undefined;
+    let unheld: string | undefined;
     const carrier = new Feed<{ readonly carrier: Carrier | undefined } | undefined>(undefined);
     const domains = settings.dnsDomain;
     let told: Pick<Dataplane, 'unanswered'> | undefined;
@@ -107,6 +108,9 @@ export async function openDaemon({
         onCarrier: (now) => carrier.set({ carrier: now }),
         // Not before the endpoints have the kernel taken up.
         onSockets: (change) => names?.sockets(change),
+        onUnheld: (why) => {
+          unheld = why;
+        },
       }).then(held),
     ]);
     told = dataplane;
@@ -155,6 +159,7 @@ export async function openDaemon({
         server: nameServer,
         networks,
         staleSince: () => shared.status().failingSince,
+        unheld: () => unheld,
         log,
       },
       { domains },

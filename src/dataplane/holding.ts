@@ -6,6 +6,9 @@ import type { Syscalls } from '../kernel/syscall.ts';
 import { messageOf } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
 
+/** Below the run directory: the socket at which it listens. */
+export const HOLDER_SOCKET = 'holder.sock';
+
 /** In milliseconds: how long a start may take, and how long none is tried after one that failed. */
 const patience = 5_000;
 const pause = 60_000;
@@ -28,7 +31,7 @@ export class Holding {
   #holder: Holder | undefined;
   /** In the clock of `performance.now`. */
   #notBefore = 0;
-  #complained = false;
+  #failure: string | undefined;
 
   constructor(sys: Syscalls, options: HoldingOptions) {
     this.#sys = sys;
@@ -49,8 +52,8 @@ export class Holding {
     if (performance.now() < this.#notBefore) return undefined;
     try {
       const held = this.#found() ?? this.#started();
-      if (held !== undefined && this.#complained) this.#options.log.info('sockets for names are held again');
-      if (held !== undefined) this.#complained = false;
+      if (held !== undefined && this.#failure !== undefined) this.#options.log.info('sockets for names are held again');
+      if (held !== undefined) this.#failure = undefined;
       return held;
     } catch (error) {
       this.close();
@@ -58,6 +61,11 @@ export class Holding {
       this.#complain(error);
       return undefined;
     }
+  }
+
+  /** Why nothing keeps them, as long as that is so though something should. */
+  get failure(): string | undefined {
+    return this.#failure;
   }
 
   /** Does nothing where there is none. */
@@ -113,9 +121,11 @@ export class Holding {
 
   #complain(error: unknown): void {
     const { log, path } = this.#options;
-    if (!this.#complained) {
-      log.warn('sockets for names will not outlive this daemon: nothing holds them', { path, error: messageOf(error) });
+    const isNew = this.#failure === undefined;
+    const hangs = isKernelError(error, 'ETIMEDOUT', 'EAGAIN');
+    this.#failure = hangs ? `what listens at ${path} does not answer` : messageOf(error);
+    if (isNew) {
+      log.warn('sockets for names will not outlive this daemon: nothing holds them', { path, error: this.#failure });
     }
-    this.#complained = true;
   }
 }

@@ -28,6 +28,8 @@ export interface DataplaneOptions {
   readonly onCarrier?: (carrier: Carrier | undefined) => void;
   /** Called after sockets have come or gone with a change of the kernel, before that change's promise resolves. */
   readonly onSockets?: (change: SocketChange) => void;
+  /** Called with the reason why sockets will not outlive the daemon, and with none once they will. */
+  readonly onUnheld?: (why: string | undefined) => void;
   /** Called when the thread ends by itself: nothing can be done to the kernel any more. */
   readonly onEnd?: (reason: Error) => void;
 }
@@ -62,6 +64,8 @@ export async function openDataplane(options: DataplaneOptions = {}): Promise<Wit
         return options.onCarrier?.(message.carrier);
       case 'sockets':
         return onSockets(message.change);
+      case 'unheld':
+        return options.onUnheld?.(message.why);
       case 'log':
         return log[message.level](message.message, message.fields);
       case 'done':

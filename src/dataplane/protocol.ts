@@ -40,6 +40,8 @@ export type WorkerMessage =
   /** What carries the underlay is another than before, or like it no more. */
   | { readonly kind: 'carrier'; readonly carrier: Carrier | undefined }
   | { readonly kind: 'sockets'; readonly change: SocketChange }
+  /** Why the sockets will not outlive the daemon, another reason than before or none any more. */
+  | { readonly kind: 'unheld'; readonly why: string | undefined }
   | {
       readonly kind: 'log';
       readonly level: 'debug' | 'info' | 'warn' | 'error';

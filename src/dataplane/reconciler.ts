@@ -7,6 +7,7 @@ import { Applier } from './apply.ts';
 import { type Carrier, type Change, keyOf, type Piece, type SocketChange } from './dataplane.ts';
 import { dump, dumpRules } from './dump.ts';
 import type { Underlay } from './guard/guard.ts';
+import { HOLDER_SOCKET } from './holding.ts';
 import { HostSettings, SETTINGS_FILE } from './host-settings.ts';
 import { carrierOf } from './look.ts';
 import { isRuleId } from './nft.ts';
@@ -19,8 +20,6 @@ import { Refused } from './refused.ts';
 import { sentencesOf } from './sentences.ts';
 import { Sockets } from './sockets.ts';
 
-/** Below the run directory. */
-const HOLDER_SOCKET = 'holder.sock';
 /** More rounds than this, and something else keeps undoing our work. */
 const MAX_ROUNDS = 4;
 
@@ -210,6 +209,11 @@ export class Reconciler {
   /** What became of the sockets since the last time, if anything did. @throws KernelError */
   socketNews(): SocketChange | undefined {
     return this.#sockets.news(this.#pieces);
+  }
+
+  /** Why the sockets will not outlive this process, if they should. */
+  get unheld(): string | undefined {
+    return this.#sockets.unheld;
   }
 
   /** The next reading of the kernel makes news of these again. */

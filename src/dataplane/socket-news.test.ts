@@ -14,7 +14,7 @@ import { piecesFor } from './sample.ts';
 const CLONE_NEWNET = 0x40000000;
 
 /** A host whose process may open no more descriptors for news than it is granted. */
-function host(t: TestContext) {
+function host(t: TestContext, options: { readonly holder?: string } = {}) {
   const sys = openSyscalls();
   const grant = { left: Infinity };
   const fcntl: typeof sys.fcntl = (...call) => {
@@ -24,7 +24,10 @@ function host(t: TestContext) {
   sys.unshare(CLONE_NEWNET);
   execFileSync('ip', ['link', 'set', 'lo', 'up']);
   const run = mkdtempSync(join(tmpdir(), 'skein-'));
-  const reconciler = new Reconciler({ ...sys, fcntl }, { run, ipNetns: join(run, 'ip'), state: run, log: silent });
+  const reconciler = new Reconciler(
+    { ...sys, fcntl },
+    { run, ipNetns: join(run, 'ip'), state: run, log: silent, ...options },
+  );
   t.after(() => {
     reconciler.set([]);
     reconciler.close();
@@ -73,4 +76,9 @@ test('sockets that nobody answers are told of again by the next repair, under ot
   reconciler.set([]);
   const kept = [...again.put, ...others].map(({ id }) => id);
   assert.deepEqual(news()?.gone.toSorted(), kept.toSorted(), 'each goes under the id that it has');
+});
+
+test('it is known why nothing holds them, and that nothing has to', { skip: !isRoot }, (t) => {
+  assert.equal(host(t).reconciler.unheld, undefined);
+  assert.match(host(t, { holder: '/nowhere/skein-holder' }).reconciler.unheld ?? '', /\/nowhere\/skein-holder ENOENT/);
 });

@@ -24,7 +24,7 @@ const onSecond: Piece = {
   ...{ mac: '02:42:0a:00:01:13', addresses: ['10.0.1.13/24'] },
 };
 const onFirst: Piece = { ...portOf(h3), port: 'veth1', interface: 'eth2' };
-const listener: Piece = { kind: 'listener', address: '127.0.0.9', port: 5300 };
+const listener = { kind: 'listener', address: '127.0.0.9', port: 5300 } as const;
 const addresses = Object.values(nameServerAddresses);
 
 /** Asks once, and prints what comes within ten seconds. */
@@ -151,6 +151,25 @@ describe('sockets for names', { skip: !isRoot && 'needs root' }, () => {
     await a.kill();
     assert.deepEqual(await a.set(full), { steps: [] });
     assert.equal(ask(here, 'udp', nameServerAddresses[4]), `${network.id} hello`);
+  });
+
+  test('one that hangs holds nobody up for long, and has them all once it goes on', async () => {
+    const pid = a.socketHolderPid ?? assert.fail('no holder');
+    process.kill(pid, 'SIGSTOP');
+    try {
+      const began = performance.now();
+      await a.dataplane.change({ put: [listener] });
+      const took = performance.now() - began;
+      assert.ok(took < 1500, `${took} ms`);
+      assert.equal(a.sh(asking('udp', listener.address, listener.port)).trim(), 'listener hello');
+    } finally {
+      process.kill(pid, 'SIGCONT');
+    }
+    await a.dataplane.repair();
+    assert.equal(a.socketHolderPid, pid);
+    assert.equal(held().length, 6);
+    await a.dataplane.change({ remove: [keyOf(listener)] });
+    assert.equal(held().length, 4);
   });
 
   test('when its place is taken away another has them all, and the former ends', async () => {

@@ -98,6 +98,11 @@ export class Sockets {
     }
   }
 
+  /** Why they will not outlive this process, if they should. */
+  get unheld(): string | undefined {
+    return this.#holding.failure;
+  }
+
   unanswered(ids: readonly string[]): void {
     for (const id of ids) this.#unanswered.add(id);
   }

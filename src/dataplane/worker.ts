@@ -72,7 +72,12 @@ function main(port: NonNullable<typeof parentPort>, places: WorkerPlaces): void 
     }
   };
 
+  let unheld: string | undefined;
   const tellSockets = () => {
+    if (reconciler.unheld !== unheld) {
+      unheld = reconciler.unheld;
+      post({ kind: 'unheld', why: unheld });
+    }
     try {
       const change = reconciler.socketNews();
       if (change) post({ kind: 'sockets', change });

@@ -167,6 +167,22 @@ function suite(kind: string, program: string): void {
     );
   });
 
+  test(`${kind}: one that hangs is waited for half a second, once`, async (t) => {
+    const { path, pid } = await start(t, program);
+    const holder = connect(path);
+    t.after(() => holder.close());
+    process.kill(pid, 'SIGSTOP');
+    const took = (what: () => void) => {
+      const began = performance.now();
+      assert.throws(what, { code: 'ETIMEDOUT' });
+      return performance.now() - began;
+    };
+    const [first, second] = [took(() => holder.list()), took(() => holder.drop('name'))];
+    process.kill(pid, 'SIGCONT');
+    assert.ok(first >= 400 && first < 1500, `${first} ms`);
+    assert.ok(second < 100, `${second} ms`);
+  });
+
   test(`${kind}: it has no capability, and ends when nobody connects`, async (t) => {
     const { path, pid } = await start(t, program);
     assert.match(readFileSync(`/proc/${pid}/status`, 'utf8'), /^CapEff:\t0+$/m);

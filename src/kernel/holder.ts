@@ -3,8 +3,8 @@ import type { Syscalls } from './syscall.ts';
 
 /**
  * The other end of skein-holder (`native/holder/holder.c` has the protocol): descriptors that are given to it outlive this
- * process, by name. Every call waits for the holder's answer, which takes microseconds; after one that got none, or one that
- * makes no sense, every other fails, too.
+ * process, by name. Every call waits for the holder's answer, which takes microseconds, for half a second at most; after one
+ * that got none, or one that makes no sense, every other fails, too.
  */
 export interface Holder {
   /** It has a descriptor of its own from then on, instead of what had the name. @throws KernelError */
@@ -24,8 +24,8 @@ const SOCK_CLOEXEC = 0o2000000;
 const SOL_SOCKET = 1;
 const SO_RCVTIMEO = 20;
 const SO_SNDTIMEO = 21;
-/** In seconds. */
-const patience = 5;
+/** In microseconds. */
+const patience = 500_000;
 
 const keep = 'k'.charCodeAt(0);
 const drop = 'd'.charCodeAt(0);
@@ -43,7 +43,7 @@ export function openHolder(sys: Syscalls, path: string): Holder | undefined {
   const socket = sys.socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
   try {
     const time = Buffer.alloc(16);
-    time.writeBigInt64LE(BigInt(patience));
+    time.writeBigInt64LE(BigInt(patience), 8);
     for (const option of [SO_RCVTIMEO, SO_SNDTIMEO]) sys.setsockopt(socket, SOL_SOCKET, option, time);
     sys.connect(socket, unixAddress(path));
   } catch (error) {

@@ -77,7 +77,7 @@ testInLab('a host that is reset', { daemons: false }, (step) => {
     await h1.exec([
       'sh',
       '-c',
-      'ip link del skein_gwbridge; for f in /run/skein/netns/*-*; do umount -l $f; rm $f; done',
+      'rm /run/skein/holder.sock; ip link del skein_gwbridge; for f in /run/skein/netns/*-*; do umount -l $f; rm $f; done',
     ]);
     await h1.exec(['skein', 'reset', '--force']);
     assert.equal(await traces(h1), before);

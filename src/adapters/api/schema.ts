@@ -457,6 +457,8 @@ export const DnsView = v.looseObject({
   resolvers: v.array(v.looseObject({ address: v.string(), silent: v.boolean() })),
   /** The store has been away since then: what was known of other hosts is answered. */
   staleSince: v.optional(v.string()),
+  /** Why what is asked while the daemon is restarted will not be answered by the next one. */
+  unheld: v.optional(v.string()),
 });
 
 /** All that this host knows, for who looks for a fault; what there is none of is left out. */

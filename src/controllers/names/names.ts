@@ -79,4 +79,6 @@ export interface NamesStatus extends NameServerStatus {
   readonly domains: readonly string[];
   /** The store is away since then: what was known before of other hosts goes on being answered. */
   readonly staleSince?: string;
+  /** Why questions will not wait for the next daemon, while it is restarted. */
+  readonly unheld?: string;
 }

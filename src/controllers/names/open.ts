@@ -15,6 +15,8 @@ export interface NamesNeeds {
   readonly networks: Pick<Networks, 'get' | 'onPut'>;
   /** Since when the store has told nothing. */
   readonly staleSince: () => string | undefined;
+  /** Why questions will not wait for the next daemon, if so. */
+  readonly unheld: () => string | undefined;
   readonly log: Log;
 }
 
@@ -45,7 +47,10 @@ interface Here {
 }
 
 /** Tells the name server who is there: this host's endpoints as they are promised, those of others as they are reached. */
-export function openNames({ server, networks, staleSince, log }: NamesNeeds, { domains }: NamesInit): OpenedNames {
+export function openNames(
+  { server, networks, staleSince, unheld, log }: NamesNeeds,
+  { domains }: NamesInit,
+): OpenedNames {
   const changes = new Changes((change) => server.change(change), log);
   const sandboxes = new Map<string, NamedSandbox>();
   const others = new Map<string, Held<Endpoint>>();
@@ -162,7 +167,7 @@ export function openNames({ server, networks, staleSince, log }: NamesNeeds, { d
       ...[...records.values()].map(knownRecord),
     ],
     async status() {
-      return { ...(await server.status()), domains, ...defined({ staleSince: staleSince() }) };
+      return { ...(await server.status()), domains, ...defined({ staleSince: staleSince(), unheld: unheld() }) };
     },
     record(record, lost) {
       records.set(record.id, { value: record, lost });
