@@ -47,6 +47,7 @@ import { parseContainer } from '../src/model/container.ts';
 import { parseEndpoint } from '../src/model/endpoint.ts';
 import { frame } from '../src/model/frame.ts';
 import { parseHost } from '../src/model/host.ts';
+import { parseTokenText } from '../src/model/join-token.ts';
 import { parseMeshPlace } from '../src/model/mesh-place.ts';
 import { parseNameRecord } from '../src/model/name-record.ts';
 import { Network, parseNetwork } from '../src/model/network.ts';
@@ -580,6 +581,11 @@ export const parsers: Readonly<Record<string, Parser>> = {
     parse: (json) => parseEndpoint(json, 'endpoint'),
   },
   'model/host.ts parseHost': { kind: 'json', samples: [hostRecord], parse: (json) => parseHost(json, 'host') },
+  'model/join-token.ts parseTokenText': {
+    kind: 'text',
+    samples: [tokenOf('token').reveal(), tokenOf('token', foundedBy(joiner)).reveal()],
+    parse: parseTokenText,
+  },
   'model/mesh-place.ts parseMeshPlace': {
     kind: 'text',
     samples: ['192.0.2.1', 'h1.example:6784', '2001:db8::1', '[2001:db8::1]:6783'],
