@@ -49,7 +49,8 @@ test('every command that help shows, and every setting, is on a page that the RE
   }
   for (const key of settingKeys) {
     const { flag, variable, fileKey } = namesOf(key);
-    for (const name of [`--${flag} `, `\`${variable}\``, `\`${fileKey}\``]) assert.ok(linked.includes(name), name);
+    assert.match(linked, new RegExp(`\`--${flag}[ \`]`));
+    for (const name of [`\`${variable}\``, `\`${fileKey}\``]) assert.ok(linked.includes(name), name);
   }
 });
 

@@ -64,8 +64,10 @@ import {
   parsePort,
   parseStoreOption,
   parseStoreText,
+  parseSwitch,
 } from '../src/model/setting-values.ts';
 import { parseFlags, parseSettings, parseSettingsFile } from '../src/model/settings.ts';
+import { parseTokenSource } from '../src/model/token-source.ts';
 import { parseAllocation, parseItem, parseWish } from '../src/state/kv/allocation.ts';
 import { parseHolder } from '../src/state/kv/claims.ts';
 import {
@@ -620,6 +622,7 @@ export const parsers: Readonly<Record<string, Parser>> = {
     parse: parsePool,
   },
   'model/setting-values.ts parsePort': { kind: 'text', samples: ['4789'], parse: parsePort },
+  'model/setting-values.ts parseSwitch': { kind: 'text', samples: ['true', 'false'], parse: parseSwitch },
   'model/setting-values.ts parseStoreOption': {
     kind: 'text',
     samples: ['kv.cacertfile=/etc/skein/ca.pem', 'kv.user=skein'],
@@ -913,6 +916,11 @@ export const parsers: Readonly<Record<string, Parser>> = {
       { token: { key, n: 1, vouch: claim.proof, old: [key] } },
     ],
     parse: (json) => parseStatements(new Map(typeof json === 'object' ? Object.entries(json ?? {}) : [])),
+  },
+  'model/token-source.ts parseTokenSource': {
+    kind: 'text',
+    samples: [tokenOf('token').reveal(), '@/etc/skein/token', '-'],
+    parse: parseTokenSource,
   },
   'state/mesh/trust/token.ts parseJoinToken': {
     kind: 'text',

@@ -9,6 +9,8 @@ interface Entry {
   readonly sentence: string;
   readonly load: () => Promise<(program: Command) => void>;
   readonly failure?: number;
+  /** Weave's name for it. */
+  readonly alias?: string;
 }
 
 export const commands: Readonly<Record<string, Entry>> = {
@@ -26,8 +28,25 @@ export const commands: Readonly<Record<string, Entry>> = {
     sentence: 'Show how this host and its cluster do',
     load: async () => (await import('./status.ts')).addStatus,
   },
+  report: {
+    sentence: 'Show all that this host knows, as JSON',
+    load: async () => (await import('./report.ts')).addReport,
+  },
   version: { sentence: 'Show versions', load: async () => (await import('./version.ts')).addVersion },
   host: { sentence: 'Hosts of the cluster', load: async () => (await import('./host.ts')).addHost },
+  token: {
+    sentence: 'What lets hosts into a cluster without a store',
+    load: async () => (await import('./mesh/token.ts')).addToken,
+  },
+  connect: {
+    sentence: 'Connect to other hosts of a cluster without a store',
+    load: async () => (await import('./mesh/connect.ts')).addConnect,
+  },
+  disconnect: {
+    sentence: 'Dial hosts no more',
+    load: async () => (await import('./mesh/connect.ts')).addDisconnect,
+    alias: 'forget',
+  },
   network: { sentence: 'Networks of the cluster', load: async () => (await import('./network/network.ts')).addNetwork },
   dns: {
     sentence: 'Names of containers, and those given by hand',
@@ -87,8 +106,8 @@ export async function openProgram(isUsed: (name: string) => boolean): Promise<Co
     .enablePositionalOptions()
     .exitOverride()
     .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'skein: ')) });
-  for (const [name, { sentence, load }] of Object.entries(commands)) {
-    if (isUsed(name)) (await load())(program);
+  for (const [name, { sentence, load, alias }] of Object.entries(commands)) {
+    if (isUsed(name) || (alias !== undefined && isUsed(alias))) (await load())(program);
     else program.command(name).description(sentence);
   }
   settle(program, 'skein');

@@ -33,7 +33,11 @@ interface Candidate {
 }
 
 async function candidates(before: readonly string[], typed: string): Promise<readonly Candidate[]> {
-  const used = before.find((word) => Object.hasOwn(commands, word));
+  const words = Object.entries(commands).flatMap(([name, { alias }]) => [
+    name,
+    ...(alias === undefined ? [] : [alias]),
+  ]);
+  const used = before.find((word) => words.includes(word));
   const program = await openProgram((name) => name === used);
   const { command, waiting, operands } = placeOf(program, before);
   if (waiting !== undefined) return await valuesOf(waiting, command, program);
@@ -106,7 +110,9 @@ async function valuesOf(option: Option, command: Command, program: Command): Pro
 }
 
 /** `network` is one of the cluster; the way out of a host can be looked at alone. On an `exposed` one the host itself is. */
-type Kind = 'network' | 'exposed' | 'any network' | 'container' | 'object' | 'record' | 'nothing';
+type Kind =
+  | ('network' | 'exposed' | 'any network' | 'container' | 'object' | 'record')
+  | ('host' | 'target' | 'nothing');
 
 /** What the operands of a command name. */
 function kindOf(command: Command, operands: number): Kind {
@@ -114,9 +120,13 @@ function kindOf(command: Command, operands: number): Kind {
   const inNetwork = command.parent?.name() === 'network';
   switch (command.name()) {
     case 'connect':
+      return inNetwork ? (operands === 0 ? 'network' : 'container') : 'nothing';
     case 'disconnect':
-      return operands === 0 ? 'network' : 'container';
+      return inNetwork ? (operands === 0 ? 'network' : 'container') : 'target';
+    case 'promote':
+      return 'host';
     case 'rm':
+      if (command.parent?.name() === 'host') return 'host';
       return inNetwork ? 'network' : 'container';
     case 'inspect':
       return inNetwork ? 'any network' : 'object';
@@ -165,6 +175,16 @@ async function recordsOf(client: Client): Promise<readonly Candidate[]> {
   );
 }
 
+async function otherHosts(client: Client): Promise<readonly Candidate[]> {
+  const found = await client.call('listHosts', {}, { signal: AbortSignal.timeout(patience) });
+  return found.filter(({ self }) => !self).map(({ name, state }) => ({ word: name, says: `host, ${state}` }));
+}
+
+async function targetsOf(client: Client): Promise<readonly Candidate[]> {
+  const found = await client.call('listTargets', {}, { signal: AbortSignal.timeout(patience) });
+  return found.filter(({ byHand }) => byHand).map(({ address, state }) => ({ word: address, says: `host, ${state}` }));
+}
+
 async function anyNetworks(client: Client): Promise<readonly Candidate[]> {
   return (await listNetworks(client)).map(viewNetwork);
 }
@@ -197,6 +217,8 @@ const listsOf: Record<Exclude<Kind, 'nothing'>, readonly ((client: Client) => Pr
   container: [containersOf],
   object: [containersOf, anyNetworks],
   record: [recordsOf],
+  host: [otherHosts],
+  target: [targetsOf],
 };
 
 async function labHosts(): Promise<readonly Candidate[]> {

@@ -1,7 +1,9 @@
 import type { Command } from 'commander';
 import { isOneOf, type ListOptions, matches, parseFilters, printListing, requireOneOf } from './listing.ts';
-import { clientOf, collect } from './session.ts';
-import { formatDuration } from './table.ts';
+import { nameOf } from './mesh/names.ts';
+import { joinCommand } from './mesh/token.ts';
+import { clientOf, collect, print } from './session.ts';
+import { formatDuration, printable } from './table.ts';
 
 const headers = {
   ...{ ID: 'HOST ID', Name: 'NAME', Address: 'ADDRESS', DataAddress: 'DATA ADDRESS', State: 'STATE' },
@@ -19,6 +21,28 @@ export function addHost(program: Command): void {
     .option('--format <template>', 'json, table, or a template such as {{.Name}}')
     .option('--no-trunc', 'whole ids')
     .action(list);
+  host
+    .command('rm')
+    .description('Lock a host out of a cluster without a store, for good; what it held is taken over')
+    .argument('<host>', 'its name, its id or the beginning of it')
+    .option('-f, --force', 'although it lives, and at once: without waiting for what other hosts know of it')
+    .action(remove);
+  host
+    .command('promote')
+    .description('Make a host of a cluster without a store an admin: it may let hosts in and lock them out')
+    .argument('<host>', 'its name, its id or the beginning of it')
+    .action(promote);
+}
+
+async function remove(name: string, { force = false }: { force?: boolean }, command: Command): Promise<void> {
+  const { token, place, ...host } = await clientOf(command).call('removeHost', { params: { name }, query: { force } });
+  print(`${printable(nameOf(host))}\n`);
+  if (token === undefined) return;
+  print(`it knew the token, which was replaced; hosts join with: ${joinCommand({ token, place })}\n`);
+}
+
+async function promote(name: string, _: unknown, command: Command): Promise<void> {
+  print(`${printable(nameOf(await clientOf(command).call('promoteHost', { params: { name } })))}\n`);
 }
 
 async function list({ trunc, filter, ...options }: ListOptions, command: Command): Promise<void> {

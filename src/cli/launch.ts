@@ -3,8 +3,20 @@ import { once } from 'node:events';
 import { fstatSync, mkdirSync, openSync, readFileSync, readSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Command, Option } from 'commander';
+import { openClient } from '../adapters/api/client.ts';
 import { messageOf, Refusal } from '../lib/errors.ts';
-import { namesOf, parseSettings, type Settings, settingKeys, settings, settingsFile } from '../model/settings.ts';
+import { handedOver } from '../model/setting-values.ts';
+import {
+  namesOf,
+  parseSettings,
+  type Setting,
+  type Settings,
+  settingKeys,
+  settings,
+  settingsFile,
+} from '../model/settings.ts';
+import { readToken } from '../model/token-source.ts';
+import { joinCommand } from './mesh/token.ts';
 import { daemonProgram, execute, type NodeSettings } from './program.ts';
 import { withProgress } from './progress.ts';
 import { collect, complain, print } from './session.ts';
@@ -26,36 +38,62 @@ export function addLaunch(program: Command): void {
   const command = program
     .command('launch')
     .description('Start the daemon on this host')
+    .argument('[place...]', 'other hosts of a cluster without a store, HOST[:PORT]')
     .option('--detach', 'in the background; returns when it is ready or has failed')
     .option('--config-file <file>', `settings file instead of ${settingsFile}`);
   for (const key of settingKeys) command.addOption(optionOf(key));
-  command.action(async (options: Record<string, unknown>) => {
-    const flags = flagsOf(options, program.opts()['host']);
+  command.action(async (peers: readonly string[], options: Record<string, unknown>) => {
+    const flags = flagsOf(options, { host: program.opts()['host'], peers });
     const { configFile } = options;
     const path = typeof configFile === 'string' ? configFile : settingsFile;
     const file = readSettingsFile(path, { required: configFile !== undefined });
     const chosen = parseSettings({ flags, env: process.env, file });
-    const args = [
-      ...(configFile === undefined ? [] : [`--config-file=${path}`]),
-      ...Object.entries(flags).flatMap(([flag, texts]) => texts.map((text) => `--${flag}=${text}`)),
-    ];
-    if (options['detach'] === true) await detach(args, chosen);
-    else execute(daemon, args, lean);
+    const { args, env } = handOver(flags, chosen);
+    const words = [...(configFile === undefined ? [] : [`--config-file=${path}`]), ...args];
+    const node = { ...lean, env: { ...lean.env, ...env } };
+    if (options['detach'] === true) await detach(words, chosen, node);
+    else execute(daemon, words, node);
   });
 }
 
+/**
+ * What the daemon is told beside the file. Everybody who lists processes sees its arguments: a token goes in the
+ * environment, which root alone reads.
+ */
+export function handOver(
+  flags: Readonly<Record<string, readonly string[]>>,
+  { token }: Pick<Settings, 'token'>,
+): { readonly args: readonly string[]; readonly env: Readonly<Record<string, string>> } {
+  const secret = namesOf('token');
+  const args = settingKeys.flatMap((key) => {
+    const { flag } = namesOf(key);
+    const { negated = false }: Setting = settings[key];
+    const texts = flag === secret.flag ? [] : (flags[flag] ?? []);
+    return texts.map((text) => (negated ? `--${flag}` : `--${flag}=${text}`));
+  });
+  const given = flags[secret.flag] !== undefined || Boolean(process.env[secret.variable]);
+  const env = given && token !== undefined ? { [secret.variable]: readToken(token).reveal() } : {};
+  return { args, env };
+}
+
 function optionOf(key: keyof Settings): Option {
-  const { short, value, sentence, many, default: preset, unset } = settings[key];
+  const { short, value, sentence, many, default: preset, unset, negated = false }: Setting = settings[key];
+  if (negated) return new Option(`--${namesOf(key).flag}`, sentence);
   const initial = preset.length === 0 ? unset : preset.length > 2 ? `${preset[0]} …` : preset.join(' ');
   const flags = `${short === undefined ? '' : `-${short}, `}--${namesOf(key).flag} <${value}>`;
   return new Option(flags, `${sentence}${many ? '; may repeat' : ''} (${initial})`).argParser(collect);
 }
 
 /** `skein -H unix:///PATH launch` says where to listen, as Docker's daemon once took it. */
-function flagsOf(options: Readonly<Record<string, unknown>>, host: unknown): Record<string, readonly string[]> {
+function flagsOf(
+  options: Readonly<Record<string, unknown>>,
+  { host, peers }: { readonly host: unknown; readonly peers: readonly string[] },
+): Record<string, readonly string[]> {
   const given = settingKeys.flatMap((key) => {
-    const texts = options[key];
-    return Array.isArray(texts) ? [[namesOf(key).flag, texts.map(String)] as const] : [];
+    const { negated = false }: Setting = settings[key];
+    const texts = negated && options[key] === false ? ['false'] : options[key];
+    const all = [...(Array.isArray(texts) ? texts.map(String) : []), ...(key === 'peer' ? peers : [])];
+    return all.length > 0 ? [[namesOf(key).flag, all] as const] : [];
   });
   return { ...(typeof host === 'string' ? { host: [host] } : {}), ...Object.fromEntries(given) };
 }
@@ -72,7 +110,8 @@ function readSettingsFile(
   }
 }
 
-async function detach(args: readonly string[], { stateDir }: Settings): Promise<void> {
+async function detach(args: readonly string[], chosen: Settings, { flags, env }: NodeSettings): Promise<void> {
+  const { stateDir } = chosen;
   const log = join(stateDir, 'daemon.log');
   try {
     mkdirSync(stateDir, { recursive: true, mode: 0o700 });
@@ -81,17 +120,17 @@ async function detach(args: readonly string[], { stateDir }: Settings): Promise<
   }
   const out = openLogFile(log);
   const begin = fstatSync(out).size;
-  const child = spawn(process.execPath, [...lean.flags, daemon, '--ready-fd=3', ...args], {
+  const child = spawn(process.execPath, [...flags, daemon, '--ready-fd=3', ...args], {
     detached: true,
     cwd: '/',
-    env: { ...process.env, ...lean.env },
+    env: { ...process.env, ...env },
     stdio: ['ignore', out, out, 'pipe'],
   });
   const ended = once(child, 'exit');
   const said = await withProgress('starting the daemon', readAll(child.stdio[3]));
   if (said === 'ready\n') {
     child.unref();
-    print(`the daemon runs as pid ${child.pid}; its log is ${log}\n`);
+    print(`the daemon runs as pid ${child.pid}; its log is ${log}\n${await howOthersJoin(chosen)}`);
     return;
   }
   const [code, signal] = await ended;
@@ -100,6 +139,22 @@ async function detach(args: readonly string[], { stateDir }: Settings): Promise<
   const why = lines.length === 0 ? `see ${log}` : [`the end of ${log}:`, ...lines].join('\n  ');
   complain(printable(said.trim()) || `${ending}; ${why}`);
   process.exitCode = 1;
+}
+
+/** In a cluster of one, or before there is one: the next step, as a line to copy. */
+export async function howOthersJoin({ host, runDir }: Pick<Settings, 'host' | 'runDir'>): Promise<string> {
+  const client = openClient(host.find((path) => path !== handedOver) ?? join(runDir, 'skein.sock'));
+  try {
+    const status = await client.call('getStatus', {});
+    if (status.state === 'waiting')
+      return 'it waits for others with its token; connect it to one of them: skein connect HOST\n';
+    if (status.mesh?.role !== 'admin' || status.mesh.hosts > 1) return '';
+    return `other hosts join it with: ${joinCommand(await client.call('getToken', {}))}\n`;
+  } catch (error) {
+    // It runs all the same; `skein status` and `skein token show` say more.
+    if (error instanceof Refusal) return '';
+    throw error;
+  }
 }
 
 function openLogFile(path: string): number {

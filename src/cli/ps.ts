@@ -11,13 +11,14 @@ import {
   printListing,
   requireOneOf,
 } from './listing.ts';
-import { clientOf, collect, refuseNotYet } from './session.ts';
+import { clientOf, collect, print, refuseNotYet } from './session.ts';
 import { formatDuration, printable } from './table.ts';
 
 interface Options extends ListOptions {
   readonly all?: boolean;
   readonly last?: number;
   readonly latest?: boolean;
+  readonly weave?: boolean;
 }
 
 const headers = {
@@ -42,10 +43,18 @@ export function addPs(program: Command): void {
     .option('-l, --latest', 'the newest, in whatever state')
     .option('-n, --last <count>', 'the newest so many, in whatever state', parseCount)
     .option('--format <template>', 'json, table, or a template such as {{.Names}}')
-    .option('--no-trunc', 'whole ids and commands');
+    .option('--no-trunc', 'whole ids and commands')
+    .option('--weave', 'the lines of weave ps: id, MAC and addresses of each interface, that of the host itself first');
   refuseNotYet(command, ['-s, --size']);
   command.action(async (options: Options) => {
-    const rows = (await select(clientOf(command), options)).map((container) => fieldsOf(container, options.trunc));
+    const client = clientOf(command);
+    const containers = await select(client, options);
+    if (options.weave) {
+      const { weaveLines } = await import('./weave-ps.ts');
+      print((await weaveLines(client, containers)).map((line) => `${printable(line)}\n`).join(''));
+      return;
+    }
+    const rows = containers.map((container) => fieldsOf(container, options.trunc));
     const columns = ['ID', 'Image', 'Command', 'RunningFor', 'Status', 'Ports', 'Names'] as const;
     await printListing({ rows, headers, columns, id: 'ID' }, options);
   });

@@ -1,5 +1,8 @@
 import { Argument, type Command } from 'commander';
 import type { DnsView, ExposedView, StatusView, WaitingView } from '../adapters/api/client.ts';
+import { defined } from '../lib/defined.ts';
+import { nameOf } from './mesh/names.ts';
+import { meshParts } from './mesh/status.ts';
 import { clientOf, formatBy, print } from './session.ts';
 import { formatDuration, printable } from './table.ts';
 
@@ -7,11 +10,17 @@ export function addStatus(program: Command): void {
   const command = program
     .command('status')
     .description('Show how this host, its store and the cluster do')
-    .addArgument(new Argument('[part]', 'dns: how names are answered, and by whom others').choices(['dns']))
-    .option('-f, --format <template>', 'json, or a template such as {{.cluster.id}}');
-  command.action(async (part: 'dns' | undefined, { format }: { format?: string }) => {
+    .addArgument(
+      new Argument(
+        '[part]',
+        'dns: how names are answered, and by whom others; of a cluster without a store also peers: its hosts and their links; connections: the links of this host, and how packets of containers go; targets: the places that it dials; ipam: who owns which numbers',
+      ).choices(['dns', ...Object.keys(meshParts)]),
+    )
+    .option('-f, --format <template>', 'json, or a template such as {{.cluster.id}}; of the lists also table');
+  command.action(async (part: 'dns' | keyof typeof meshParts | undefined, { format }: { format?: string }) => {
     const client = clientOf(command);
-    if (part === undefined) await show(await client.call('getStatus', {}), format, formatEither);
+    if (part !== undefined && part !== 'dns') await meshParts[part](client, defined({ format }));
+    else if (part === undefined) await show(await client.call('getStatus', {}), format, formatEither);
     else await show(await client.call('getDns', {}), format, formatDns);
   });
 }
@@ -58,27 +67,32 @@ function formatEither(status: StatusView | WaitingView, now: number): string {
 
 /** Of a host that has no cluster yet: what it waits for, and what to do. */
 export function formatWaiting({ version, pid, started, host, mesh, targets }: WaitingView, now: number): string {
-  const met = mesh.met.map(({ id, name = id.slice(0, 12) }) => name);
+  const met = mesh.met.map(nameOf);
   return formatRows([
     ['Version', `${version}, pid ${pid}, started ${formatDuration(now - Date.parse(started))} ago`],
-    ['Host', `${host.name ?? ''} (${host.id})`],
+    ['Host', `${nameOf(host)} (${host.id})`],
     ['Cluster', 'none yet: this host waits for others with its token: skein connect HOST'],
     ['Place', `${mesh.place}, where others connect to it`],
     ...(met.length > 0 ? [row('Met', met.join(', '))] : []),
     ...targets.map(({ address, host: who, state, why }, i) => {
-      const answered = who === undefined ? '' : `, ${who.name ?? who.id.slice(0, 12)}`;
+      const answered = who === undefined ? '' : `, ${nameOf(who)}`;
       return row(i === 0 ? 'Targets' : '', `${address}${answered}: ${why ?? state}`);
     }),
     ...(mesh.problem === undefined ? [] : [row('Problem', mesh.problem)]),
   ]);
 }
 
-function row(name: string, value: string): readonly [string, string] {
+function formatMesh({ hosts, links, role, place, empty }: NonNullable<StatusView['mesh']>): string {
+  const size = `${hosts} ${hosts === 1 ? 'host' : 'hosts'}, ${links} ${links === 1 ? 'link' : 'links'}`;
+  return `${size}, ${role}, at ${place}${empty && hosts === 1 ? '; empty: this host can still join others' : ''}`;
+}
+
+function row(name: string, value: string): [string, string] {
   return [name, value];
 }
 
 export function formatStatus(status: StatusView, now: number): string {
-  const { cluster, store, host, hosts, networks, containers, exposed, paths, skipped } = status;
+  const { cluster, store, host, hosts, networks, containers, exposed, paths, skipped, mesh } = status;
   const ago = (time: string) => `${formatDuration(now - Date.parse(time))} ago`;
   const health =
     store.failingSince === undefined
@@ -88,7 +102,8 @@ export function formatStatus(status: StatusView, now: number): string {
     ['Version', `${status.version}, pid ${status.pid}, started ${ago(status.started)}`],
     ['Cluster', `${cluster.id}, generation ${cluster.generation}, feature level ${cluster.featureLevel}`],
     ['Underlay', `IPv${cluster.underlay}, UDP port ${cluster.dataPort}`],
-    ['Store', `${store.url} ${health}`],
+    mesh === undefined ? ['Store', `${store.url} ${health}`] : ['Mesh', formatMesh(mesh)],
+    ...(mesh?.problem === undefined ? [] : [row('', mesh.problem)]),
     ...store.members
       .filter(({ healthy }) => !healthy)
       .map(({ url }): [string, string] => ['', `${url} does not answer`]),

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { messageOf, ParseError } from '../lib/errors.ts';
-import { parseFlags, parseSettings, type Settings, settingsFile } from '../model/settings.ts';
+import { namesOf, parseFlags, parseSettings, type Settings, settingsFile } from '../model/settings.ts';
 
 /** Flags that are not settings, by name: `--ready-fd=3`. */
 export type OwnFlags<Name extends string> = Readonly<Partial<Record<Name, string>>>;
@@ -20,7 +20,10 @@ export function readSettings<Name extends string>(
   const path = own['config-file'];
   const file = readFile(path ?? settingsFile, path !== undefined);
   const flags = parseFlags(args.filter((arg) => nameIn(arg) === undefined));
-  return { settings: parseSettings({ flags, env: process.env, file }), own };
+  const settings = parseSettings({ flags, env: process.env, file });
+  // What this process starts does not need to know it.
+  delete process.env[namesOf('token').variable];
+  return { settings, own };
 }
 
 function readFile(path: string, required: boolean): { path: string; text: string } | undefined {

@@ -14,7 +14,7 @@ import type { Journal } from '../state/journal.ts';
 import { openState } from '../state/kv/open.ts';
 import type { SkippedRecord } from '../state/kv/skipped.ts';
 import type { StoreStatus } from '../state/kv/store.ts';
-import type { StoreUrl } from '../state/kv/url.ts';
+import { formatStoreUrl, type StoreUrl } from '../state/kv/url.ts';
 import type { Registry } from '../state/registry.ts';
 import { openRemembered } from '../state/remembered/open.ts';
 import { pathsOf } from './paths.ts';
@@ -52,6 +52,10 @@ export async function openStored(
   url: StoreUrl,
   { settings, journal, identity, view, stop, log }: SharedInit,
 ): Promise<Shared> {
+  if (settings.token !== undefined || settings.peer.length > 0) {
+    const reason = `a token and other hosts are for a cluster without a store, and this host's lives in ${formatStoreUrl(url)}`;
+    throw new Refusal('invalid', `${reason}: leave them out`);
+  }
   const scope = new Scope();
   const files = pathsOf(settings);
   const known = await knownCluster(journal);

@@ -158,6 +158,11 @@ export function parsePool(text: string): AddressPool {
   return { range: formatPrefix(range), size: Number(size) };
 }
 
+export function parseSwitch(text: string): boolean {
+  if (text !== 'true' && text !== 'false') throw new ParseError(`${shorten(text)} is neither true nor false`);
+  return text === 'true';
+}
+
 export function choice<const T extends string>(...values: readonly T[]): (text: string) => T {
   return (text) => {
     const value = values.find((candidate) => candidate === text);

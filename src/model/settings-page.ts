@@ -1,11 +1,12 @@
-import { namesOf, settingKeys, settings, settingsFile } from './settings.ts';
+import { namesOf, type Setting, settingKeys, settings, settingsFile } from './settings.ts';
 
 /** `docs/settings.md`, made from the table. */
 export function formatSettingsPage(): string {
   const rows = settingKeys.map((key) => {
-    const { short, value, many, sentence, default: preset, unset } = settings[key];
+    const { short, value, many, sentence, default: preset, unset, negated = false }: Setting = settings[key];
     const { flag, variable, fileKey } = namesOf(key);
-    const flags = `${short === undefined ? '' : `\`-${short}\`, `}\`--${flag} ${value.toUpperCase()}\``;
+    const operand = negated ? '' : ` ${value.toUpperCase()}`;
+    const flags = `${short === undefined ? '' : `\`-${short}\`, `}\`--${flag}${operand}\``;
     const initial = preset.length === 0 ? (unset ?? '') : formatDefault(preset);
     return [`${flags}${many ? ' (may repeat)' : ''}`, `\`${variable}\``, `\`${fileKey}\``, sentence, initial];
   });

@@ -36,6 +36,27 @@ test('a flag beats the environment, which beats the file, which beats the defaul
   assert.equal(from({ env: { SKEIN_DATA_PORT: '' } }).dataPort, undefined);
 });
 
+test('what is on is taken back by a flag without a value, and by false in the environment and the file', () => {
+  assert.equal(from({}).discovery, true);
+  assert.equal(from({ flags: ['--no-discovery'] }).discovery, false);
+  assert.equal(from({ env: { SKEIN_DISCOVERY: 'false' } }).discovery, false);
+  assert.equal(from({ file: { discovery: false } }).discovery, false);
+  assert.equal(from({ file: { discovery: 'true' }, flags: ['--no-discovery'] }).discovery, false);
+  assert.throws(() => from({ file: { discovery: 1 } }), {
+    message: `${path}: discovery: "1" is neither true nor false`,
+  });
+  assert.throws(() => from({ flags: ['--no-discovery=false'] }), { message: /does not take an argument/ });
+});
+
+test('words of the command line without a flag are other hosts', () => {
+  assert.deepEqual(from({ flags: ['--peer', 'h1', 'h2', '--mesh-port', '7000', 'h3:1'] }).peer, [
+    ...['h1:6783', 'h2:6783', 'h3:1'],
+  ]);
+  assert.deepEqual(from({ env: { SKEIN_PEERS: 'h1 h2' } }).peer, ['h1:6783', 'h2:6783']);
+  assert.deepEqual(from({ file: { peers: ['h1'] } }).peer, ['h1:6783']);
+  assert.throws(() => from({ flags: ['a b'] }), { message: /^--peer: "a b" is not HOST or HOST:PORT/ });
+});
+
 test("Docker's file means the same here", () => {
   const settings = from({
     file: {
@@ -107,7 +128,6 @@ test('bad settings are refused, naming the place', () => {
   assert.throws(() => parseSettingsFile('{', path), /daemon\.json: is not JSON/);
   assert.throws(() => parseSettingsFile(' '.repeat(300_000), path), /is longer than/);
   assert.throws(() => parseFlags(['--loud']), /the command line: Unknown option '--loud'/);
-  assert.throws(() => parseFlags(['word']), ParseError);
 });
 
 test('places of all kinds are understood', () => {

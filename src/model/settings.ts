@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util';
 import { ParseError } from '../lib/errors.ts';
+import { defaultMeshPort, parseMeshPlace } from './mesh-place.ts';
 import {
   choice,
   parseDirectory,
@@ -13,8 +14,10 @@ import {
   parsePort,
   parseStoreOption,
   parseStoreText,
+  parseSwitch,
   shorten,
 } from './setting-values.ts';
+import { parseTokenSource } from './token-source.ts';
 
 /**
  * Every setting of the daemon, once. The type, the flags of `skein launch`, the `SKEIN_*` variables, the keys of
@@ -35,6 +38,26 @@ export const settings = {
       'how the store is spoken to: kv.cacertfile, kv.certfile, kv.keyfile (any of them means TLS), kv.user, kv.passwordfile, kv.password',
     unset: 'cleartext, no login',
     pairs: true,
+  }),
+  token: one(parseTokenSource, undefined, {
+    value: 'token',
+    sentence:
+      'what lets this host into a cluster without a store, as skein token show prints it: @FILE, - for the standard input, or the token itself',
+    unset: 'none',
+  }),
+  peer: many(parseMeshPlace, [], {
+    value: 'place',
+    sentence: 'another host of a cluster without a store: HOST[:PORT]; skein launch takes them as arguments, too',
+    unset: 'none',
+  }),
+  meshPort: one(parsePort, String(defaultMeshPort), {
+    value: 'port',
+    sentence: 'port, of TCP and of UDP, at which other hosts of a cluster without a store speak to this one',
+  }),
+  discovery: one(parseSwitch, 'true', {
+    value: 'true|false',
+    sentence: 'dial only the hosts that were given by hand, none that those know of (discovery: false)',
+    negated: true,
   }),
   clusterAdvertise: one(parsePlace, undefined, {
     value: 'place',
@@ -113,9 +136,11 @@ export interface Setting<T = unknown> {
   readonly unset?: string;
   /** In the file an object says several: `{"a": "1", "b": "2"}` is `a=1` and `b=2`. */
   readonly pairs?: boolean;
+  /** It is on; the flag is `--no-NAME`, without a value. */
+  readonly negated?: boolean;
 }
 
-type About = Pick<Setting, 'value' | 'short' | 'sentence' | 'unset' | 'pairs'>;
+type About = Pick<Setting, 'value' | 'short' | 'sentence' | 'unset' | 'pairs' | 'negated'>;
 
 export const settingsFile = '/etc/skein/daemon.json';
 
@@ -155,8 +180,10 @@ function many<T>(parse: (text: string) => T, preset: readonly string[], about: A
 
 /** The names of a setting: as a flag, in the environment, in the file. */
 export function namesOf(key: keyof Settings): { flag: string; variable: string; fileKey: string } {
-  const flag = key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
-  const fileKey = settings[key].many ? `${flag}s` : flag;
+  const { many: several, negated = false }: Setting = settings[key];
+  const name = key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+  const flag = negated ? `no-${name}` : name;
+  const fileKey = several ? `${name}s` : name;
   return { flag, variable: `SKEIN_${fileKey.replaceAll('-', '_').toUpperCase()}`, fileKey };
 }
 
@@ -220,7 +247,8 @@ export function parseSettingsFile(text: string, path: string): ReadonlyMap<strin
   return texts;
 }
 
-function fileTexts(value: unknown, { many: several, pairs = false }: Setting): readonly string[] {
+function fileTexts(value: unknown, { many: several, pairs = false, negated = false }: Setting): readonly string[] {
+  if (negated && typeof value === 'boolean') return [String(value)];
   if (pairs && typeof value === 'object' && value !== null && !Array.isArray(value)) {
     return Object.entries(value).map(([key, part]) => `${key}=${fileText(part)}`);
   }
@@ -242,23 +270,25 @@ function fileText(value: unknown): string {
   throw new ParseError('is neither a text nor a number');
 }
 
-/** The flags of the daemon's own command line. @throws ParseError naming the flag */
+/** The flags of the daemon's own command line; words without one are peers. @throws ParseError naming the flag */
 export function parseFlags(args: readonly string[]): Readonly<Record<string, readonly string[]>> {
   if (args.length > mostArguments) throw new ParseError(`the command line: has more than ${mostArguments} words`);
   const options = Object.fromEntries(
     settingKeys.map((key) => {
-      const { short } = settings[key];
-      const option = { type: 'string', multiple: true } as const;
+      const { short, negated }: Setting = settings[key];
+      const option = { type: negated ? 'boolean' : 'string', multiple: true } as const;
       return [namesOf(key).flag, short === undefined ? option : { ...option, short }];
     }),
   );
   try {
-    const { values } = parseArgs({ args: [...args], options, strict: true, allowPositionals: false });
-    return Object.fromEntries(
-      Object.entries(values).flatMap(([flag, texts]) =>
-        Array.isArray(texts) ? [[flag, texts.filter((text) => typeof text === 'string')]] : [],
+    const { values, positionals } = parseArgs({ args: [...args], options, strict: true, allowPositionals: true });
+    const { peer = [], ...flags } = Object.fromEntries(
+      Object.entries(values).flatMap(([flag, given]) =>
+        Array.isArray(given) ? [[flag, given.map((one) => (one === true ? 'false' : String(one)))]] : [],
       ),
     );
+    const peers = [...peer, ...positionals];
+    return { ...flags, ...(peers.length > 0 && { peer: peers }) };
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new ParseError(`the command line: ${reason.slice(0, 200)}`, { cause });

@@ -5,7 +5,13 @@ import { delay, pause } from '../../lib/backoff.ts';
 import { messageOf, Refusal } from '../../lib/errors.ts';
 import { frame, frameHeader, type Frame as OutputFrame } from '../../model/frame.ts';
 import { request as httpRequest } from './http.ts';
-import type { WaitingView as WaitingAnswer } from './mesh-schema.ts';
+import type {
+  ConnectionView as ConnectionAnswer,
+  PeerView as PeerAnswer,
+  RangeView as RangeAnswer,
+  TargetView as TargetAnswer,
+  WaitingView as WaitingAnswer,
+} from './mesh-schema.ts';
 import { type AnswerOf, type CallOf, type JsonRouteKey, type Route, routes } from './routes.ts';
 import {
   type ContainerView as ContainerAnswer,
@@ -64,6 +70,10 @@ export type ExposedView = ExposedAnswer;
 export type NetworkView = NetworkAnswer;
 export type StatusView = StatusAnswer;
 export type WaitingView = WaitingAnswer;
+export type PeerView = PeerAnswer;
+export type ConnectionView = ConnectionAnswer;
+export type TargetView = TargetAnswer;
+export type RangeView = RangeAnswer;
 export type Frame = OutputFrame;
 
 /** The command of a container could not be executed. */

@@ -54,11 +54,15 @@ export interface ApiNeeds extends Pick<NamesApiNeeds, 'names' | 'records'> {
   readonly started: string;
 }
 
+export interface Answering {
+  /** Aborts when the asker goes away. */
+  readonly signal: AbortSignal;
+  /** Does it when the asker has been answered, or has gone. */
+  readonly afterwards: (task: () => void) => void;
+}
+
 export type JsonHandlers = {
-  readonly [K in JsonRouteKey]: (
-    request: RequestOf<K>,
-    options: { readonly signal: AbortSignal },
-  ) => AnswerOf<K> | Promise<AnswerOf<K>>;
+  readonly [K in JsonRouteKey]: (request: RequestOf<K>, options: Answering) => AnswerOf<K> | Promise<AnswerOf<K>>;
 };
 
 export interface Handlers extends JsonHandlers {
@@ -269,7 +273,10 @@ export function openHandlers(needs: ApiNeeds): Handlers {
     }),
     getStatus,
     getDescription: () => ({ ...describeApi(hosts.self.version) }),
-    stopDaemon: () => ({}),
+    stopDaemon: (_, { afterwards }) => {
+      afterwards(needs.stop);
+      return {};
+    },
     getReport: async () => ({
       status: getStatus(),
       ...{ hosts: listHosts(), networks: listNetworks(), containers: containers.list().map(view) },

@@ -1,5 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { Refusal } from '../../lib/errors.ts';
+import { silent } from '../../lib/log.ts';
+import { JoinToken } from '../../model/join-token.ts';
 import type {
   ConnectRequest,
   Membership,
@@ -9,6 +11,8 @@ import type {
   Role,
   TargetState,
 } from '../../state/mesh/membership.ts';
+import { memoryControllers } from './memory.testing.ts';
+import { openApi } from './server.ts';
 
 /** Clusters of a mesh in memory, for tests of the API and the command line: hosts find each other by their place. */
 interface Cluster {
@@ -18,7 +22,7 @@ interface Cluster {
 }
 
 const since = new Date().toISOString();
-const newToken = () => `skein1..${randomBytes(18).toString('base64url')}`;
+const newToken = () => new JoinToken(randomBytes(16)).reveal();
 
 export class MemoryMesh {
   readonly hosts = new Map<string, MemoryHost>();
@@ -38,7 +42,7 @@ export class MemoryMesh {
   }
 }
 
-class MemoryHost implements Membership {
+export class MemoryHost implements Membership {
   readonly id: string;
   readonly name: string;
   readonly place: string;
@@ -46,6 +50,8 @@ class MemoryHost implements Membership {
   readonly #mesh: MemoryMesh;
   cluster: Cluster | undefined;
   waitsWith: string | undefined;
+  /** Called when the daemon's parts would begin anew. */
+  restarted: () => void = () => undefined;
   #targets: readonly string[] = [];
 
   /** Its place is 192.0.2.N, where N is the digit at the end of its name. */
@@ -77,17 +83,19 @@ class MemoryHost implements Membership {
     if (moves && (token ?? this.waitsWith) !== there.token) {
       throw new Refusal('forbidden', 'this host has a token that is not of this cluster');
     }
-    if (moves) {
+    const restart = () => {
       this.cluster?.roles.delete(this);
-      there.roles.set(this, 'member');
+      there?.roles.set(this, 'member');
       this.cluster = there;
-    }
+      this.restarted();
+    };
     this.#targets = [...new Set([...(replace ? [] : this.#targets), ...targets])];
     const reached = targets.map((target, i): Reached => {
       const host = found[i];
       return host ? { target, host } : { target, why: `${target} does not answer: is TCP port 6783 open there` };
     });
-    return { ...(this.cluster && { cluster: this.cluster.id }), restarts: moves, reached };
+    const cluster = there ?? this.cluster;
+    return { ...(cluster && { cluster: cluster.id }), ...(moves && { restart }), reached };
   }
 
   async disconnect(targets: readonly string[]) {
@@ -176,4 +184,32 @@ class MemoryHost implements Membership {
 
 function name(host: MemoryHost) {
   return { id: host.id, name: host.name };
+}
+
+/** The API of a host as its daemon would serve it, anew when the host came to another cluster. */
+export async function serveMemoryHost(host: MemoryHost, socket: string): Promise<{ close(): Promise<void> }> {
+  let api = await openApi(needsOf(host), { sockets: [socket] });
+  let turn = Promise.resolve();
+  host.restarted = () => {
+    turn = turn.then(async () => {
+      await api.close();
+      api = await openApi(needsOf(host), { sockets: [socket] });
+    });
+  };
+  return {
+    close: async () => {
+      await turn;
+      await api.close();
+    },
+  };
+}
+
+function needsOf(host: MemoryHost) {
+  const stop = () => undefined;
+  const common = { membership: host, stop, log: silent };
+  const standing = host.standing();
+  if (standing.kind === 'waiting') return { waiting: { host: name(host), started: since }, ...common };
+  const plain = memoryControllers({ stop });
+  const cluster = { ...plain.hosts.cluster, id: standing.cluster };
+  return { ...plain, hosts: { ...plain.hosts, cluster }, ...common };
 }

@@ -3,39 +3,46 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { backoff } from '../../lib/backoff.ts';
 import { silent } from '../../lib/log.ts';
 import { Scope } from '../../lib/scope.ts';
-import type { Membership } from '../../state/mesh/membership.ts';
 import { type Client, openClient } from './client.ts';
 import { memoryControllers } from './memory.testing.ts';
-import { MemoryMesh } from './memory-mesh.testing.ts';
+import { type MemoryHost, MemoryMesh, serveMemoryHost } from './memory-mesh.testing.ts';
 import { openApi } from './server.ts';
 
 const scope = new Scope();
 after(() => scope.close());
 
-/** The API of a host that belongs to a cluster, or that waits. */
-async function serve(membership: Membership | undefined, { waiting = false } = {}): Promise<Client> {
+async function folder(): Promise<string> {
   const directory = await mkdtemp(join(tmpdir(), 'skein-mesh-api-'));
   scope.defer(() => rm(directory, { recursive: true, force: true }));
-  const path = join(directory, 'skein.sock');
-  const stop = () => undefined;
-  const host = { id: 'f'.repeat(32), name: 'h2' };
-  const needs =
-    waiting && membership
-      ? { waiting: { host, started: new Date().toISOString() }, membership, stop, log: silent }
-      : { ...memoryControllers({ stop }), membership, log: silent };
-  const api = await openApi(needs, { sockets: [path] });
+  return directory;
+}
+
+async function serve(host: MemoryHost): Promise<Client> {
+  const path = join(await folder(), 'skein.sock');
+  const api = await serveMemoryHost(host, path);
   scope.defer(() => api.close());
   return openClient(path);
 }
 
+/** It begins anew there, and does not answer for a moment. */
+async function waitUntilIn(client: Client, cluster: string | undefined): Promise<void> {
+  for await (const _ of backoff({ first: 5, most: 50, signal: AbortSignal.timeout(10_000) })) {
+    const status = await client.call('getStatus', {}).catch(() => undefined);
+    if (status?.state === 'ready' && status.cluster.id === cluster) return;
+  }
+  assert.fail(`not in ${cluster} after 10 s`);
+}
+
 test('a host joins another with its token, both show it, and it can be made an admin and locked out', async () => {
   const mesh = new MemoryMesh();
-  const [one, two] = [await serve(mesh.found('h1')), await serve(mesh.found('h2'))];
+  const [one, two] = await Promise.all([serve(mesh.found('h1')), serve(mesh.found('h2'))]);
   const { token, place } = await one.call('getToken', {});
   assert.equal(place, '192.0.2.1');
   const joined = await two.call('joinHosts', { body: { targets: ['192.0.2.1', '192.0.2.9:7000'], token } });
+  await waitUntilIn(two, joined.cluster);
   const status = await one.call('getStatus', {});
   assert.ok(status.state === 'ready');
   const { kind, cluster, role, empty, hosts, links } = status.mesh ?? {};
@@ -113,7 +120,7 @@ test('what is no place and no token, and too many of them, is refused at the doo
 test('a host that waits says what for, joins, and refuses everything else in one sentence', async () => {
   const mesh = new MemoryMesh();
   const first = mesh.found('h1');
-  const client = await serve(mesh.wait('h2', await first.token()), { waiting: true });
+  const client = await serve(mesh.wait('h2', await first.token()));
   const status = await client.call('getStatus', {});
   assert.ok(status.state === 'waiting');
   assert.deepEqual([status.host.name, status.mesh.kind, status.mesh.place], ['h2', 'waiting', '192.0.2.2']);
@@ -129,7 +136,9 @@ test('a host that waits says what for, joins, and refuses everything else in one
     parts?.targets.map(({ address, state }) => [address, state]),
     [['192.0.2.9:6783', 'retrying']],
   );
-  assert.equal((await client.call('joinHosts', { body: { targets: ['192.0.2.1'] } })).restarts, true);
+  const { cluster, restarts } = await client.call('joinHosts', { body: { targets: ['192.0.2.1'] } });
+  assert.deepEqual([cluster, restarts], [first.cluster?.id, true]);
+  await waitUntilIn(client, cluster);
 });
 
 test('a host that holds something joins no other cluster', async () => {
@@ -144,7 +153,10 @@ test('a host that holds something joins no other cluster', async () => {
 });
 
 test('on a store there is no mesh to ask or to change, and the report says the rest', async () => {
-  const client = await serve(undefined);
+  const path = join(await folder(), 'skein.sock');
+  const api = await openApi({ ...memoryControllers({ stop: () => undefined }), log: silent }, { sockets: [path] });
+  scope.defer(() => api.close());
+  const client = openClient(path);
   for (const call of [
     client.call('getToken', {}),
     client.call('joinHosts', { body: { targets: ['h1'] } }),

@@ -25,17 +25,21 @@ type MeshHandlers = Pick<
 export function openMeshHandlers(membership: Membership): MeshHandlers {
   const place = () => formatMeshPlace(membership.standing().place);
 
-  async function join({ targets, token, replace }: RequestOf<'joinHosts'>['body']): Promise<AnswerOf<'joinHosts'>> {
-    const { cluster, restarts, reached } = await membership.connect({ targets, replace, ...defined({ token }) });
+  async function join(
+    { targets, token, replace }: RequestOf<'joinHosts'>['body'],
+    afterwards: (task: () => void) => void,
+  ): Promise<AnswerOf<'joinHosts'>> {
+    const { cluster, restart, reached } = await membership.connect({ targets, replace, ...defined({ token }) });
+    if (restart !== undefined) afterwards(restart);
     return {
       ...defined({ cluster }),
-      restarts,
+      restarts: restart !== undefined,
       reached: reached.map(({ target, host, why }) => ({ target, ...defined({ host: host && named(host), why }) })),
     };
   }
 
   return {
-    joinHosts: ({ body }) => join(body),
+    joinHosts: ({ body }, { afterwards }) => join(body, afterwards),
     leaveHosts: async ({ body }) => {
       await membership.disconnect(body.targets);
       return {};

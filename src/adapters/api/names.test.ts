@@ -16,14 +16,16 @@ const handlers = openNameHandlers({ ...known, names: { ...known.names, list: () 
 
 async function look(container: string) {
   const request = { params: { name: 'db' }, query: { type: 'A', container }, body: undefined };
-  return await handlers.lookUpName(request, { signal: AbortSignal.timeout(10_000) });
+  return await handlers.lookUpName(request, answering());
 }
+
+const answering = () => ({ signal: AbortSignal.timeout(10_000), afterwards: () => undefined });
 
 test('who gives a name that a container has is warned of what is answered', async () => {
   const add = async (name: string, network?: string) => {
     const body = { name, addresses: ['192.0.2.1'], ...(network !== undefined && { network }) };
     const request = { params: undefined, query: undefined, body };
-    return (await handlers.addRecord(request, { signal: AbortSignal.timeout(10_000) })).warning;
+    return (await handlers.addRecord(request, answering())).warning;
   };
   assert.equal(await add('web'), 'who is on demo is answered what has the name web there, not this');
   assert.equal(await add('web', 'demo'), "the name web is a container's on demo, too: both are answered there");

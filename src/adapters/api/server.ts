@@ -6,7 +6,7 @@ import { CommandFailed } from '../../controllers/containers/containers.ts';
 import { messageOf, ParseError, Refusal, type RefusalKind } from '../../lib/errors.ts';
 import type { Log } from '../../lib/log.ts';
 import { Scope } from '../../lib/scope.ts';
-import { type ApiNeeds, type Handlers, type JsonHandlers, openHandlers } from './handlers.ts';
+import { type Answering, type ApiNeeds, type Handlers, type JsonHandlers, openHandlers } from './handlers.ts';
 import { createServer } from './http.ts';
 import { matchRoute } from './match.ts';
 import { parseBody, parseInput } from './parse.ts';
@@ -52,7 +52,7 @@ export async function openApi(
   { sockets, handed = [] }: ApiInit,
 ): Promise<{ close(): Promise<void> }> {
   const handlers = 'waiting' in needs ? openWaitingHandlers(needs) : openHandlers(needs);
-  const answer = answerWith(handlers, needs);
+  const answer = answerWith(handlers, needs.log);
   const scope = new Scope();
   try {
     const serverFor = () => {
@@ -92,10 +92,7 @@ export function answers(path: string): Promise<boolean> {
 }
 
 /** What no handler is there for needs a cluster. */
-function answerWith(
-  handlers: Partial<Handlers>,
-  { stop, log }: Pick<ApiNeeds, 'stop'> & { readonly log: Log },
-): RequestListener {
+function answerWith(handlers: Partial<Handlers>, log: Log): RequestListener {
   return (incoming, outgoing) => {
     const { method = '', url = '' } = incoming;
     const end = url.indexOf('?');
@@ -111,7 +108,7 @@ function answerWith(
     const match = matchRoute(method, path);
     if (!match) return fail(new Refusal('not-found', `there is no ${method} ${path}`));
     const query = end < 0 ? {} : queryOf(url.slice(end + 1));
-    serve(match.key, { incoming, outgoing, params: match.params, query }, { handlers, stop }).catch(fail);
+    serve(match.key, { incoming, outgoing, params: match.params, query }, handlers).catch(fail);
   };
 }
 
@@ -120,11 +117,7 @@ function queryOf(text: string): Readonly<Record<string, string>> {
   return Object.fromEntries([...new URLSearchParams(text)].reverse());
 }
 
-async function serve(
-  key: RouteKey,
-  exchange: Exchange,
-  { handlers, stop }: { handlers: Partial<Handlers>; stop: () => void },
-): Promise<void> {
+async function serve(key: RouteKey, exchange: Exchange, handlers: Partial<Handlers>): Promise<void> {
   const { incoming, outgoing } = exchange;
   const signal = signalOf(outgoing);
   if (key === 'readOutput') {
@@ -135,9 +128,11 @@ async function serve(
     await receiveBytes(incoming, input(await read(key, exchange)));
     sendJson(outgoing, 200, {});
   } else {
-    const answer = await call(key, exchange, { handlers, signal });
-    if (key === 'stopDaemon') outgoing.once('finish', stop);
-    sendJson(outgoing, 200, answer);
+    const afterwards = (task: () => void) => {
+      if (outgoing.closed) task();
+      else outgoing.once('close', task);
+    };
+    sendJson(outgoing, 200, await call(key, exchange, handlers, { signal, afterwards }));
   }
 }
 
@@ -153,10 +148,11 @@ function signalOf(outgoing: ServerResponse): AbortSignal {
 async function call<K extends JsonRouteKey>(
   key: K,
   exchange: Exchange,
-  { handlers, signal }: { handlers: Partial<JsonHandlers>; signal: AbortSignal },
+  handlers: Partial<JsonHandlers>,
+  answering: Answering,
 ): Promise<object> {
   const handler = handlerOf(handlers, key);
-  return await handler(await read(key, exchange), { signal });
+  return await handler(await read(key, exchange), answering);
 }
 
 /** @throws Refusal 'unavailable' when it is one that only a host with a cluster has */

@@ -16,7 +16,7 @@ export interface WaitingNeeds {
 const whatToDo = 'this host waits for others with its token: skein connect HOST';
 
 /** How it does, how it is joined to others, and its end. The rest is there as soon as it has a cluster. */
-export function openWaitingHandlers({ waiting, membership }: WaitingNeeds): Partial<JsonHandlers> {
+export function openWaitingHandlers({ waiting, membership, stop }: WaitingNeeds): Partial<JsonHandlers> {
   function getStatus(): WaitingView {
     const standing = membership.standing();
     if (standing.kind !== 'waiting') throw refuseWaiting();
@@ -31,7 +31,10 @@ export function openWaitingHandlers({ waiting, membership }: WaitingNeeds): Part
     ...openMeshHandlers(membership),
     getStatus,
     getReport: () => ({ status: getStatus(), mesh: reportMesh(membership) }),
-    stopDaemon: () => ({}),
+    stopDaemon: (_, { afterwards }) => {
+      afterwards(stop);
+      return {};
+    },
   };
 }
 

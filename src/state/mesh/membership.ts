@@ -62,8 +62,11 @@ export interface ConnectRequest {
 export interface Connected {
   /** The id of the cluster that this host belongs to, or does as soon as it has begun anew; none while it goes on waiting. */
   readonly cluster?: string;
-  /** The daemon's parts begin anew now, in that cluster: the API goes away for a moment. */
-  readonly restarts: boolean;
+  /**
+   * Lets the daemon's parts begin anew, in that cluster: the API goes away for a moment, so it is called when the asker has
+   * been answered or has gone. None where nothing changes. Whoever dies before begins there anyway: it is on disk.
+   */
+  readonly restart?: () => void;
   /** One for each place of the request, in its order. */
   readonly reached: readonly Reached[];
 }

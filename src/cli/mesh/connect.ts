@@ -1,0 +1,87 @@
+import type { Command } from 'commander';
+import { type Client, openClient } from '../../adapters/api/client.ts';
+import { backoff } from '../../lib/backoff.ts';
+import { Refusal } from '../../lib/errors.ts';
+import { parseMeshPlace } from '../../model/mesh-place.ts';
+import { parseTokenSource, readToken } from '../../model/token-source.ts';
+import { withProgress } from '../progress.ts';
+import { clientOf, complain, print, socketOf } from '../session.ts';
+import { printable } from '../table.ts';
+import { nameOf } from './names.ts';
+
+export function addConnect(program: Command): void {
+  const command = program
+    .command('connect')
+    .description(
+      'Connect to other hosts of a cluster without a store, from now on; a host that holds nothing joins theirs',
+    )
+    .argument('[place...]', 'where they are, HOST[:PORT]')
+    .option(
+      '--token <token>',
+      'what lets this host in: @FILE, - for the standard input, or the token itself (SKEIN_TOKEN)',
+    )
+    .option('--replace', 'to these alone: others given before are dialled no more');
+  command.action(async (places: readonly string[], options: { token?: string; replace?: boolean }) => {
+    const { token: text = process.env['SKEIN_TOKEN'] || undefined, replace = false } = options;
+    if (places.length === 0 && !replace) throw new Refusal('invalid', 'name a host to connect to: skein connect HOST');
+    const targets = places.map(parseMeshPlace);
+    const token = text === undefined ? {} : { token: readToken(parseTokenSource(text)).reveal() };
+    const { cluster, restarts, reached } = await clientOf(command).call('joinHosts', {
+      body: { targets, replace, ...token },
+    });
+    const met = reached.some(({ host }) => host !== undefined);
+    const joined = restarts || (cluster === undefined && met) ? await joining(socketOf(command), cluster) : cluster;
+    if (joined !== undefined && (restarts || cluster === undefined)) print(`joined cluster ${joined.slice(0, 12)}\n`);
+    for (const { target, host, why } of reached) {
+      if (host !== undefined) print(`${target} is ${printable(nameOf(host))}\n`);
+      if (why === undefined) continue;
+      complain(printable(why));
+      process.exitCode = 1;
+    }
+    if (joined === undefined) print('this host goes on waiting for a cluster: skein status says for whom\n');
+  });
+}
+
+export function addDisconnect(program: Command): void {
+  const command = program
+    .command('disconnect')
+    .alias('forget')
+    .description('Dial hosts no more; links that stand go on')
+    .argument('<place...>', 'as skein status targets shows them');
+  command.action(async (places: readonly string[]) => {
+    await clientOf(command).call('leaveHosts', { body: { targets: places.map(parseMeshPlace) } });
+  });
+}
+
+/** In milliseconds. */
+const patience = 10_000;
+
+/**
+ * The daemon begins anew in the cluster, and is away meanwhile; hosts that all wait agree on one first.
+ * @returns the id of the cluster, or undefined when the host goes on waiting for one
+ * @throws Refusal when it was to be in this cluster by now
+ */
+async function joining(socket: string, cluster: string | undefined): Promise<string | undefined> {
+  const called = cluster === undefined ? 'a cluster' : `cluster ${cluster.slice(0, 12)}`;
+  const found = await withProgress(`joining ${called}`, clusterOf(openClient(socket), cluster));
+  if (found !== undefined || cluster === undefined) return found;
+  throw new Refusal(
+    'unavailable',
+    `${called} is on disk, but the daemon did not begin anew in it within ${patience / 1000} s; see its log`,
+  );
+}
+
+/** The cluster that the daemon is in, as soon as there is one, or as it is this one. */
+async function clusterOf(client: Client, wanted: string | undefined): Promise<string | undefined> {
+  const signal = AbortSignal.timeout(patience);
+  for await (const _ of backoff({ first: 20, most: 250, signal })) {
+    try {
+      const status = await client.call('getStatus', {}, { signal });
+      if (status.state === 'ready' && (wanted ?? status.cluster.id) === status.cluster.id) return status.cluster.id;
+    } catch (error) {
+      const away = error instanceof Refusal && error.kind === 'unavailable';
+      if (!away && !signal.aborted) throw error;
+    }
+  }
+  return undefined;
+}
