@@ -3,6 +3,11 @@ import type { Journal } from '../state/journal.ts';
 /** The store that the daemon was last started with, so that `reset` finds it also when it was said on the command line. */
 const entry = { kind: 'host', id: 'store' } as const;
 
+/** Whether the cluster's state lives in its hosts, and not in a store. */
+export function isMesh(store: string): boolean {
+  return store === 'mesh:';
+}
+
 export async function rememberStore(journal: Pick<Journal, 'commit'>, url: string): Promise<void> {
   await journal.commit([{ ...entry, put: { url } }]);
 }

@@ -27,7 +27,7 @@ import { type Departure, departuresIn, formatDepartures } from './departures.ts'
 import { endHolders } from './holders.ts';
 import { pathsOf } from './paths.ts';
 import { placeOf } from './place.ts';
-import { storeIn } from './remembered-store.ts';
+import { isMesh, storeIn } from './remembered-store.ts';
 import { lockRunDirectory } from './run-lock.ts';
 
 export interface ResetInit {
@@ -275,6 +275,7 @@ function filesOfDatabase(name: string): readonly string[] {
 
 /** Nothing of a host that never was in a cluster, or whose store goes with its state directory. */
 function departureOf({ host, cluster }: Known, url: string): readonly Departure[] {
+  if (isMesh(url)) return [];
   const store = parseStoreUrl(url);
   if (host === undefined || cluster === undefined || (store.kind === 'local' && store.path === undefined)) return [];
   return [{ host, cluster, store: url }];

@@ -66,8 +66,13 @@ export async function runDaemon({ settings, log, open, onReady }: RunInit): Prom
       rmSync(pidFile, { force: true });
       lock.close();
     });
-    const daemon = await open({ settings, log, sockets, handed, stop });
-    scope.defer(() => daemon.close());
+    // Sockets of systemd are listened at once in a process: it starts another when somebody comes.
+    const life = new Life((restart) => open({ settings, log, sockets, handed, stop, restart }), {
+      stop,
+      ...(handed.length > 0 && { again: () => stop() }),
+    });
+    await life.begin();
+    scope.defer(() => life.close());
   } catch (error) {
     log.error('the daemon could not start', { error });
     onReady(messageOf(error));
@@ -89,6 +94,56 @@ export async function runDaemon({ settings, log, open, onReady }: RunInit): Prom
     return 1;
   }
   return reason === undefined ? 0 : 1;
+}
+
+interface Closable {
+  close(): Promise<void>;
+}
+
+/** The daemon's parts, which may have to be opened anew, in the same process. */
+class Life {
+  readonly #open: (restart: () => void) => Promise<Closable>;
+  readonly #stop: (reason: Error) => void;
+  readonly #again: () => void;
+  #parts: Closable | undefined;
+  #work: Promise<void> = Promise.resolve();
+  #closed = false;
+
+  constructor(
+    open: (restart: () => void) => Promise<Closable>,
+    { stop, again = () => this.#renew() }: { stop: (reason: Error) => void; again?: () => void },
+  ) {
+    this.#open = open;
+    this.#stop = stop;
+    this.#again = again;
+  }
+
+  async begin(): Promise<void> {
+    let asked = false;
+    this.#parts = await this.#open(() => {
+      if (asked) return;
+      asked = true;
+      this.#again();
+    });
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    await this.#work;
+    await this.#parts?.close();
+  }
+
+  #renew(): void {
+    this.#work = (async () => {
+      try {
+        await this.#parts?.close();
+        this.#parts = undefined;
+        if (!this.#closed) await this.begin();
+      } catch (error) {
+        this.#stop(error instanceof Error ? error : new Error(String(error)));
+      }
+    })();
+  }
 }
 
 /** Less memory is welcome and no more: whatever keeps it from being given back ends nothing. */

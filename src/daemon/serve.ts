@@ -13,9 +13,15 @@ export async function serve(args: readonly string[], threads: Threads): Promise<
     const log = openLog(settings, process.stderr);
     // Whoever read the log may be gone; that is no reason to end.
     process.stderr.on('error', () => undefined);
+    // The first opening takes them.
+    let waiting: Threads | undefined = threads;
     const code = await runDaemon({
       ...{ settings, log },
-      open: (init) => openDaemon({ ...init, threads }),
+      open: (init) => {
+        const started = waiting;
+        waiting = undefined;
+        return openDaemon({ ...init, ...(started && { threads: started }) });
+      },
       onReady: (failure) => tell(readyFd, failure),
     });
     process.exit(code);

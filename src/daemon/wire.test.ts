@@ -24,7 +24,7 @@ test('a start that fails leaves no thread behind', { skip }, async (t) => {
   // What is a directory cannot be opened as a file: that is found before the data plane's thread is up.
   mkdirSync(journal, { recursive: true });
   const threads = () => process.getActiveResourcesInfo().filter((resource) => resource === 'MessagePort').length;
-  const init = { settings, log: silent, sockets: [], handed: [], stop: () => undefined };
+  const init = { settings, log: silent, sockets: [], handed: [], stop: () => undefined, restart: () => undefined };
   await assert.rejects(openDaemon(init), /journal/);
   assert.equal(threads(), 0);
 });

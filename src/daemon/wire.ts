@@ -34,12 +34,13 @@ import type { Settings } from '../model/settings.ts';
 import { version } from '../model/version.ts';
 import { openJournal } from '../state/kv/local/journal.ts';
 import { parseStoreUrl } from '../state/kv/url.ts';
+import { type Meshed, openMeshed } from './meshed.ts';
 import { pathsOf } from './paths.ts';
 import { gatewayPools } from './pools.ts';
 import { openProblems, probingOf } from './probing.ts';
-import { rememberStore } from './remembered-store.ts';
+import { isMesh, rememberStore } from './remembered-store.ts';
 import { repairRegularly } from './repair.ts';
-import { openStored } from './shared.ts';
+import { openStored, type Shared } from './shared.ts';
 
 export interface Threads {
   readonly journal: Worker;
@@ -58,6 +59,8 @@ export interface DaemonInit {
   readonly threads?: Threads;
   /** Begins to end the daemon; returns at once. */
   readonly stop: (reason?: Error) => void;
+  /** Begins to close everything and to open it anew; returns at once. */
+  readonly restart: () => void;
 }
 
 /** The interface of a container to the outside, in bytes. */
@@ -74,6 +77,7 @@ export async function openDaemon({
   handed,
   threads,
   stop,
+  restart,
 }: DaemonInit): Promise<{ close(): Promise<void> }> {
   const scope = new Scope();
   const held = <T extends { close(): Promise<void> }>(part: T): T => {
@@ -84,7 +88,7 @@ export async function openDaemon({
   const { stateDir, runDir } = settings;
   const files = pathsOf(settings);
   try {
-    const url = parseStoreUrl(settings.clusterStore);
+    const url = isMesh(settings.clusterStore) ? undefined : parseStoreUrl(settings.clusterStore);
     await makeDirectory(stateDir, 0o700);
     await makeDirectory(runDir, 0o755);
 
@@ -118,8 +122,11 @@ export async function openDaemon({
     const view = await dataplane.look();
 
     // The cluster: shared state, and this host's place in it.
-    const shared = held(await openStored(url, { settings, journal, identity, view, stop, log }));
-    const { cluster, allocator, claims, catalog, registry } = shared;
+    const common = { settings, journal, identity, view, stop, log };
+    const shared: Shared & Partial<Meshed> = held(
+      await (url ? openStored(url, common) : openMeshed({ ...common, restart })),
+    );
+    const { cluster, allocator, claims, catalog, registry, membership } = shared;
     await rememberStore(journal, settings.clusterStore);
     const wishes = { advertise: settings.clusterAdvertise, data: settings.dataAddress };
     const { advertise, data, mtu, routes, device } = chooseUnderlay(view, { ...wishes, family: cluster.underlay });
@@ -220,6 +227,7 @@ export async function openDaemon({
       names,
       records,
       store: shared,
+      membership,
       skipped,
       gateway,
       stop: () => stop(),

@@ -15,9 +15,19 @@ export interface Journal {
 
 /**
  * `host`: identity; `cluster`: the last cluster seen; `sandbox`, `container`: desired state; `network`, `endpoint`: last
- * snapshots; `name`: those given by hand here, and the last snapshot of everybody's; `intent`: what was begun and is to be undone if it is still there at the next start.
+ * snapshots; `name`: those given by hand here, and the last snapshot of everybody's; `sheet`: what hosts of a mesh say; `intent`: what was begun and is to be undone if it is still
+ * there at the next start.
  */
-export type JournalKind = 'host' | 'cluster' | 'sandbox' | 'container' | 'network' | 'endpoint' | 'intent' | 'name';
+export type JournalKind =
+  | 'host'
+  | 'cluster'
+  | 'sandbox'
+  | 'container'
+  | 'network'
+  | 'endpoint'
+  | 'intent'
+  | 'name'
+  | 'sheet';
 
 export interface JournalEntry {
   readonly id: string;

@@ -17,8 +17,9 @@ export type StoreUrl =
 const most = { text: 4096, members: 16, root: 128 } as const;
 const defaultRoot = '/skein';
 /** Stores to come: named apart, so that nobody takes them for a slip of the pen. */
-const later = ['consul', 'zk', 'mesh'];
-const known = 'there are etcd://[USER:PASSWORD@]HOST:PORT[,HOST:PORT…][/PREFIX], etcds:// for TLS, and local:[PATH]';
+const later = ['consul', 'zk'];
+const known =
+  'there are etcd://[USER:PASSWORD@]HOST:PORT[,HOST:PORT…][/PREFIX], etcds:// for TLS, local:[PATH], and mesh: for none';
 
 /** @throws ParseError naming the schemes that exist */
 export function parseStoreUrl(text: string): StoreUrl {
@@ -28,6 +29,7 @@ export function parseStoreUrl(text: string): StoreUrl {
   const rest = text.slice(scheme.length + 1);
   if (scheme === 'etcd' || scheme === 'etcds') return parseEtcd(rest, text, scheme === 'etcds');
   if (scheme === 'local') return parseLocal(rest, text);
+  if (scheme === 'mesh') throw new ParseError(`${quote(text)}: nothing stands behind mesh:, it has no server to name`);
   const reason = later.includes(scheme) ? `${scheme} stores do not work yet` : `there is no store ${quote(scheme)}`;
   throw new ParseError(`${quote(text)}: ${reason}; ${known}`);
 }

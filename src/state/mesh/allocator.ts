@@ -9,8 +9,9 @@ import { type Conflict, Keeper } from './keeper.ts';
 import { itemAt, numbersOf, Owned } from './owned.ts';
 import type { Questions } from './questions.ts';
 import { Removals, type Standing } from './removal.ts';
-import { type Ring, Rings, ringOf } from './ring.ts';
+import { parseRing, type Ring, Rings, ringOf, type Top } from './ring.ts';
 import type { Json, Members, Sheets } from './sheets.ts';
+import type { Spans } from './spans.ts';
 import { Subnets } from './subnets.ts';
 import { Tidy } from './tidy.ts';
 
@@ -45,6 +46,8 @@ export interface MeshAllocator extends Allocator {
    */
   leave(): Promise<string | undefined>;
   conflicts(): readonly Conflict[];
+  /** Whose which numbers are, of each ring of which something is said; and how many items of it are held. */
+  survey(): readonly { readonly ring: Ring; readonly tops: Spans<Top>; readonly held: readonly string[] }[];
   close(): void;
 }
 
@@ -65,12 +68,14 @@ export function openAllocator(options: OpenAllocator): MeshAllocator {
   const owned = new Owned({ self: sheets.self, rings, holdings, now });
   const opened = now();
   let left = false;
+  // Where nobody else was who could know more, who comes later cannot either.
+  let sure = [...standing.admitted()].every((host) => host === sheets.self);
   /** @throws Refusal 'unavailable' while the disk may be older than what this host has said last */
   const beSure = (): void => {
     if (left)
       throw new Refusal('unavailable', 'cannot give out numbers: this host has given all of its own away to leave');
-    const alone = [...standing.admitted()].every((host) => host === sheets.self);
-    if (alone || members.compared().size > 0 || now() - opened >= longestDoubt) return;
+    sure ||= members.compared().size > 0 || now() - opened >= longestDoubt;
+    if (sure) return;
     const reason = 'this host has just started, and no other could be asked what it had given out before';
     throw new Refusal(
       'unavailable',
@@ -246,6 +251,11 @@ export function openAllocator(options: OpenAllocator): MeshAllocator {
       return heir;
     },
     conflicts: () => keeper.conflicts(),
+    survey: () =>
+      Array.from(rings.ids(), (id) => {
+        const ring = parseRing(id);
+        return { ring, tops: rings.tops(ring), held: holdings.held(ring).map(({ item }) => item) };
+      }),
     close: () => holdings.close(),
   };
 }

@@ -24,6 +24,8 @@ export interface OpenCatalog extends HomeNeeds {
 export interface MeshCatalog extends Catalog {
   /** Whether the network is there. */
   has(id: string): boolean;
+  /** As it is known here; undefined when it is not there, or cannot be read. */
+  known(id: string): Network | undefined;
   /** The host that made it. */
   maker(id: string): string | undefined;
   /** Whether something that counts stands in the sheet of this host alone. */
@@ -180,6 +182,7 @@ export function openCatalog(options: OpenCatalog): MeshCatalog {
     has: (id) => readable(id) !== undefined,
     maker: (id) => entries.top(id)?.network?.owner,
     isSaidBy: (host) => entries.ids().some((id) => entries.top(id)?.by === host),
+    known: readable,
     answer,
     async tend() {
       const due = entries.ids().flatMap((id) => dueOf(id));

@@ -33,8 +33,26 @@ export interface ConnectionsNeeds {
   readonly closed: (peer: string) => void;
 }
 
+/** A link, or what is done to have one. Times are of the clock. */
+export interface Connection {
+  /** None while nobody answered at the address. */
+  readonly peer: string | undefined;
+  /** Where it was dialled last; none of what others dialled. */
+  readonly address: string | undefined;
+  readonly byHand: boolean;
+  readonly dialled: boolean;
+  readonly state: 'established' | 'connecting' | 'retrying';
+  readonly since: number;
+  /** Why the last attempt failed, and when the next one is due. */
+  readonly why: string | undefined;
+  readonly next: number | undefined;
+}
+
 interface Attempt {
   failures: number;
+  since: number;
+  address: string | undefined;
+  why: string | undefined;
   /** When to try again. */
   next: number;
   underWay: boolean;
@@ -57,6 +75,31 @@ export class Connections {
   start(): void {
     this.#look();
     this.#needs.clock.after(pace.look, () => this.start());
+  }
+
+  /** The links, what is dialled, and the targets whether they have a link or not. */
+  list(): readonly Connection[] {
+    const targets = new Set(this.#needs.targets());
+    const addressOf = new Map(Array.from(this.#found, ([target, peer]) => [peer, target]));
+    const links = Array.from(this.#links, ([peer, { link, since }]): Connection => {
+      const target = addressOf.get(peer);
+      const byHand = target !== undefined && targets.has(target);
+      const { dialled } = link;
+      const address = target ?? this.#needs.addressesOf(peer)[0];
+      return { peer, address, byHand, dialled, state: 'established', since, why: undefined, next: undefined };
+    });
+    const attempts = Array.from(this.#attempts, ([key, { since, address, why, next, underWay }]): Connection => {
+      const byHand = targets.has(key);
+      const state = underWay || why === undefined ? 'connecting' : 'retrying';
+      const peer = byHand ? this.#found.get(key) : key;
+      return { peer, address: address ?? (byHand ? key : undefined), byHand, dialled: true, state, since, why, next };
+    });
+    return [...links, ...attempts];
+  }
+
+  /** Who answered at a target the last time. */
+  behind(target: string): string | undefined {
+    return this.#found.get(target);
   }
 
   /** Who has a link with this host. */
@@ -161,19 +204,24 @@ export class Connections {
     const { clock, random, links, self } = this.#needs;
     const now = clock.now();
     const patience = host !== undefined && host < self ? pace.patience : 0;
-    const attempt = this.#attempts.get(key) ?? { failures: 0, next: now + patience, underWay: false };
+    const attempt = this.#attempts.get(key) ?? {
+      ...{ failures: 0, since: now, next: now + patience, underWay: false },
+      ...{ address: undefined, why: undefined },
+    };
     this.#attempts.set(key, attempt);
     const address = addresses[attempt.failures % addresses.length];
     if (attempt.underWay || now < attempt.next || address === undefined) return;
     attempt.underWay = true;
+    attempt.address = address;
     links.dial(address, host, {
       opened: (link) => {
-        attempt.underWay = false;
+        this.#attempts.delete(key);
         if (host === undefined) this.#found.set(key, link.peer);
         this.open(link);
       },
-      failed: () => {
+      failed: (why) => {
         attempt.underWay = false;
+        attempt.why = why;
         const most = Math.min(pace.most, pace.first * 2 ** Math.min(attempt.failures, 20));
         attempt.next = clock.now() + (most * (1 + random())) / 2;
         attempt.failures += 1;

@@ -1,7 +1,7 @@
 import type { Clock, Seal, Trust } from './environment.ts';
 import { Gossip } from './gossip.ts';
 import { type DatagramMessage, type Message, most, type News, type RoutedMessage } from './messages.ts';
-import { Probes } from './probes.ts';
+import { Probes, type Way } from './probes.ts';
 import { answerStatement, isNews, lifeStatement, type Opinion, Roll } from './roll.ts';
 import type { Member, MemberState, Version } from './sheets.ts';
 import { suspicionRange } from './suspicion.ts';
@@ -104,6 +104,10 @@ export class Liveness {
     for (const id of this.#suspicions.ids()) if (!this.#roll.has(id)) this.#suspicions.acquit(id);
     for (const id of [...this.#heard.keys()]) if (!this.#roll.has(id)) this.#heard.delete(id);
     this.#needs.changed(undefined);
+  }
+
+  way(host: string): Way | undefined {
+    return this.#probes.way(host);
   }
 
   hash(): string {

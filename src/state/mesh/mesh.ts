@@ -1,6 +1,6 @@
 import { ParseError } from '../../lib/errors.ts';
 import { Asks } from './asks.ts';
-import { Connections } from './connections.ts';
+import { type Connection, Connections } from './connections.ts';
 import type { Clock, Environment, Link, MeshEvents, StoredSheet } from './environment.ts';
 import { Followers } from './followers.ts';
 import { networkOf } from './head.ts';
@@ -9,6 +9,7 @@ import { Interest } from './interest.ts';
 import { Liveness } from './liveness.ts';
 import { type LinkMessage, most, parseDatagram, parseLinkMessage, type RoutedMessage, type Want } from './messages.ts';
 import { Own } from './own.ts';
+import type { Way } from './probes.ts';
 import type { Questions } from './questions.ts';
 import { Repair } from './repair.ts';
 import { Routes } from './routes.ts';
@@ -188,6 +189,21 @@ export class Mesh implements MeshEvents {
   /** The addresses that are dialled whoever is there: exactly these. */
   setTargets(targets: readonly string[]): void {
     this.#targets = targets;
+  }
+
+  /** The links, and what is done to have more. */
+  connections(): readonly Connection[] {
+    return this.#connections.list();
+  }
+
+  /** Who answered at a target the last time. */
+  behind(target: string): string | undefined {
+    return this.#connections.behind(target);
+  }
+
+  /** How a host answers to datagrams; undefined when it was not asked lately. */
+  way(host: string): Way | undefined {
+    return this.#liveness.way(host);
   }
 
   /** Ends all links and does nothing any more. May be called twice. */

@@ -24,7 +24,7 @@ const Count = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(Number.M
 const Version = v.tuple([Count, Count]);
 const Digest = v.pipe(v.string(), v.regex(/^[0-9a-f]{1,64}$/));
 const Signature = v.pipe(v.string(), v.maxLength(128));
-const isScope = (text: unknown): text is Scope =>
+export const isScope = (text: unknown): text is Scope =>
   typeof text === 'string' && /^(host|trust|catalog|ring|network:[0-9a-f]{1,64})$/.test(text);
 const ScopeText = v.custom<Scope>(isScope, 'is no scope');
 const Key = v.pipe(v.string(), v.maxLength(limits.key));

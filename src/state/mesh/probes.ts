@@ -31,8 +31,17 @@ export interface ProbesNeeds {
   readonly stalled: () => void;
 }
 
+/** How a host answered to datagrams lately. */
+export interface Way {
+  /** Of the last ping that it answered, there and back, in milliseconds. */
+  readonly rtt: number | undefined;
+  /** Pings since then that it did not answer, though it may have by other ways. */
+  readonly missed: number;
+}
+
 interface Probe {
   readonly target: string;
+  readonly sent: number;
   /** Those asked to help who have not said yet that they live, though they did not reach it. */
   readonly silent: Set<string>;
   readonly helpers: number;
@@ -51,6 +60,7 @@ interface Errand {
 export class Probes {
   readonly #needs: ProbesNeeds;
   readonly #probes = new Map<number, Probe>();
+  readonly #ways = new Map<string, Way>();
   /** Pings for others. */
   readonly #errands = new Map<number, Errand>();
   #order: string[] = [];
@@ -107,7 +117,9 @@ export class Probes {
     const n = this.#next();
     const others = this.#needs.asked().filter((id) => id !== target && opinion(id).state === 'alive');
     const asked = shuffle(others, this.#needs.random).slice(0, helpers);
-    this.#probes.set(n, { target, silent: new Set(asked), helpers: asked.length });
+    const sent = clock.now();
+    this.#missed(target);
+    this.#probes.set(n, { target, sent, silent: new Set(asked), helpers: asked.length });
     datagram(target, { t: 'ping', n, ...opinion(target), news: riders() });
     clock.after(direct * patience, () => {
       if (!this.#probes.has(n)) return;
@@ -133,8 +145,17 @@ export class Probes {
     if (this.#probes.delete(n)) this.#doubt = Math.max(0, this.#doubt - 1);
   }
 
+  /** How the host is reached by datagrams; undefined when it was not asked yet. */
+  way(host: string): Way | undefined {
+    return this.#ways.get(host);
+  }
+
   pong(from: string, n: number): void {
-    if (this.waitsFor(from, n)) this.answered(n);
+    const probe = this.#probes.get(n);
+    if (probe?.target === from) {
+      this.#ways.set(from, { rtt: this.#needs.clock.now() - probe.sent, missed: 0 });
+      this.answered(n);
+    }
     const errand = this.#errands.get(n);
     if (errand?.of !== from) return;
     this.#errands.delete(n);
@@ -158,9 +179,15 @@ export class Probes {
     });
   }
 
+  #missed(target: string): void {
+    const before = this.#ways.get(target);
+    this.#ways.set(target, { rtt: before?.rtt, missed: (before?.missed ?? 0) + 1 });
+  }
+
   #askNext(): void {
     const asked = this.#needs.asked();
     const there = new Set(asked);
+    for (const host of this.#ways.keys()) if (!there.has(host)) this.#ways.delete(host);
     let target = this.#order.pop();
     while (target !== undefined && !there.has(target)) target = this.#order.pop();
     if (target === undefined) {

@@ -115,11 +115,11 @@ export class Spread {
           break;
         }
         case 'old':
-          heard.add(owner);
+          if (this.#isDetour(from, owner)) heard.add(owner);
           this.#tell(from, update.head);
           break;
         case 'known':
-          heard.add(owner);
+          if (this.#isDetour(from, owner)) heard.add(owner);
           break;
         case 'gap':
           if (this.#needs.heldBy(from, scope)) gaps.push(want(update.head, before));
@@ -143,6 +143,11 @@ export class Spread {
     for (const owner of heard) this.#setLazy(owner, from);
     if (heard.size > 0) this.#needs.send(from, { t: 'prune', owners: [...heard].slice(0, most.marks) });
     if (gaps.length > 0) this.#needs.send(from, { t: 'graft', wants: gaps.slice(0, most.wants) });
+  }
+
+  /** Whether what the owner says is heard sooner from another: what was known may have come by comparing with this very peer. */
+  #isDetour(from: string, owner: string): boolean {
+    return from !== owner && this.#parents.get(owner) !== from;
   }
 
   have(from: string, { marks }: Message<'have'>): void {
