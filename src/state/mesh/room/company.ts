@@ -27,8 +27,8 @@ export interface CompanyNeeds {
   readonly received: (from: string, body: Body) => void;
 }
 
-/** Milliseconds in which changes of this host's channels are gathered into one card. */
-const gather = 20;
+/** Milliseconds in which changes are gathered: of this host's channels for its next card, of the others for who hears of them. */
+const gather = 50;
 
 /**
  * The hosts that wait, as far as they are heard of, and the ways to them. Each host's card goes to all, over all channels
@@ -44,6 +44,7 @@ export class Company {
   readonly #routes: Routes;
   #own: Card;
   #gathering = false;
+  #hasLinked = false;
   #closed = false;
 
   constructor(needs: CompanyNeeds) {
@@ -84,7 +85,7 @@ export class Company {
       return;
     }
     channel.allow(allowances.waiting);
-    this.#tell(channel);
+    for (const card of [this.#own, ...this.#cards.values()]) this.#show(channel, card);
     if (other === undefined && this.#channels.size >= mostChannels) {
       channel.close('this host has as many channels as it takes: connect to another of those that wait');
       return;
@@ -112,10 +113,6 @@ export class Company {
     this.#closed = true;
     for (const channel of this.#channels.values()) channel.close('this host waits no more');
     this.#channels.clear();
-  }
-
-  #tell(channel: MetChannel): void {
-    for (const card of [this.#own, ...this.#cards.values()]) channel.send({ t: 'card', card });
   }
 
   #received(peer: string, channel: MetChannel, frame: unknown): void {
@@ -180,13 +177,8 @@ export class Company {
   }
 
   #linked(): void {
+    this.#hasLinked = true;
     this.#changed();
-    if (this.#gathering) return;
-    this.#gathering = true;
-    this.#needs.clock.after(gather, () => {
-      this.#gathering = false;
-      if (!this.#closed) this.#say(this.#own.n + 1);
-    });
   }
 
   #say(n: number): void {
@@ -200,16 +192,26 @@ export class Company {
     return cardOf({ key: seal.key, name, addresses: [...addresses], n, links }, { signer: seal, token });
   }
 
-  /** A host that misses a card knows wrong ways for ever: its channel ends. */
   #spread(card: Card, from: string | undefined): void {
-    for (const [peer, channel] of this.#channels) {
-      if (peer !== from && !channel.send({ t: 'card', card })) channel.close('it does not read what it is sent');
-    }
+    for (const [peer, channel] of this.#channels) if (peer !== from) this.#show(channel, card);
+  }
+
+  /** A host that misses a card knows wrong ways for ever: its channel ends. */
+  #show(channel: MetChannel, card: Card): void {
+    if (!channel.send({ t: 'card', card })) channel.close('it does not read what it is sent');
   }
 
   #changed(): void {
     this.#routes.changed();
-    this.#needs.changed();
+    if (this.#gathering) return;
+    this.#gathering = true;
+    this.#needs.clock.after(gather, () => {
+      this.#gathering = false;
+      if (this.#closed) return;
+      if (this.#hasLinked) this.#say(this.#own.n + 1);
+      this.#hasLinked = false;
+      this.#needs.changed();
+    });
   }
 
   #linksOf(host: string): readonly string[] {

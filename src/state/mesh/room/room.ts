@@ -47,6 +47,8 @@ export interface WaitingHost {
   readonly addresses: readonly string[];
   /** Whether there is a way to it, directly or through others. */
   readonly reached: boolean;
+  /** Whether there is a channel to it: it need not be dialled. */
+  readonly linked: boolean;
 }
 
 export interface FirstCluster extends Cluster {
@@ -101,6 +103,8 @@ interface Saved {
 /** Carries what `Beginning` says, and shows what it speaks of. */
 class Waiting implements Room {
   readonly #options: RoomOptions;
+  /** Public key of the token. */
+  readonly #token: string;
   readonly #company: Company;
   readonly #calls: Calls;
   readonly #charters: Charters;
@@ -116,6 +120,8 @@ class Waiting implements Room {
   #saved: Saved | undefined;
   #saving = false;
   #unkept: string | undefined;
+  /** The cluster that this host had founded and begun when it died: others may run in it, or may have given it up. */
+  readonly #vowed: string | undefined;
   #isDone = false;
   #closed = false;
 
@@ -123,6 +129,7 @@ class Waiting implements Room {
     this.#options = options;
     const { seal, clock, log, name, addresses, random, dial } = options;
     const token = options.token.signer();
+    this.#token = token.key;
     const stored = options.stored?.token === token.key ? options.stored : undefined;
     this.#hosts = new Map(Object.entries(stored?.hosts ?? {}));
     this.#company = new Company({
@@ -133,10 +140,12 @@ class Waiting implements Room {
     const { self } = this.#company;
     this.#charters = new Charters({ self, seal, token });
     if (stored?.charter !== undefined) this.#charters.keep(stored.charter);
+    const standing = again(stored?.standing, { self, now: clock.now() });
+    if (standing !== stored?.standing && standing.kind === 'member') this.#vowed = standing.genesis.id;
     this.#beginning = new Beginning({
-      ...{ self, standing: again(stored?.standing, clock.now()) },
+      ...{ self, standing },
       found: (view) => this.#found(view),
-      mayJoin: (id) => this.#charters.get(id)?.admits === true,
+      mayJoin: (id) => this.#mayJoin(id),
     });
     this.#calls = new Calls({
       ...{ self, clock, seal, random, dial },
@@ -153,21 +162,25 @@ class Waiting implements Room {
 
   learn({ genesis, sheets }: Cluster): boolean {
     const { admits, begun } = this.#charters.keep({ genesis, sheets });
-    if (!admits || !this.#beginning.enter(begun)) return false;
+    if (!admits || !this.#mayJoin(begun.id) || !this.#beginning.enter(begun)) return false;
     this.#flush();
     return true;
   }
 
   known(): readonly WaitingHost[] {
     const cards = [...this.#company.cards()].toSorted(([one], [other]) => (one < other ? -1 : 1));
-    return cards.map(([id, { name, addresses }]) => ({ id, name, addresses, reached: this.#company.reaches(id) }));
+    return cards.map(([id, { name, addresses }]) => {
+      return { id, name, addresses, reached: this.#company.reaches(id), linked: this.#company.has(id) };
+    });
   }
 
   problem(): string | undefined {
     if (this.#unkept !== undefined) return `what this host agrees to cannot be kept on disk: ${this.#unkept}`;
     const { standing } = this.#beginning;
     if (standing.kind === 'waiting' || standing.begun) return undefined;
-    const { founder } = standing.genesis;
+    const { id, founder } = standing.genesis;
+    if (id === this.#vowed)
+      return `this host founded a cluster and stopped before it knew who is in it: it goes on when it reaches most of the ${standing.genesis.view.length} hosts`;
     if (founder === this.#company.self || this.#company.reaches(founder)) return undefined;
     const who = this.#company.cards().get(founder)?.name ?? founder;
     return `${who} founded a cluster with this host and does not answer: after ${times.founder / 1000} s another is founded without it`;
@@ -224,6 +237,13 @@ class Waiting implements Room {
     }
     // Of a cluster that was shown counts what its founder signed.
     this.#beginning.hear(from, known ? { ...message, genesis: known.begun } : message, this.#options.clock.now());
+  }
+
+  /** Who founded a cluster leaves it for another only when it knows that nobody is left in it. */
+  #mayJoin(id: string): boolean {
+    const known = this.#charters.get(id);
+    const vowed = this.#vowed === undefined || this.#vowed === id ? undefined : this.#charters.get(this.#vowed);
+    return known?.admits === true && (vowed?.begun.view.every((host) => known.hosts.has(host)) ?? true);
   }
 
   /** Whether this host would join the cluster if it were shown it, and has not just asked for that. */
@@ -306,7 +326,8 @@ class Waiting implements Room {
     }
     this.#saving = true;
     const hosts = Object.fromEntries([...this.#hosts].map(([id, addresses]) => [id, [...addresses]]));
-    const record = { token: this.#options.token.signer().key, standing, hosts };
+    const isVowed = standing.kind === 'member' && standing.genesis.id === this.#vowed;
+    const record = { token: this.#token, standing: isVowed ? { ...standing, begun: true } : standing, hosts };
     this.#options.save({ ...record, ...(charter && { charter }) }).then(
       () => {
         this.#saving = false;
@@ -337,10 +358,16 @@ class Waiting implements Room {
   }
 }
 
-/** A promise is kept as long as it may be after a start: nobody knows how long it was kept before. */
-function again(standing: Standing = { kind: 'waiting' }, now: number): Standing {
-  if (standing.kind === 'member' || standing.promised === undefined) return standing;
-  return { kind: 'waiting', promised: { genesis: standing.promised.genesis, until: now + times.promise } };
+/**
+ * How things stand after a start. A promise is kept as long as ever: nobody knows how long it was kept before. The founder
+ * of a cluster that had begun does not know who heard it, and begins again.
+ */
+function again(standing: Standing = { kind: 'waiting' }, { self, now }: { self: string; now: number }): Standing {
+  if (standing.kind === 'member') {
+    return standing.begun && standing.genesis.founder === self ? { ...standing, begun: false } : standing;
+  }
+  if (standing.promised === undefined) return standing;
+  return { kind: 'waiting', promised: { ...standing.promised, until: now + times.promise } };
 }
 
 /** What is said to several goes out once. */
