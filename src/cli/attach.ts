@@ -5,6 +5,7 @@ import { defined } from '../lib/defined.ts';
 import { Refusal } from '../lib/errors.ts';
 import { wishedAddresses } from './addresses.ts';
 import { clientOf, collect, formatBy, print } from './session.ts';
+import { warnOfUnaskable } from './unaskable.ts';
 
 interface AttachOptions {
   readonly network: string;
@@ -38,6 +39,7 @@ export function addAttach(program: Command): void {
     .option('-f, --format <template>', 'json, or a template such as {{.interface}}');
   command.action(async (words: readonly string[], options: AttachOptions) => {
     const attached = await attach(clientOf(command), words, options);
+    warnOfUnaskable(options.name);
     print(
       `${options.format === undefined ? attached.addresses.join(' ') : await formatBy(options.format, attached)}\n`,
     );

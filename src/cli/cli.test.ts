@@ -288,6 +288,7 @@ test('names are given by hand, looked up, listed and taken back', async () => {
   for (const [words, message] of [
     [['lookup', 'scanner', '--type', 'AAAA'], 'skein: scanner has no record of type AAAA\n'],
     [['lookup', 'nobody'], 'skein: nobody is answered with NXDOMAIN\n'],
+    [['lookup', 'a.example'], 'skein: a.example is answered with SERVFAIL: 192.0.2.54 did not answer\n'],
     [['lookup', 'x', '--from', 'nobody'], 'skein: container nobody not found\n'],
     [['lookup', 'x', '--type', 'A+B'], 'skein: the query: type is not a type of records\n'],
     [['add', 'x', '192.0.2'], 'skein: address "192.0.2" is not an IP address\n'],
@@ -307,7 +308,10 @@ test('names are given by hand, looked up, listed and taken back', async () => {
   await skein('run', '-d', '--name', 'guest', '--', 'sleep', '60');
   assert.equal((await skein('dns', 'lookup', 'printer', '--from', 'clerk')).stdout, '192.0.2.9\n');
   assert.equal((await skein('dns', 'lookup', 'printer', '--from', 'guest')).stdout, '192.0.2.11\n');
-  await skein('rm', '-f', 'clerk', 'guest');
+  const long = 'x'.repeat(64);
+  const { stderr } = await skein('run', '-d', '--name', long, '--network', 'office', '--', 'true');
+  assert.match(stderr, /^skein: warning: nobody can ask for x{64}: DNS has at most 63 characters between dots; /);
+  await skein('rm', '-f', 'clerk', long, 'guest');
   assert.equal((await skein('dns', 'remove', 'printer')).stdout, 'printer\n');
   assert.equal((await skein('dns', 'remove', 'printer')).code, 1);
   assert.equal((await skein('dns', 'lookup', 'printer')).stdout, '192.0.2.9\n');

@@ -168,11 +168,16 @@ async function containersOf(client: Client): Promise<readonly Candidate[]> {
   return found.map(({ Name, State }) => ({ word: Name.replace(/^\//, ''), says: `container, ${State.Status}` }));
 }
 
+/** Those given on this host: others' are not its to take back. */
 async function recordsOf(client: Client): Promise<readonly Candidate[]> {
-  const found = await client.call('listNames', {}, { signal: AbortSignal.timeout(patience) });
-  return found.flatMap(({ names: [name = ''], byHand, addresses }) =>
-    byHand ? [{ word: name, says: `name of ${addresses.join(', ')}` }] : [],
-  );
+  const signal = AbortSignal.timeout(patience);
+  const [{ host: self }, found] = await Promise.all([
+    client.call('getStatus', {}, { signal }),
+    client.call('listNames', {}, { signal }),
+  ]);
+  return found
+    .filter(({ byHand, host }) => byHand && host.id === self.id)
+    .map(({ names: [name = ''], addresses }) => ({ word: name, says: `name of ${addresses.join(', ')}` }));
 }
 
 async function otherHosts(client: Client): Promise<readonly Candidate[]> {

@@ -11,6 +11,7 @@ import { collectPorts } from './named-port.ts';
 import { parseRestart, type RestartPolicy } from './restart-policy.ts';
 import { clientOf, collect, print, refuseNotYet } from './session.ts';
 import { sizeFor } from './terminal-size.ts';
+import { warnOfUnaskable } from './unaskable.ts';
 
 interface Options {
   readonly detach?: boolean;
@@ -148,6 +149,7 @@ export function addRun(program: Command): void {
         remove: rm,
       },
     });
+    if (network !== undefined) warnOfUnaskable(name);
     if (detach) print(`${Id}\n`);
     else {
       const kill = (signal: string) => client.call('killContainer', { params: { name: Id }, body: { signal } });

@@ -110,6 +110,14 @@ export interface LookedUp {
   readonly own: boolean;
   /** Those that answer the question. */
   readonly records: readonly LookedUpRecord[];
+  /** When nobody outside said anything that helps: who was to be asked. */
+  readonly asked?: readonly OtherServer[];
+}
+
+export interface OtherServer {
+  readonly address: string;
+  /** It has said nothing since a question that it left unanswered. */
+  readonly silent: boolean;
 }
 
 export interface LookedUpRecord {
@@ -130,6 +138,6 @@ export interface NameServerStatus {
   /** Of those forwarded, those that nobody answered in time or all with an error, or that were too much at once. */
   readonly failed: number;
   readonly refused: number;
-  /** The host's resolvers, as they are asked, and which have said nothing since a question that they left unanswered. */
-  readonly resolvers: readonly { readonly address: string; readonly silent: boolean }[];
+  /** The host's resolvers, as they are asked. */
+  readonly resolvers: readonly OtherServer[];
 }

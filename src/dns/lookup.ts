@@ -16,7 +16,10 @@ export function encodeLookup(name: string, type: string): Buffer {
   const code = typeOf(type);
   const asked = code === TYPE.PTR && isIP(name) !== 0 ? reverseName(name) : name;
   const wire = asked === '.' ? '' : toWireName(asked);
-  if (wire === undefined) throw new ParseError(`${JSON.stringify(name.slice(0, 80))} is no name that can be asked for`);
+  if (wire === undefined)
+    throw new ParseError(
+      `${JSON.stringify(name.slice(0, 80))} is no name that can be asked for: of 253 characters, 63 between dots`,
+    );
   const head = Buffer.alloc(headerSize);
   head.writeUInt16BE(FLAG.RD, 2);
   head.writeUInt16BE(1, 4);

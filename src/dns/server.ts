@@ -6,9 +6,18 @@ import type { Log } from '../lib/log.ts';
 import { Serial } from '../lib/serial.ts';
 import { Answering } from './answering.ts';
 import { Connections } from './connections.ts';
-import type { LookedUp, Lookup, NameChange, NameItem, NameKey, NameServerStatus, NameSocket } from './dns.ts';
+import type {
+  LookedUp,
+  Lookup,
+  NameChange,
+  NameItem,
+  NameKey,
+  NameServerStatus,
+  NameSocket,
+  OtherServer,
+} from './dns.ts';
 import { Forwarder } from './forwarder.ts';
-import { canonical, openHostResolvers } from './host-resolvers.ts';
+import { canonical, openHostResolvers, type Resolver } from './host-resolvers.ts';
 import { decodeLookup, encodeLookup } from './lookup.ts';
 import { Neighbours } from './neighbours.ts';
 import { type Adopted, openTcp } from './tcp.ts';
@@ -97,7 +106,16 @@ export class Server {
     const question = encodeLookup(name, type);
     const view = this.#answering.askers.get(asker);
     if (view === undefined) throw new Error(`nobody asks as ${asker}`);
-    return decodeLookup(await this.#answering.ask(question, view));
+    const found = decodeLookup(await this.#answering.ask(question, view));
+    if (found.own || found.status !== 'SERVFAIL' || view.resolvers === 'nobody') return found;
+    return { ...found, asked: this.#others(view.resolvers === 'host' ? this.#hostResolvers.last : view.resolvers) };
+  }
+
+  #others(resolvers: readonly Resolver[]): readonly OtherServer[] {
+    const { forwarder } = this.#answering;
+    return forwarder
+      .others(resolvers)
+      .map((resolver) => ({ address: resolver.address, silent: forwarder.isSilent(resolver) }));
   }
 
   async #put(item: NameItem): Promise<void> {
@@ -137,12 +155,8 @@ export class Server {
   }
 
   status(): NameServerStatus {
-    const { names, counts, forwarder } = this.#answering;
-    const resolvers = forwarder.others(this.#hostResolvers.last).map((resolver) => ({
-      address: resolver.address,
-      silent: forwarder.isSilent(resolver),
-    }));
-    return { endpoints: names.size, ...counts, resolvers };
+    const { names, counts } = this.#answering;
+    return { endpoints: names.size, ...counts, resolvers: this.#others(this.#hostResolvers.last) };
   }
 
   /** After the changes that were asked for before. */

@@ -138,6 +138,12 @@ testInLab('a host that joins a network itself', {}, (step) => {
     assert.match(wrong.stderr, /this host has 10\.0\.9\.3 and fd09::3 on that network, not 10\.0\.9\.77/);
     assert.equal(await skein(h1, 'hide', '10.0.9.3'), '10.0.9.3\nfd09::3');
     assert.equal(await skein(h1, 'hide', '--network', 'demo'), '');
+    const nowhere = await h1.attempt(['skein', 'hide', '--network', 'demo', '10.0.9.3']);
+    assert.match(nowhere.stderr, /this host is not on network demo, with 10\.0\.9\.3 or any other/);
+    await idle(h1, one, '--network', 'demo');
+    const taken = await h1.attempt(['skein', 'expose']);
+    assert.match(taken.stderr, /name h1 already exists on host h1: give this host another .*skein expose -h NAME/);
+    await skein(h1, 'rm', '-f', one);
     assert.equal(await skein(h1, 'hide'), '');
     assert.ok(!(await reaches(h1, '10.0.9.4')));
     await until('the interface is deleted', async () => !/skein-|dead/.test(await links(h1)));

@@ -7,6 +7,11 @@ import { Refusal } from '../../lib/errors.ts';
 import type { NameRecord } from '../../model/name-record.ts';
 import type { NamesApiNeeds } from './names.ts';
 
+const others = [
+  { address: '192.0.2.53', silent: false },
+  { address: '192.0.2.54', silent: true },
+];
+
 /** Names in memory: records made by hand, which are looked up by their whole names by who is on their network. */
 export function memoryNames(
   self: string,
@@ -51,6 +56,7 @@ export function memoryNames(
           ...(network !== undefined && { network: { id: network, name: networks.find(network).name } }),
         })),
       lookup: async ({ sandbox, name, type }) => {
+        if (name.endsWith('.example')) return { status: 'SERVFAIL', own: false, records: [], asked: others };
         const found = [...all.values()].find((record) => record.name === name && isSeen(record, sandbox));
         const fitting = (found?.addresses ?? []).filter((address) => type === (isIPv4(address) ? 'A' : 'AAAA'));
         const status = found === undefined ? 'NXDOMAIN' : 'NOERROR';
@@ -58,10 +64,7 @@ export function memoryNames(
       },
       status: async () => ({
         ...{ domains: ['skein.local'], endpoints: all.size, questions: 12, forwarded: 3, failed: 1, refused: 0 },
-        resolvers: [
-          { address: '192.0.2.53', silent: false },
-          { address: '192.0.2.54', silent: true },
-        ],
+        resolvers: others,
       }),
     },
   };

@@ -77,8 +77,9 @@ export function openNameHandlers({ hosts, networks, containers, names, records }
     lookUpName: async ({ params, query: { type, container } }) => {
       const sandbox = container === undefined ? {} : { sandbox: sandboxOf(container) };
       try {
-        const { status, own, records: found } = await names.lookup({ name: params.name, type, ...sandbox });
-        return { status, own, records: found.map((record) => ({ ...record })) };
+        const { status, own, records: found, asked } = await names.lookup({ name: params.name, type, ...sandbox });
+        const others = asked?.map((server) => ({ ...server }));
+        return { status, own, records: found.map((record) => ({ ...record })), ...defined({ asked: others }) };
       } catch (error) {
         if (!(error instanceof ParseError)) throw error;
         throw new Refusal('invalid', error.message, { cause: error });

@@ -434,12 +434,20 @@ export const RecordView = v.looseObject({
   warning: v.optional(v.string()),
 });
 
+const OtherServerView = v.looseObject({
+  address: v.string(),
+  /** It has said nothing since a question that it left unanswered. */
+  silent: v.boolean(),
+});
+
 export const LookupView = v.looseObject({
   /** NOERROR, NXDOMAIN and so on. */
   status: v.string(),
   /** Answered from names of the cluster, not by others. */
   own: v.boolean(),
   records: v.array(v.looseObject({ name: v.string(), ttl: IntegerView, type: v.string(), data: v.string() })),
+  /** When nobody outside said anything that helps: who was to be asked. */
+  asked: v.optional(v.array(OtherServerView)),
 });
 
 export const DnsView = v.looseObject({
@@ -454,7 +462,7 @@ export const DnsView = v.looseObject({
   failed: IntegerView,
   refused: IntegerView,
   /** Of the host, who are asked for names outside. */
-  resolvers: v.array(v.looseObject({ address: v.string(), silent: v.boolean() })),
+  resolvers: v.array(OtherServerView),
   /** The store has been away since then: what was known of other hosts is answered. */
   staleSince: v.optional(v.string()),
   /** Why what is asked while the daemon is restarted will not be answered by the next one. */

@@ -37,7 +37,19 @@ export function addLookup(dns: Command): void {
     }
     print(records.map(({ data }) => `${printable(data)}\n`).join(''));
     if (records.length > 0) return;
-    const what = status === 'NOERROR' ? `has no record of type ${types.join(' or ')}` : `is answered with ${status}`;
+    const asked = answers.find((answer) => answer.asked !== undefined)?.asked;
+    const what =
+      status === 'NOERROR'
+        ? `has no record of type ${types.join(' or ')}`
+        : `is answered with ${status}${asked === undefined ? '' : blame(asked)}`;
     throw new Refusal('not-found', `${name} ${what}`);
   });
+}
+
+/** Why nobody outside helped. */
+function blame(asked: readonly { readonly address: string; readonly silent: boolean }[]): string {
+  const silent = asked.filter((server) => server.silent).map(({ address }) => address);
+  if (asked.length === 0) return ': there is no resolver to be asked for it';
+  if (silent.length === 0) return `: ${asked.map(({ address }) => address).join(', ')} could not say`;
+  return `: ${silent.join(', ')} did not answer`;
 }

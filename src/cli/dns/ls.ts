@@ -24,7 +24,7 @@ export function addLs(dns: Command): void {
       [],
     )
     .option('--format <template>', 'json, table, or a template such as {{.Name}}')
-    .option('--no-trunc', 'whole ids');
+    .option('--no-trunc', 'whole ids, with -q, in templates and of networks and hosts whose names are not known');
   command.action(async ({ trunc, filter, ...options }: ListOptions) => {
     const filters = parseFilters(filter, ['id', 'name', 'network', 'address', 'host', 'kind', 'state']);
     requireOneOf('kind', filters.kind, kinds);

@@ -3,6 +3,7 @@ import { Refusal } from '../../lib/errors.ts';
 import { parsePrefix, withoutLength } from '../../lib/prefix.ts';
 import type { Serial } from '../../lib/serial.ts';
 import { hostInterface, type Network } from '../../model/network.ts';
+import { Claimed } from '../../state/claims.ts';
 import type { Hosts } from '../hosts/hosts.ts';
 import type { Networks } from '../networks/networks.ts';
 import { givenName } from '../records/given-name.ts';
@@ -71,6 +72,12 @@ export class Exposing {
       // The catalog may not show one that was removed while this host was lost.
       const place = this.#placeOn(network) ?? this.#placeOn(networks.find(network).id);
       const record = this.#record();
+      if (place === undefined && address !== undefined) {
+        throw new Refusal(
+          'not-found',
+          `this host is not on network ${networks.find(network).name}, with ${address} or any other`,
+        );
+      }
       if (place === undefined || record === undefined) return undefined;
       const { addresses } = place.endpoint;
       if (address !== undefined && !addresses.some((text) => withoutLength(text) === address)) {
@@ -116,7 +123,7 @@ export class Exposing {
     const forwards = ([4, 6] as const).filter((one) => families.includes(one) || record.host?.forwards.includes(one));
     await serial.run(record.id, async () => {
       if (known === undefined) sandboxes.add(record);
-      await join(sandboxes.find(record.id), [request], { host: { forwards }, fresh: known === undefined });
+      await join(sandboxes.find(record.id), [request], { host: { forwards }, fresh: known === undefined }).catch(hint);
     });
   }
 
@@ -145,6 +152,14 @@ function refuseOther({ ip, ip6, name, masquerade }: Expose, place: Connected, ne
     'conflict',
     `this host is on network ${network.name} already, as ${place.name} with ${has.join(' and ')}${how}: hide it first`,
   );
+}
+
+/** @throws the same, of a name that is taken with what to do */
+function hint(error: unknown): never {
+  if (!(error instanceof Refusal && error.cause instanceof Claimed)) throw error;
+  throw new Refusal(error.kind, `${error.message}: give this host another name there, with skein expose -h NAME`, {
+    cause: error.cause,
+  });
 }
 
 function exposedAt({ endpoint, interface: device, masquerade = true }: Connected): Exposed {
