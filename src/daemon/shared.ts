@@ -53,8 +53,11 @@ export async function openStored(
   { settings, journal, identity, view, stop, log }: SharedInit,
 ): Promise<Shared> {
   if (settings.token !== undefined || settings.peer.length > 0) {
-    const reason = `a token and other hosts are for a cluster without a store, and this host's lives in ${formatStoreUrl(url)}`;
-    throw new Refusal('invalid', `${reason}: leave them out`);
+    const store = formatStoreUrl(url);
+    throw new Refusal(
+      'invalid',
+      `leave out the token and the other hosts: they are for a cluster without a store, and this host's lives in ${store}`,
+    );
   }
   const scope = new Scope();
   const files = pathsOf(settings);
