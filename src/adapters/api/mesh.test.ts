@@ -141,6 +141,26 @@ test('a host that waits says what for, joins, and refuses everything else in one
   await waitUntilIn(client, cluster);
 });
 
+test('a host begins anew in its cluster also when nobody waits for the answer any more', async () => {
+  const host = new MemoryMesh().found('h1');
+  const [asked, gone, begun] = [0, 1, 2].map(() => Promise.withResolvers<void>());
+  host.connect = async () => {
+    asked?.resolve();
+    await gone?.promise;
+    return { restart: () => begun?.resolve(), reached: [] };
+  };
+  const client = await serve(host);
+  const asking = new AbortController();
+  const answer = client.call('joinHosts', { body: { targets: ['h2'] } }, { signal: asking.signal });
+  await asked?.promise;
+  asking.abort();
+  await assert.rejects(answer, { name: 'AbortError' });
+  // The server has seen it, too.
+  await client.call('getVersion', {});
+  gone?.resolve();
+  await begun?.promise;
+});
+
 test('a host that holds something joins no other cluster', async () => {
   const mesh = new MemoryMesh();
   const first = mesh.found('h1');
