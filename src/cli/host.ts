@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
+import { joinCommand } from '../model/join-token.ts';
 import { isOneOf, type ListOptions, matches, parseFilters, printListing, requireOneOf } from './listing.ts';
 import { nameOf } from './mesh/names.ts';
-import { joinCommand } from './mesh/token.ts';
 import { clientOf, collect, print } from './session.ts';
 import { formatDuration, printable } from './table.ts';
 

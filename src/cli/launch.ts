@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { type Command, Option } from 'commander';
 import { openClient } from '../adapters/api/client.ts';
 import { messageOf, Refusal } from '../lib/errors.ts';
+import { joinCommand } from '../model/join-token.ts';
 import { handedOver } from '../model/setting-values.ts';
 import {
   namesOf,
@@ -16,7 +17,6 @@ import {
   settingsFile,
 } from '../model/settings.ts';
 import { readToken } from '../model/token-source.ts';
-import { joinCommand } from './mesh/token.ts';
 import { daemonProgram, execute, type NodeSettings } from './program.ts';
 import { withProgress } from './progress.ts';
 import { collect, complain, print } from './session.ts';
@@ -147,9 +147,9 @@ export async function howOthersJoin({ host, runDir }: Pick<Settings, 'host' | 'r
   try {
     const status = await client.call('getStatus', {});
     if (status.state === 'waiting')
-      return 'it waits for others with its token; connect it to one of them: skein connect HOST\n';
+      return 'this host waits for others with its token; connect it to one of them: skein connect HOST\n';
     if (status.mesh?.role !== 'admin' || status.mesh.hosts > 1) return '';
-    return `other hosts join it with: ${joinCommand(await client.call('getToken', {}))}\n`;
+    return `other hosts join with: ${joinCommand(await client.call('getToken', {}))}\n`;
   } catch (error) {
     // It runs all the same; `skein status` and `skein token show` say more.
     if (error instanceof Refusal) return '';

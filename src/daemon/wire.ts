@@ -41,6 +41,7 @@ import { openProblems, probingOf } from './probing.ts';
 import { isMesh, rememberStore } from './remembered-store.ts';
 import { repairRegularly } from './repair.ts';
 import { openStored, type Shared } from './shared.ts';
+import { welcome } from './welcome.ts';
 
 export interface Threads {
   readonly journal: Worker;
@@ -242,6 +243,7 @@ export async function openDaemon({
       advertise,
       data,
     });
+    if (membership) await welcome(membership);
     return scope;
   } catch (error) {
     await scope.close();

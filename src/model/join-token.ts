@@ -60,6 +60,11 @@ export function parseTokenText(text: string): JoinToken {
   return token;
 }
 
+/** With it another host joins the one at this place. */
+export function joinCommand({ token, place }: { readonly token: string; readonly place: string }): string {
+  return `skein launch --token ${token} ${place}`;
+}
+
 function headOf(fingerprint: string | undefined): string {
   return `skein1.${Buffer.from(fingerprint ?? '', 'hex').toString('base64url')}.`;
 }

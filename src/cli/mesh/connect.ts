@@ -26,19 +26,22 @@ export function addConnect(program: Command): void {
     if (places.length === 0 && !replace) throw new Refusal('invalid', 'name a host to connect to: skein connect HOST');
     const targets = places.map(parseMeshPlace);
     const token = text === undefined ? {} : { token: readToken(parseTokenSource(text)).reveal() };
-    const { cluster, restarts, reached } = await clientOf(command).call('joinHosts', {
-      body: { targets, replace, ...token },
-    });
-    const met = reached.some(({ host }) => host !== undefined);
-    const joined = restarts || (cluster === undefined && met) ? await joining(socketOf(command), cluster) : cluster;
-    if (joined !== undefined && (restarts || cluster === undefined)) print(`joined cluster ${joined.slice(0, 12)}\n`);
+    const client = clientOf(command);
+    const first = await client.call('joinHosts', { body: { targets, replace, ...token } });
+    const met = first.reached.some(({ host }) => host !== undefined);
+    const joins = first.restarts || (first.cluster === undefined && met);
+    const cluster = joins ? await joining(socketOf(command), first.cluster) : first.cluster;
+    if (joins && cluster !== undefined) print(`joined cluster ${cluster.slice(0, 12)}\n`);
+    // Now that it belongs to it, what does not come through between them is seen, too.
+    const again = joins && cluster !== undefined && targets.length > 0;
+    const { reached } = again ? await client.call('joinHosts', { body: { targets } }) : first;
     for (const { target, host, why } of reached) {
       if (host !== undefined) print(`${target} is ${printable(nameOf(host))}\n`);
       if (why === undefined) continue;
       complain(printable(why));
       process.exitCode = 1;
     }
-    if (joined === undefined) print('this host goes on waiting for a cluster: skein status says for whom\n');
+    if (cluster === undefined) print('this host goes on waiting for a cluster: skein status says for whom\n');
   });
 }
 

@@ -128,7 +128,7 @@ test('a host that waits says for what, refuses the rest, and joins with the toke
   });
   assert.match(
     await howOthersJoin({ host: [socketOf(h4)], runDir: directory }),
-    /^it waits for others with its token; .*: skein connect HOST\n$/,
+    /^this host waits for others with its token; .*: skein connect HOST\n$/,
   );
   assert.deepEqual(await skein(h4, ['connect', '192.0.2.9']), {
     stdout: 'this host goes on waiting for a cluster: skein status says for whom\n',
@@ -169,10 +169,7 @@ test('the first host of a cluster says how others join it, and one of many does 
   const say = () => howOthersJoin({ host: [], runDir: directory });
   assert.equal(await say(), '');
   const at = { host: [socketOf(h6)], runDir: directory };
-  assert.equal(
-    await howOthersJoin(at),
-    `other hosts join it with: skein launch --token ${await h6.token()} 192.0.2.6\n`,
-  );
+  assert.equal(await howOthersJoin(at), `other hosts join with: skein launch --token ${await h6.token()} 192.0.2.6\n`);
   const { restart } = await mesh.wait('h7', await h6.token()).connect({ targets: [h6.place], replace: false });
   restart?.();
   assert.equal(await howOthersJoin(at), '');

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { Command } from 'commander';
-import { JoinToken } from '../../model/join-token.ts';
+import { JoinToken, joinCommand } from '../../model/join-token.ts';
 import { clientOf, print } from '../session.ts';
 
 export function addToken(program: Command): void {
@@ -25,9 +25,4 @@ export function addToken(program: Command): void {
     .command('new')
     .description('Make a token for a cluster that does not exist yet: hosts launched with it wait for each other')
     .action(() => print(`${new JoinToken(randomBytes(16)).reveal()}\n`));
-}
-
-/** With it another host joins. */
-export function joinCommand({ token, place }: { readonly token: string; readonly place: string }): string {
-  return `skein launch --token ${token} ${place}`;
 }
