@@ -14,16 +14,28 @@ export class SimulatedDisk {
   epoch = 0;
   /** Whether it refuses to be written to. */
   broken = false;
+  /** Asked for and not done yet, in order. */
+  readonly #waiting: (readonly DiskChange[])[] = [];
 
-  /** A disk for one life of the host: what is under way when that ends is not done. */
+  /** A disk for one life of the host. */
   open(soon: (task: () => void) => void): Disk {
     return {
-      write: (changes, done) =>
+      write: (changes, done) => {
+        this.#waiting.push(changes);
         soon(() => {
+          this.#waiting.shift();
           if (!this.broken) for (const change of changes) this.#apply(change);
           done(this.broken ? new Error('no space left on device') : undefined);
-        }),
+        });
+      },
     };
+  }
+
+  /** That life ended: of what was under way so many parts were done, though nobody was told. */
+  ended(done: (most: number) => number): void {
+    const waiting = this.#waiting.splice(0);
+    if (this.broken) return;
+    for (const changes of waiting.slice(0, done(waiting.length))) for (const change of changes) this.#apply(change);
   }
 
   /** Holds this from the start. */
@@ -35,6 +47,12 @@ export class SimulatedDisk {
 
   load(): StoredSheet[] {
     return [...this.#sheets.values()].map(({ head, entries }) => ({ head, entries: [...entries] }));
+  }
+
+  /** Another disk, with nothing on it. */
+  wipe(): void {
+    this.#sheets.clear();
+    this.epoch = 0;
   }
 
   /** What it holds now, to go back to later. */

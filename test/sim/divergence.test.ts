@@ -109,6 +109,7 @@ test('what a lost host said stays, for who comes later too, and counts when the 
   world.run(600_000);
   const late = world.add(world.founder);
   world.founder.admit(late);
+  world.run(1_000);
   late.onStart(({ sheets }) => sheets.follow(['1']));
   late.start();
   oneView(world);

@@ -5,7 +5,7 @@ import { Neighbours } from '../../src/state/mesh/neighbours.ts';
 import type { Json, Scope } from '../../src/state/mesh/sheets.ts';
 import { costs, endpointOf, lan } from './figures.ts';
 import { churn, type Percentiles, Waves } from './waves.ts';
-import { cluster, type SimulatedHost, World } from './world.ts';
+import { type SimulatedHost, World } from './world.ts';
 
 export interface Large {
   /** Milliseconds from the start of the last host until every one has its links and sees that all live. */
@@ -62,7 +62,7 @@ function preload(world: World, endpoints: number): ReadonlyMap<string, ReadonlyS
   const ids = world.hosts.map(({ id }) => id);
   const neighbours = new Neighbours(world.founder.seal);
   const links = new Map(ids.map((id) => [id, neighbours.of(id, ids)]));
-  const keys = world.hosts.map(({ id, seal }): [string, Json] => [`host:${id}`, seal.key]);
+  const keys = world.hosts.map(({ id, seal, name }): [string, Json] => [`member/${id}`, { key: seal.key, name }]);
   const everywhere = [stored(world.founder, 'trust', keys)];
   const inNetworks = new Map<string, StoredSheet[]>();
   for (const [at, host] of world.hosts.entries()) {
@@ -90,7 +90,7 @@ function stored(host: SimulatedHost, scope: Scope, entries: [string, Json][]): S
   const content = contentAfter(nothing, { put: entries, gone: [] }, host.seal);
   if (content === undefined) throw new RangeError(`${scope} of ${host.name} is too long`);
   const unsigned = { owner: host.id, scope, version: [1, 1], digest: content.digest } as const;
-  return { head: { ...unsigned, signature: host.seal.sign(statement(cluster, unsigned)) }, entries };
+  return { head: { ...unsigned, signature: host.seal.sign(statement(host.world.genesisId, unsigned)) }, entries };
 }
 
 function networkAt(at: number): string {

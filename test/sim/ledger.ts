@@ -1,4 +1,4 @@
-import type { Json, Scope, Version } from '../../src/state/mesh/sheets.ts';
+import type { Json, Scope, Sheet, Version } from '../../src/state/mesh/sheets.ts';
 import { compareVersions } from '../../src/state/mesh/version.ts';
 import type { SimulatedHost, World } from './world.ts';
 
@@ -15,19 +15,32 @@ export class Ledger {
   readonly #uncertain = new Set<string>();
   #count = 0;
 
-  constructor(world: World) {
+  readonly scopes: readonly Scope[];
+
+  constructor(world: World, networks: readonly string[]) {
     this.#world = world;
+    this.scopes = ['catalog', 'ring', ...networks.map((network): Scope => `network:${network}`)];
   }
 
   /** Notes what this host says from now on. */
   follow(host: SimulatedHost): void {
     host.onStart((mesh) => {
+      for (const [scope, said] of this.#scopes(host.id)) this.#find(said, mesh.sheets.read(host.id, scope));
       mesh.sheets.watch(({ owner, scope, keys, sheet }) => {
         if (owner !== host.id || scope === 'host' || scope === 'trust') return;
-        for (const key of keys)
+        // What the parts above say they correct themselves.
+        for (const key of keys.filter((one) => isOurs(one)))
           this.#of(owner, scope).set(key, { version: sheet?.version, value: sheet?.entries.get(key) });
       });
     });
+  }
+
+  /** What the disk had when the host died counts as said, though nobody was told. */
+  #find(said: Map<string, Said>, sheet: Sheet | undefined): void {
+    const known = [...said.values()].flatMap(({ version }) => (version === undefined ? [] : [version]));
+    if (sheet === undefined || known.some((version) => compareVersions(version, sheet.version) > 0)) return;
+    for (const key of new Set([...said.keys(), ...[...sheet.entries.keys()].filter(isOurs)]))
+      said.set(key, { version: sheet.version, value: sheet.entries.get(key) });
   }
 
   /** The host says something new, or takes something back. */
@@ -85,7 +98,10 @@ export class Ledger {
   }
 
   #scopes(owner: string): [Scope, Map<string, Said>][] {
-    const scopes: Scope[] = ['catalog', 'ring', 'network:1', 'network:2'];
-    return scopes.map((scope) => [scope, this.#of(owner, scope)]);
+    return this.scopes.map((scope) => [scope, this.#of(owner, scope)]);
   }
+}
+
+function isOurs(key: string): boolean {
+  return /^k\d$/.test(key);
 }

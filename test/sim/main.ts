@@ -26,15 +26,15 @@ const { values } = parseArgs({
 
 if (values.hosts !== undefined && values.seeds === undefined && values.seed === undefined)
   figures(Number(values.hosts));
-else runs(Number(values.seed ?? values.from), values.seed === undefined ? Number(values.seeds ?? 100) : 1);
+else await runs(Number(values.seed ?? values.from), values.seed === undefined ? Number(values.seeds ?? 100) : 1);
 
-function runs(first: number, count: number): void {
+async function runs(first: number, count: number): Promise<void> {
   const trace = values.trace ? { trace: (line: string) => console.log(line) } : {};
   const hosts = values.hosts === undefined ? {} : { hosts: Number(values.hosts) };
   let wrong = 0;
   let slowest = 0;
   for (let seed = first; seed < first + count; seed += 1) {
-    const outcome = runSeed({ seed, ...trace, ...hosts });
+    const outcome = await runSeed({ seed, ...trace, ...hosts });
     slowest = Math.max(slowest, outcome.healed ?? 0);
     if (outcome.violations.length === 0) continue;
     wrong += 1;

@@ -122,7 +122,7 @@ export class Network {
       if (from.life !== life || !from.running) return;
       if (!reachable()) fail(after.dial, 'no answer');
       else if (other?.running !== true) fail(most, 'refused');
-      else if (!admits(other, from.id)) fail(most, 'not admitted');
+      else if (!admits(other, from.id) || !admits(from, to)) fail(most, 'not admitted');
       else {
         const wire = new Wire(from, other);
         this.#wires.add(wire);

@@ -1,8 +1,10 @@
 import { Chance } from './chance.ts';
 import { Ledger } from './ledger.ts';
 import { fair, type Weather } from './network.ts';
-import { differences, networks, unsigned } from './properties.ts';
+import { differences, unsigned } from './properties.ts';
 import { believingSeal, quickSeal, realSeal } from './seals.ts';
+import { doubled, unsettled } from './settled.ts';
+import { Users } from './users.ts';
 import { type SimulatedHost, World } from './world.ts';
 
 export interface Run {
@@ -19,17 +21,21 @@ export interface Outcome {
   readonly violations: readonly string[];
   /** Milliseconds from the end of the faults to one view. */
   readonly healed: number | undefined;
+  /** Why hosts refused what people wanted, and how often. */
+  readonly refused: ReadonlyMap<string, number>;
 }
 
 /** Milliseconds: how long things go wrong, and how soon all is well again. */
-const phase = { start: 4_000, faults: 20_000, settle: 8_000, rest: 4_000 } as const;
+const phase = { start: 2_500, faults: 12_000, settle: 8_000, rest: 2_000 } as const;
 /** Messages that a host gets in a second. */
 const mostAtRest = 60;
 /** Behaviour F4. */
 const healedWithin = 5_000;
+/** In which who asks for a place on a network gets it when all is well, though it may have to ask again. */
+const servedWithin = 3_000;
 
 /** One cluster that lives through faults which the seed chooses, and what it did wrong. */
-export function runSeed({ seed, trace, hosts: asked, loses = [], believesAll = false }: Run): Outcome {
+export async function runSeed({ seed, trace, hosts: asked, loses = [], believesAll = false }: Run): Promise<Outcome> {
   const chance = new Chance(seed * 7919 + 1);
   const hosts = asked ?? (chance.happens(0.05) ? chance.whole(13, 24) : chance.whole(3, 7));
   const world = new World({
@@ -37,40 +43,54 @@ export function runSeed({ seed, trace, hosts: asked, loses = [], believesAll = f
     seal: believesAll ? believingSeal : seed % 50 === 0 && hosts < 30 ? realSeal : quickSeal,
     loses,
     json: seed % 5 === 0,
+    above: true,
     ...(trace ? { trace } : {}),
   });
   const scenario = new Scenario(world, chance);
-  scenario.begin(hosts, believesAll);
-  scenario.trouble();
-  const healed = scenario.heal();
-  return { hosts, healed, violations: scenario.violations(healed) };
+  await scenario.begin(hosts, believesAll);
+  await scenario.trouble();
+  const before = scenario.unsigned();
+  const healed = await scenario.heal();
+  return {
+    hosts,
+    healed,
+    violations: [...before, ...(await scenario.violations(healed))],
+    refused: scenario.users.refused,
+  };
 }
 
 class Scenario {
   readonly #world: World;
   readonly #chance: Chance;
   readonly #ledger: Ledger;
+  readonly users: Users;
+  readonly #followed = new Map<SimulatedHost, readonly string[]>();
   /** Which kinds of trouble this run has. */
   readonly #rollsBack: boolean;
+  readonly #removes: boolean;
   #rolledBack = false;
 
   constructor(world: World, chance: Chance) {
     this.#world = world;
     this.#chance = chance;
-    this.#ledger = new Ledger(world);
+    this.users = new Users(world, 2);
+    this.#ledger = new Ledger(world, this.users.networks);
     this.#rollsBack = chance.happens(0.3);
+    this.#removes = chance.happens(0.3);
   }
 
-  begin(hosts: number, lies: boolean): void {
+  async begin(hosts: number, lies: boolean): Promise<void> {
     const world = this.#world;
-    for (let n = 0; n < hosts; n += 1) this.#add();
+    for (let n = 0; n < hosts; n += 1) this.#add(world.hosts[0]);
     if ((this.#chance.happens(0.15) || lies) && hosts >= 4) world.liars.add(world.hosts.at(-1)?.id ?? '');
     for (const host of world.hosts) host.start();
-    world.run(phase.start);
+    await world.pass(phase.start);
+    for (const host of world.hosts.slice(1, 3)) if (this.#removes) world.founder.belonging.promote(host.id);
+    await world.pass(200);
   }
 
   /** Things go wrong, one after the other and several at a time. */
-  trouble(): void {
+  async trouble(): Promise<void> {
     const world = this.#world;
     const chance = this.#chance;
     const end = world.time.now + phase.faults;
@@ -82,66 +102,105 @@ class Scenario {
     };
     world.network.weather = bad;
     while (world.time.now < end) {
-      world.run(chance.between(20, 800));
+      await world.pass(chance.between(20, 400));
       const host = chance.of(world.hosts);
-      if (host.running && chance.happens(0.7)) this.#change(host);
-      else if (chance.happens(0.6)) this.#fault(host);
+      if (host.running && chance.happens(0.7)) this.#act(host);
+      else if (chance.happens(0.6)) await this.#fault(host);
     }
   }
 
-  /** All faults end and everybody comes back; then there must be one view soon. */
-  heal(): number | undefined {
+  /** Also while things go wrong nobody takes what its owner did not sign. */
+  unsigned(): readonly string[] {
+    return unsigned(this.#world);
+  }
+
+  /** All faults end and most come back; then there must be one view soon. */
+  async heal(): Promise<number | undefined> {
     const world = this.#world;
     world.network.weather = fair;
+    world.network.unblockAll();
+    const truth = world.truth();
+    const admins = world.hosts.filter(({ id }) => truth.hosts.get(id)?.role === 'admin');
+    const all = this.#chance.happens(0.7);
     for (const host of world.hosts) {
       host.disk.broken = false;
-      if (!host.running && this.#chance.happens(0.7)) host.start();
+      host.wake();
+      if (!host.running && (all || admins.includes(host) || this.#chance.happens(0.5))) host.start();
     }
-    if (!world.founder.running) world.founder.start();
-    // What the founder's disk refused, or what it could not say before it crashed, it says now.
-    for (const host of world.hosts) world.founder.admit(host);
-    world.network.unblockAll();
-    return world.until(() => differences(world).length === 0, phase.settle);
+    // What a disk refused, or what could not be said before a crash, is said now.
+    for (const host of world.hosts) admins[0]?.admit(host);
+    const start = world.time.now;
+    while (world.time.now - start < phase.settle) {
+      if (differences(world).length === 0 && (await unsettled(world, this.users)).length === 0)
+        return world.time.now - start;
+      await world.pass(100);
+    }
+    return undefined;
   }
 
-  violations(healed: number | undefined): string[] {
+  async violations(healed: number | undefined): Promise<string[]> {
     const world = this.#world;
-    const late = healed === undefined ? differences(world) : [];
+    const late = healed === undefined ? [...differences(world), ...(await unsettled(world, this.users))] : [];
     if (healed !== undefined && healed > healedWithin) late.push(`one view only after ${healed} ms`);
-    return [...late, ...unsigned(world), ...this.#ledger.violations(), ...this.#unrest()];
+    const found = [...late, ...unsigned(world), ...this.#ledger.violations(), ...this.users.violations];
+    return [...found, ...doubled(world), ...(await this.#unserved()), ...(await this.#unrest())];
+  }
+
+  /** When all are there again, everybody gets what it asks for. */
+  async #unserved(): Promise<string[]> {
+    const world = this.#world;
+    const truth = world.truth();
+    const there = world.hosts.filter(({ id, running }) => running && truth.hosts.has(id));
+    if (world.liars.size > 0 || there.length < truth.hosts.size) return [];
+    const waiting = new Map<SimulatedHost, string>();
+    const ask = (host: SimulatedHost) => {
+      const network = this.#followed.get(host)?.[0];
+      if (network === undefined || host.above?.state.catalog.has(network) !== true) return;
+      waiting.set(host, 'there is no answer');
+      this.users.attach(host, host.above.state, network, 'plainly').then(
+        () => waiting.delete(host),
+        (error: unknown) => waiting.set(host, String(error)),
+      );
+    };
+    for (const host of there) ask(host);
+    for (let waited = 0; waiting.size > 0 && waited < servedWithin; waited += 250) {
+      for (const [host, why] of waiting) if (why !== 'there is no answer') ask(host);
+      await world.pass(250);
+    }
+    return [...waiting].map(([{ name }, why]) => `${name} cannot attach when all is well: ${why}`);
   }
 
   /** When nothing is said and nothing goes wrong, hosts ask each other whether they live, and little more. */
-  #unrest(): string[] {
+  async #unrest(): Promise<string[]> {
     const world = this.#world;
-    world.run(phase.rest);
+    await world.pass(phase.rest);
     const before = world.carried;
-    world.run(1_000);
+    await world.pass(1_000);
     const each = (world.carried - before) / world.running.length;
     return each <= mostAtRest ? [] : [`${each} messages a second a host when all is well`];
   }
 
-  #add(): SimulatedHost {
-    const world = this.#world;
-    const first = world.hosts[0];
-    const host = world.add(first);
+  #add(target: SimulatedHost | undefined): SimulatedHost {
+    const host = this.#world.add(target);
     host.skew = this.#chance.of([0, 3_600_000, -7_200_000]);
-    const followed = networks.filter(() => this.#chance.happens(0.6));
+    const followed = this.users.networks.filter(() => this.#chance.happens(0.7));
+    this.#followed.set(host, followed);
     host.onStart(({ sheets }) => sheets.follow(followed));
     this.#ledger.follow(host);
     return host;
   }
 
-  #change(host: SimulatedHost): void {
-    for (let n = this.#chance.whole(1, 3); n > 0; n -= 1)
-      this.#ledger.change(host, this.#chance.of(['catalog', 'ring', 'network:1', 'network:2']));
+  #act(host: SimulatedHost): void {
+    const scopes = this.#ledger.scopes;
+    if (this.#chance.happens(0.3)) this.#ledger.change(host, this.#chance.of(scopes));
+    for (let n = this.#chance.whole(1, 3); n > 0; n -= 1) this.users.act(host, this.#followed.get(host) ?? []);
   }
 
-  #fault(host: SimulatedHost): void {
+  async #fault(host: SimulatedHost): Promise<void> {
     const world = this.#world;
     const chance = this.#chance;
     const other = chance.of(world.hosts);
-    chance.of([
+    const fault = chance.of<() => void | Promise<void>>([
       () => (host.running ? this.#stop(host) : host.start()),
       () => host.start(),
       () => host.pause(chance.between(100, 4_000)),
@@ -151,7 +210,9 @@ class Scenario {
       () => this.#rollBack(host),
       () => this.#breakDisk(host),
       () => this.#newcomer(),
-    ])();
+      () => this.#remove(host),
+    ]);
+    await fault();
   }
 
   /** Once a disk went back, its copies elsewhere are all there is: they stay. */
@@ -172,18 +233,30 @@ class Scenario {
         }
   }
 
-  #rollBack(host: SimulatedHost): void {
+  /** Everybody is there and has heard what it said; then it does not know that itself any more. */
+  async #rollBack(host: SimulatedHost): Promise<void> {
     const world = this.#world;
-    if (!this.#rollsBack || this.#rolledBack || !host.running) return;
-    const goBack = host.disk.save();
-    world.run(this.#chance.between(100, 3_000));
-    for (let n = 0; n < 3; n += 1) if (host.running) this.#change(host);
-    world.run(this.#chance.between(0, 500));
+    if (!this.#rollsBack || this.#rolledBack || !host.running || world.removed.size > 0) return;
+    const goBack = this.#chance.happens(0.3) && host !== world.founder ? () => host.disk.wipe() : host.disk.save();
+    await world.pass(this.#chance.between(100, 3_000));
+    for (let n = 0; n < 3; n += 1) if (host.running) this.#act(host);
+    await world.pass(this.#chance.between(0, 500));
+    const { weather } = world.network;
+    world.network.weather = fair;
+    world.network.unblockAll();
+    for (const one of world.hosts) one.start();
+    for (let waited = 0; differences(world).length > 0; waited += 100) {
+      if (waited > phase.settle) return;
+      await world.pass(100);
+    }
+    if (!host.running) return;
     this.#rolledBack = true;
     host.crash();
     goBack();
     this.#ledger.rolledBack(host);
+    this.users.forgot(host);
     world.trace(() => `the disk of ${host.name} was rolled back`);
+    world.network.weather = weather;
     host.start();
   }
 
@@ -196,9 +269,24 @@ class Scenario {
 
   #newcomer(): void {
     const world = this.#world;
-    if (world.hosts.length >= 30 || !world.founder.running || !this.#chance.happens(0.3)) return;
-    const host = this.#add();
-    world.founder.admit(host);
+    const admin = this.#chance.of(world.hosts);
+    if (world.hosts.length >= 30 || !admin.running || !admin.belonging.isAdmin() || !this.#chance.happens(0.3)) return;
+    const host = this.#add(admin);
+    admin.admit(host);
+    // Who joins is shown who belongs to the cluster.
+    host.disk.fill(admin.mesh?.shown('trust') ?? []);
     host.start();
+  }
+
+  /** Fewer than half, so that a majority is left. */
+  #remove(host: SimulatedHost): void {
+    const world = this.#world;
+    const admin = this.#chance.of(world.hosts);
+    const most = (world.hosts.length - 1) / 2;
+    if (!this.#removes || this.#rolledBack || !admin.running || !admin.belonging.isAdmin() || admin === host) return;
+    if (world.removed.has(admin.id) || (!world.removed.has(host.id) && world.removed.size + 1 > most)) return;
+    world.removed.add(host.id);
+    world.trace(() => `${admin.name} removes ${host.name}`);
+    admin.belonging.remove(host.id, false);
   }
 }

@@ -19,17 +19,22 @@ export const realSeal: MakeSeal = (host, signed) => {
 
 /** As good as real ones where nobody tries to break them, and some hundred times as fast. */
 export const quickSeal: MakeSeal = (host, signed) => {
-  const key = `key of ${host}`;
+  const key = createHash('sha256').update(host).digest('base64');
   return {
     key,
     hash: quickHash,
     sign: (text) => {
       signed(text);
-      return quickHash(`${key} ${text}`);
+      return quickSignature(key, text);
     },
-    verify: (other, text, signature) => quickHash(`${other} ${text}`) === signature,
+    verify: (other, text, signature) => quickSignature(other, text) === signature,
   };
 };
+
+/** Has the form of a real one. */
+function quickSignature(key: string, text: string): string {
+  return `${quickHash(`${key} ${text}`).repeat(3).slice(0, 85)}A==`;
+}
 
 /** Takes every signature for good: for seeing that it is noticed. */
 export const believingSeal: MakeSeal = (host, signed) => ({ ...quickSeal(host, signed), verify: () => true });

@@ -28,12 +28,20 @@ export class Time {
 
   /** Does what is due up to a time. */
   run(until: number): void {
-    for (let task = this.#tasks[0]; task !== undefined && task.at <= until; task = this.#tasks[0]) {
-      this.#take();
-      this.#now = task.at;
-      task.run();
+    while (this.step(until));
+  }
+
+  /** Does what is due next up to a time. @returns whether there was something; otherwise it is that time now */
+  step(until: number): boolean {
+    const [task] = this.#tasks;
+    if (task === undefined || task.at > until) {
+      this.#now = Math.max(this.#now, until);
+      return false;
     }
-    this.#now = Math.max(this.#now, until);
+    this.#take();
+    this.#now = task.at;
+    task.run();
+    return true;
   }
 
   #take(): void {

@@ -1,7 +1,14 @@
 import type { Log } from '../../src/lib/log.ts';
-import type { Environment, Link, Trust } from '../../src/state/mesh/environment.ts';
+import { hostIdOf } from '../../src/model/host-key.ts';
+import type { Environment, Link } from '../../src/state/mesh/environment.ts';
 import { Mesh } from '../../src/state/mesh/mesh.ts';
-import type { Json, Sheets } from '../../src/state/mesh/sheets.ts';
+import type { Json, Scope, Sheet, Sheets } from '../../src/state/mesh/sheets.ts';
+import type { Verify } from '../../src/state/mesh/signing.ts';
+import { clusterIdOf, found, type Genesis } from '../../src/state/mesh/trust/genesis.ts';
+import { judgeOf, type Trust } from '../../src/state/mesh/trust/trust.ts';
+import { compareVersions } from '../../src/state/mesh/version.ts';
+import { Above } from './above.ts';
+import { Belonging } from './belonging.ts';
 import { Chance } from './chance.ts';
 import { SimulatedDisk } from './disk.ts';
 import { Network, type Station } from './network.ts';
@@ -16,13 +23,13 @@ export interface WorldOptions {
   /** Every frame goes through JSON, as on a wire. */
   readonly json?: boolean;
   readonly trace?: (line: string) => void;
-  /** Of the hosts, in order; made up where there are none. */
+  /** Of the hosts, in order, which are all admitted then; otherwise they follow from their keys. */
   readonly ids?: readonly string[];
+  /** Whether numbers, names and records are run on top of sheets. */
+  readonly above?: boolean;
   /** Kinds of messages that never arrive: for seeing that their lack is noticed. */
   readonly loses?: readonly string[];
 }
-
-export const cluster = 'c'.repeat(64);
 
 /** What a host sent and received, in bytes of JSON with what encryption and packets add. */
 export interface Traffic {
@@ -38,6 +45,8 @@ export class World {
   readonly hosts: SimulatedHost[] = [];
   /** Who changes what it passes on. */
   readonly liars = new Set<string>();
+  /** Of whom an admin said so. */
+  readonly removed = new Set<string>();
   /** Everything that any host signed, by its id. */
   readonly signed = new Map<string, Set<string>>();
   /** Counted while it is set. */
@@ -45,12 +54,25 @@ export class World {
   readonly #options: WorldOptions;
   /** Messages that arrived. */
   carried = 0;
+  /** Somebody who waited may have something to go on with. */
+  stirred = false;
+  readonly genesis: Genesis;
+  /** Names the cluster. */
+  readonly genesisId: string;
+  readonly verify: Verify;
+  readonly judge: ReturnType<typeof judgeOf>;
   readonly #byId = new Map<string, SimulatedHost>();
 
   constructor(options: WorldOptions) {
     this.#options = options;
     this.chance = new Chance(options.seed);
     const { time, chance } = this;
+    const founder = this.#seal(0, () => undefined);
+    const facts = { created: '2026-01-01T00:00:00.000Z', nonce: '0'.repeat(32), dataPort: 4789, underlay: 4 } as const;
+    this.genesis = found(facts, founder);
+    this.genesisId = clusterIdOf(this.genesis);
+    this.verify = (...signed) => founder.verify(...signed);
+    this.judge = judgeOf(this.genesis, this.verify);
     this.network = new Network({
       ...{ time, chance },
       station: (id) => this.#byId.get(id),
@@ -61,17 +83,11 @@ export class World {
 
   /** A new host that knows nobody but the target. The first one founds the cluster. */
   add(target?: SimulatedHost): SimulatedHost {
-    const id = this.#options.ids?.[this.hosts.length] ?? this.#hash(`host ${this.hosts.length}`).slice(0, 32);
-    const { seal = quickSeal } = this.#options;
     const signed = new Set<string>();
+    const seal = this.#seal(this.hosts.length, (text) => signed.add(text));
+    const id = this.#options.ids?.[this.hosts.length] ?? hostIdOf(seal.key);
     this.signed.set(id, signed);
-    const host = new SimulatedHost(
-      this,
-      id,
-      `h${this.hosts.length}`,
-      seal(id, (text) => signed.add(text)),
-      target,
-    );
+    const host = new SimulatedHost(this, id, `h${this.hosts.length}`, seal, target);
     this.hosts.push(host);
     this.#byId.set(id, host);
     return host;
@@ -81,6 +97,27 @@ export class World {
     const host = this.#byId.get(id);
     if (host === undefined) throw new RangeError(`no host ${id}`);
     return host;
+  }
+
+  /** Who belongs to the cluster, by all that those say who run and were not removed. */
+  truth(): Trust {
+    const sheets = new Map<string, Sheet>();
+    for (const host of this.hosts) {
+      if (host.mesh === undefined || this.removed.has(host.id)) continue;
+      for (const sheet of host.mesh.sheets.list('trust')) {
+        const before = sheets.get(sheet.owner);
+        if (before === undefined || compareVersions(sheet.version, before.version) > 0) sheets.set(sheet.owner, sheet);
+      }
+    }
+    return this.judge(sheets.values());
+  }
+
+  get hasAbove(): boolean {
+    return this.#options.above === true;
+  }
+
+  get isOpenToAll(): boolean {
+    return this.#options.ids !== undefined;
   }
 
   get founder(): SimulatedHost {
@@ -96,6 +133,17 @@ export class World {
   /** Lets time pass, in milliseconds. */
   run(ms: number): void {
     this.time.run(this.time.now + ms);
+  }
+
+  /** Lets time pass, and those go on who wait for something. */
+  async pass(ms: number): Promise<void> {
+    const end = this.time.now + ms;
+    await turn();
+    while (this.time.step(end)) {
+      if (!this.stirred) continue;
+      this.stirred = false;
+      await turn();
+    }
   }
 
   /** Lets time pass until something holds. @returns how long that took, or undefined when it did not come true */
@@ -124,8 +172,8 @@ export class World {
     return this.hosts.find((host) => host.id === id)?.name ?? id;
   }
 
-  #hash(text: string): string {
-    return (this.#options.seal ?? quickSeal)('', () => undefined).hash(text);
+  #seal(n: number, signed: (text: string) => void): Environment['seal'] {
+    return (this.#options.seal ?? quickSeal)(`host ${n}`, signed);
   }
 
   #carry(from: string, to: string, frame: unknown, by: 'link' | 'datagram'): unknown {
@@ -171,6 +219,11 @@ export class World {
   }
 }
 
+/** All that can go on without time passing does. */
+function turn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
 function isKind(frame: unknown, kind: string): boolean {
   return typeof frame === 'object' && frame !== null && 't' in frame && frame.t === kind;
 }
@@ -189,6 +242,9 @@ export class SimulatedHost implements Station {
   /** Runs with each new life. */
   readonly #onStart: ((mesh: Mesh) => void)[] = [];
   mesh: Mesh | undefined;
+  above: Above | undefined;
+  /** Who belongs to the cluster, as far as it knows. */
+  belonging: Belonging;
   up = true;
   life = 0;
   /** What the host's clock adds; an hour more or less must not matter. */
@@ -203,6 +259,7 @@ export class SimulatedHost implements Station {
     this.name = name;
     this.seal = seal;
     this.#target = target;
+    this.belonging = new Belonging(this);
   }
 
   get running(): boolean {
@@ -237,30 +294,46 @@ export class SimulatedHost implements Station {
     this.disk.epoch = Math.max(this.disk.epoch + 1, Math.floor(this.world.time.now / 10));
     this.world.trace(() => `${this.name} starts`);
     const targets = this.#target === undefined ? [] : [this.#target.address];
+    // Its kernel knows nothing of links of a former life, and says so.
+    this.world.network.ended(this.id);
+    this.belonging = new Belonging(this);
     this.mesh = new Mesh(this.#environment(), {
       ...{ self: this.id, epoch: this.disk.epoch, addresses: [this.address], targets, discovery: true },
       stored: this.disk.load(),
       answer: (from, question) => this.answer(from, question),
     });
+    this.belonging.follow(this.mesh);
+    if (this.world.hasAbove) this.above = new Above(this, this.mesh);
     for (const run of this.#onStart) run(this.mesh);
     this.mesh.start();
-    if (this === this.world.founder) for (const host of this.world.hosts) if (!this.admitted(host.id)) this.admit(host);
+    if (this === this.world.founder)
+      for (const host of this.world.hosts) if (!this.belonging.knows(host.id)) this.admit(host);
   }
 
   /** Of questions to the parts above. */
-  answer: (from: string, question: Json) => Promise<Json> = async (_, question) => question;
+  answer = async (from: string, question: Json): Promise<Json> =>
+    (await this.above?.state.answer(from, question)) ?? null;
 
-  /** The founder says who may take part. */
+  /** What its disk holds of what it said itself. */
+  own(): { readonly owner: string; readonly scope: Scope; readonly entries: ReadonlyMap<string, Json> }[] {
+    const own = this.disk.load().filter(({ head }) => head.owner === this.id);
+    return own.map(({ head, entries }) => ({ owner: head.owner, scope: head.scope, entries: new Map(entries) }));
+  }
+
+  /** As an admin. */
   admit(host: SimulatedHost): void {
-    void this.sheets.change('trust', (draft) => draft.put(`host:${host.id}`, host.seal.key)).catch(() => undefined);
+    this.belonging.admit(host);
   }
 
   /** The daemon ends, as it is; or the machine does. */
   crash(what: 'daemon' | 'machine' = 'daemon'): void {
     if (this.mesh === undefined) return;
     this.world.trace(() => `${this.name} crashes (${what})`);
+    this.above?.close();
+    this.above = undefined;
     this.mesh = undefined;
     this.life += 1;
+    this.disk.ended((most) => this.world.chance.whole(0, most));
     if (what === 'daemon') this.world.network.ended(this.id);
     else {
       this.up = false;
@@ -268,11 +341,15 @@ export class SimulatedHost implements Station {
     }
   }
 
+  /** Says that it goes, and ends a moment later. */
   leave(): void {
+    const { life } = this;
     this.#running.leave();
-    this.world.run(100);
-    this.mesh?.close();
-    this.crash();
+    this.world.time.at(this.world.time.now + 100, () => {
+      if (this.life !== life) return;
+      this.mesh?.close();
+      this.crash();
+    });
   }
 
   /** Stands still for a time. */
@@ -280,11 +357,14 @@ export class SimulatedHost implements Station {
     this.world.trace(() => `${this.name} stands still for ${ms.toFixed(0)} ms`);
     const { life } = this;
     this.#paused = true;
-    this.world.time.at(this.world.time.now + ms, () => {
-      if (this.life !== life) return;
-      this.#paused = false;
-      for (const task of this.#postponed.splice(0)) task();
-    });
+    this.world.time.at(this.world.time.now + ms, () => this.life === life && this.wake());
+  }
+
+  /** Stands still no more. */
+  wake(): void {
+    if (!this.#paused) return;
+    this.#paused = false;
+    for (const task of this.#postponed.splice(0)) task();
   }
 
   act(task: () => void): void {
@@ -301,7 +381,7 @@ export class SimulatedHost implements Station {
   }
 
   admitted(peer: string): boolean {
-    return this.#keyOf(peer) !== undefined;
+    return this.belonging.admits(peer);
   }
 
   accepted(link: Link): void {
@@ -310,6 +390,7 @@ export class SimulatedHost implements Station {
 
   received(link: Link, frame: unknown): void {
     this.works(this.world.costOf(frame));
+    this.world.stirred = true;
     this.mesh?.received(link, frame);
   }
 
@@ -325,13 +406,6 @@ export class SimulatedHost implements Station {
     if (this.admitted(from)) this.mesh?.datagram(from, message);
   }
 
-  #keyOf(owner: string): string | undefined {
-    const { founder } = this.world;
-    if (owner === founder.id) return founder.seal.key;
-    const key = this.mesh?.sheets.read(founder.id, 'trust')?.entries.get(`host:${owner}`);
-    return typeof key === 'string' ? key : undefined;
-  }
-
   #environment(): Environment {
     const { world, life } = this;
     const { time, chance, network } = world;
@@ -339,7 +413,12 @@ export class SimulatedHost implements Station {
     const alive = (task: () => void) => () => {
       if (this.life === life) this.act(task);
     };
-    const trust: Trust = { cluster, keyFor: (owner) => this.#keyOf(owner) };
+    const { belonging: trust } = this;
+    const stirring = (task: () => void) =>
+      alive(() => {
+        world.stirred = true;
+        task();
+      });
     const log =
       (level: string): Log['warn'] =>
       (message, fields) =>
@@ -351,7 +430,7 @@ export class SimulatedHost implements Station {
           let canceled = false;
           time.at(
             time.now + ms,
-            alive(() => canceled || task()),
+            stirring(() => canceled || task()),
           );
           return () => {
             canceled = true;
@@ -363,7 +442,7 @@ export class SimulatedHost implements Station {
       trust,
       disk: this.disk.open((task) => {
         written = Math.max(written, time.now + chance.between(0.2, 2));
-        time.at(written, alive(task));
+        time.at(written, stirring(task));
       }),
       links: {
         dial: (address, host, outcome) => {

@@ -125,6 +125,9 @@ export class Asking {
     const { sheets, holdings, rings, standing } = this.#needs;
     const held = holdings.held(ring).filter(({ item }) => isOfPool(item));
     const reachable = this.reachable();
+    if (windowsOf(pool, ring).every(([first, last]) => rings.tops(ring).within(first, last).length === 0)) {
+      return new Refusal('unavailable', `it is not known here yet who gives out the ${poolName(pool)}; try again`);
+    }
     const away = new Set(
       [...rings.tops(ring)].map(({ value }) => value.owner).filter((owner) => !reachable.has(owner)),
     );

@@ -133,9 +133,14 @@ export class ClaimEntries {
     return new Set([...replaced, ...[...(name?.over.values() ?? [])].flat()]);
   }
 
+  /** All claims, also those that are over. */
+  made({ scope, key }: Place): readonly Claim[] {
+    return [...(this.#names(scope).get(key)?.claims.values() ?? [])];
+  }
+
   /** Whether somebody still makes the claim with this stamp. */
-  isMade({ scope, key }: Place, stamp: string): boolean {
-    return [...(this.#names(scope).get(key)?.claims.values() ?? [])].some((claim) => claim.stamp === stamp);
+  isMade(place: Place, stamp: string): boolean {
+    return this.made(place).some((claim) => claim.stamp === stamp);
   }
 
   #names(scope: Scope): Map<string, Name> {

@@ -160,8 +160,10 @@ export function openClaims(options: OpenClaims): MeshClaims {
       const theirs = entries.claims(place).filter(({ by, holder }) => holder.id === id && by !== sheets.self);
       const own = mine?.holder.id === id ? mine : undefined;
       if (pending.get(nameIn(place))?.holder.id === id) pending.delete(nameIn(place));
-      // What an own claim replaced stays over.
-      const over = [...(own?.over ?? []), ...theirs.map(({ stamp }) => stamp)];
+      // What an own claim replaced stays over, but for those of others: they were away, and have the name again.
+      const revived = entries.made(place).filter(({ holder }) => holder.id !== id);
+      const replaced = (own?.over ?? []).filter((stamp) => !revived.some((claim) => claim.stamp === stamp));
+      const over = [...replaced, ...theirs.map(({ stamp }) => stamp)];
       if (own === undefined && over.length === 0) return;
       await sheets.change(place.scope, (draft) => {
         if (own) draft.delete(place.key);

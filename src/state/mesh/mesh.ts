@@ -65,6 +65,8 @@ export class Mesh implements MeshEvents {
   readonly #routes: Routes;
   readonly #compared = new Set<string>();
   readonly #met = new Set<string>();
+  /** Those with a link who were known to belong to the cluster. */
+  readonly #admitted = new Set<string>();
   readonly #memberListeners = new Set<() => void>();
   #targets: readonly string[];
   #telling = false;
@@ -182,8 +184,8 @@ export class Mesh implements MeshEvents {
     this.#liveness.start();
     this.#repair.start();
     this.#connections.start();
-    if (this.#known().size <= 1 && this.#targets.length === 0) this.#own.begin();
-    else clock.after(pace.recovery, () => this.#own.begin());
+    if (this.#known().size <= 1 && this.#targets.length === 0) this.#begin();
+    else clock.after(pace.recovery, () => this.#begin());
   }
 
   /** The addresses that are dialled whoever is there: exactly these. */
@@ -228,6 +230,13 @@ export class Mesh implements MeshEvents {
     this.#shelf.drop(
       ({ owner, scope, version }) => owner !== this.#self && trust.keyFor(owner, scope, version) === undefined,
     );
+    for (const peer of [...this.#connections.peers()]) this.#judgePeer(peer);
+  }
+
+  /** Ends the link with who does not belong to the cluster any more. Of whom it was never known that it does, that is on its way. */
+  #judgePeer(peer: string): void {
+    if (this.#environment.trust.keyFor(peer, 'host', [0, 0]) !== undefined) this.#admitted.add(peer);
+    else if (this.#admitted.delete(peer)) this.#connections.drop(peer, 'was removed from the cluster');
   }
 
   // What the world tells.
@@ -350,8 +359,11 @@ export class Mesh implements MeshEvents {
 
   #opened(link: Link): void {
     const { peer, dialled } = link;
+    this.#judgePeer(peer);
     this.#liveness.hears(peer);
     this.#linksChanged();
+    // What was asked of it another way may never be answered.
+    this.#repair.closed(peer);
     const news = this.#liveness.own();
     this.#connections.send(peer, { t: 'news', news: [news] });
     // One comparison serves both, but for who must know when it is done.
@@ -359,6 +371,7 @@ export class Mesh implements MeshEvents {
   }
 
   #linkClosed(peer: string): void {
+    this.#admitted.delete(peer);
     this.#spread.closed(peer);
     this.#repair.closed(peer);
     this.#linksChanged();
@@ -440,9 +453,16 @@ export class Mesh implements MeshEvents {
     const others = [...this.#known()].filter((id) => id !== this.#self && this.#liveness.state(id) !== 'left');
     if (others.every((id) => this.#met.has(id))) for (const id of others) this.#compared.add(id);
     if (!first) return;
-    if (this.#compared.size > 0) this.#own.begin();
+    if (this.#compared.size > 0) this.#begin();
     for (const network of this.#interest.networks) this.#fetch(network);
     this.#tellMembers();
+  }
+
+  /** Who started at the same time as this host learns that it can be relied on now. */
+  #begin(): void {
+    if (this.#own.begun) return;
+    this.#own.begin();
+    for (const peer of [...this.#connections.peers()]) this.#repair.sync(peer);
   }
 
   #membersChanged(id: string | undefined): void {

@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import { ParseError } from '../../lib/errors.ts';
+import { Refusal } from '../../lib/errors.ts';
 import type { Family } from '../../lib/prefix.ts';
 import { parseRecord } from '../../model/record.ts';
 import { Skipped, type SkippedRecord } from '../kv/skipped.ts';
@@ -86,7 +86,7 @@ export function openMeshState(options: OpenMeshState): MeshState {
     async answer(from, json) {
       const { about: part, question } = parseAbout(json);
       const asked: Json = JSON.parse(JSON.stringify(question ?? null));
-      if (!standing.admitted().has(from)) throw new ParseError(`the question: host ${from} is not admitted`);
+      if (!standing.admitted().has(from)) throw new Refusal('unavailable', `host ${from} is not known to be admitted`);
       if (part === 'numbers') return await allocator.answer(from, asked);
       return part === 'catalog' ? catalog.answer(from, asked) : claims.answer(from, asked);
     },

@@ -10,8 +10,8 @@ import { frames, type Spread } from './spread.ts';
 const pace = {
   /** Between two comparisons with a host chosen by chance; chance decides about a quarter of it. */
   sync: 4_000,
-  /** After which an answer is not waited for any longer. */
-  answer: 5_000,
+  /** After which an answer, or the next part of it, is not waited for any longer. */
+  answer: 2_000,
 } as const;
 
 /** What is asked of one host at a time; the others are forgotten, for the next comparison to find again. */
@@ -35,7 +35,6 @@ export interface RepairNeeds {
 
 interface Pull {
   readonly wants: Want[];
-  asked: number;
   cancel: () => void;
 }
 
@@ -115,7 +114,10 @@ export class Repair {
       differ: differ.map((group) => [group, [...shelf.group(group).hashes()]]),
     });
     if (news !== '' && news !== this.#needs.lifeHash()) this.#needs.lifeDiffers(from);
-    if (held.some(([group]) => group === 'all') && !differ.includes('all')) this.#needs.compared(from, settled);
+    if (!held.some(([group]) => group === 'all')) return;
+    if (!differ.includes('all')) this.#needs.compared(from, settled);
+    // This host waits for somebody who knows: it has to hear all of it, and to know when it has.
+    else if (settled && !this.#needs.settled()) this.sync(from);
   }
 
   #descend(from: string, { settled, same, differ }: Message<'synced'>): void {
@@ -172,14 +174,13 @@ export class Repair {
       if (pull.wants.length < mostWanted) pull.wants.push(...wants);
       return;
     }
-    this.#pulls.set(peer, { wants: wants.toSorted(trustFirst), asked: 0, cancel: () => undefined });
+    this.#pulls.set(peer, { wants: wants.toSorted(trustFirst), cancel: () => undefined });
     this.#askNext(peer);
   }
 
   #askNext(peer: string): void {
     const pull = this.#pulls.get(peer);
     if (pull === undefined) return;
-    pull.cancel();
     const wants: Want[] = [];
     while (wants.length < most.wants) {
       const next = pull.wants.shift();
@@ -189,13 +190,18 @@ export class Repair {
       wants.push(state ? { ...sheet, have: { version: state.version, digest: state.digest } } : sheet);
     }
     if (wants.length === 0) {
+      pull.cancel();
       this.#pulls.delete(peer);
       this.#finish(peer);
       return;
     }
-    pull.asked = wants.length;
-    pull.cancel = this.#needs.clock.after(pace.answer, () => this.closed(peer));
+    this.#wait(peer, pull);
     this.#needs.send(peer, { t: 'want', wants });
+  }
+
+  #wait(peer: string, pull: Pull): void {
+    pull.cancel();
+    pull.cancel = this.#needs.clock.after(pace.answer, () => this.closed(peer));
   }
 
   #give(from: string, { wants }: Message<'want'>): void {
@@ -215,7 +221,9 @@ export class Repair {
         return `holds a sheet that ${update.head.owner} did not sign so`;
     }
     this.#needs.spread.announce(taken, from);
+    const pull = this.#pulls.get(from);
     if (done) this.#askNext(from);
+    else if (pull !== undefined) this.#wait(from, pull);
     return undefined;
   }
 
