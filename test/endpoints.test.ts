@@ -6,15 +6,12 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { parseSandboxRecord } from '../src/controllers/endpoints/sandbox-record.ts';
 import { keyOf } from '../src/dataplane/dataplane.ts';
-import { findEtcd } from '../src/lab/etcd.ts';
 import { Refusal } from '../src/lib/errors.ts';
 import { Scope } from '../src/lib/scope.ts';
 import { startTestEtcd, type TestEtcd } from '../src/state/kv/harness.contract.ts';
 import { eventually, openHost, request, type TestHost, wish } from './piece-host.ts';
 
-describe('endpoints of two hosts on one etcd', {
-  skip: findEtcd() === undefined ? 'etcd is not on this machine' : false,
-}, () => {
+describe('endpoints of two hosts on one etcd', () => {
   const scope = new Scope();
   let etcd: TestEtcd;
   let folder: string;

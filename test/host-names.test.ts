@@ -3,14 +3,11 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { findEtcd } from '../src/lab/etcd.ts';
 import { Scope } from '../src/lib/scope.ts';
 import { startTestEtcd } from '../src/state/kv/harness.contract.ts';
 import { eventually, openHost, request, type TestHost, wish } from './piece-host.ts';
 
-describe('names on two hosts', {
-  skip: findEtcd() === undefined ? 'etcd is not on this machine' : false,
-}, () => {
+describe('names on two hosts', () => {
   const scope = new Scope();
   let h1: TestHost;
   let h2: TestHost;

@@ -3,16 +3,13 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { findEtcd } from '../src/lab/etcd.ts';
 import { Refusal } from '../src/lib/errors.ts';
 import { Scope } from '../src/lib/scope.ts';
 import { vniRange } from '../src/model/network.ts';
 import { startTestEtcd, type TestEtcd } from '../src/state/kv/harness.contract.ts';
 import { eventually, openHost, request, type TestHost, wish } from './piece-host.ts';
 
-const skip = findEtcd() === undefined ? 'etcd is not on this machine' : false;
-
-describe('networks of two hosts on one etcd', { skip }, () => {
+describe('networks of two hosts on one etcd', () => {
   const scope = new Scope();
   let etcd: TestEtcd;
   let h1: TestHost;

@@ -5,14 +5,11 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { type OpenedRecords, openRecords } from '../src/controllers/records/open.ts';
 import type { AddRecord } from '../src/controllers/records/records.ts';
-import { findEtcd } from '../src/lab/etcd.ts';
 import { Refusal } from '../src/lib/errors.ts';
 import { silent } from '../src/lib/log.ts';
 import { Scope } from '../src/lib/scope.ts';
 import { startTestEtcd, type TestEtcd } from '../src/state/kv/harness.contract.ts';
 import { eventually, openHost, request, type TestHost } from './piece-host.ts';
-
-const skip = findEtcd() === undefined ? 'etcd is not on this machine' : false;
 
 /** What a host answers with. */
 class Answers {
@@ -38,7 +35,7 @@ interface Life {
   readonly answers: Answers;
 }
 
-describe('names given by hand, on two hosts of one etcd', { skip }, () => {
+describe('names given by hand, on two hosts of one etcd', () => {
   const scope = new Scope();
   let etcd: TestEtcd;
   let h1: TestHost;

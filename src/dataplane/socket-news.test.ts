@@ -46,7 +46,9 @@ function host(t: TestContext, options: { readonly holder?: string } = {}) {
 const places = ({ put }: SocketChange) => put.map(({ transport, address }) => `${transport} ${address}`);
 const isRoot = process.getuid?.() === 0;
 
-test('what cannot be told for want of descriptors is told later, and nothing twice', { skip: !isRoot }, (t) => {
+test('what cannot be told for want of descriptors is told later, and nothing twice', {
+  skip: !isRoot && 'needs root',
+}, (t) => {
   const { grant, news } = host(t);
   grant.left = 2;
   const first = news();
@@ -59,7 +61,9 @@ test('what cannot be told for want of descriptors is told later, and nothing twi
   assert.equal(news(), undefined);
 });
 
-test('sockets that nobody answers are told of again by the next repair, under other ids', { skip: !isRoot }, (t) => {
+test('sockets that nobody answers are told of again by the next repair, under other ids', {
+  skip: !isRoot && 'needs root',
+}, (t) => {
   const { reconciler, news } = host(t);
   const before = news();
   const [one, two, ...others] = before?.put ?? [];
@@ -78,7 +82,7 @@ test('sockets that nobody answers are told of again by the next repair, under ot
   assert.deepEqual(news()?.gone.toSorted(), kept.toSorted(), 'each goes under the id that it has');
 });
 
-test('it is known why nothing holds them, and that nothing has to', { skip: !isRoot }, (t) => {
+test('it is known why nothing holds them, and that nothing has to', { skip: !isRoot && 'needs root' }, (t) => {
   assert.equal(host(t).reconciler.unheld, undefined);
   assert.match(host(t, { holder: '/nowhere/skein-holder' }).reconciler.unheld ?? '', /\/nowhere\/skein-holder ENOENT/);
 });

@@ -82,7 +82,7 @@ test('dnsmasq is asked, and over TCP for what it cuts', async (t) => {
     ...['--no-resolv', '--no-hosts', '--listen-address=127.0.0.1', '--bind-interfaces', `--port=${port}`],
     ...['--host-record=www.example,192.0.2.1', '--local-ttl=60', ...records],
   ]);
-  if (typeof lookUp === 'string') return t.skip(lookUp);
+  assert.ok(typeof lookUp === 'function', String(lookUp));
   assert.match(
     told(await lookUp('WWW.Example', { size: 1232 })).records[0].join(),
     /^WWW\.Example \d+ A 192\.0\.2\.1$/,

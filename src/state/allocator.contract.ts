@@ -3,8 +3,8 @@ import { after, before, describe, test } from 'node:test';
 import type { Owner, Pool } from './allocator.ts';
 import { hexId, type StateClient, type StateHarness, type StateKind } from './records.contract.ts';
 
-export function allocatorContract({ name, skip, start }: StateKind): void {
-  describe(`the allocator in ${name}`, { skip: skip ?? false }, () => {
+export function allocatorContract({ name, start }: StateKind): void {
+  describe(`the allocator in ${name}`, () => {
     let harness: StateHarness;
     let one: StateClient;
     let two: StateClient;

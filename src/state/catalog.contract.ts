@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { networkRecord, reading, type StateClient, type StateHarness, type StateKind } from './records.contract.ts';
 
-export function catalogContract({ name, skip, start }: StateKind): void {
-  describe(`the catalog in ${name}`, { skip: skip ?? false }, () => {
+export function catalogContract({ name, start }: StateKind): void {
+  describe(`the catalog in ${name}`, () => {
     let harness: StateHarness;
     let one: StateClient;
     let two: StateClient;

@@ -3,8 +3,8 @@ import { after, before, describe, test } from 'node:test';
 import type { Holder, Space } from './claims.ts';
 import { hexId, hostIdOf, type StateClient, type StateHarness, type StateKind } from './records.contract.ts';
 
-export function claimsContract({ name, skip, start }: StateKind): void {
-  describe(`claims in ${name}`, { skip: skip ?? false }, () => {
+export function claimsContract({ name, start }: StateKind): void {
+  describe(`claims in ${name}`, () => {
     let harness: StateHarness;
     let one: StateClient;
     let two: StateClient;

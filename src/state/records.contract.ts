@@ -33,7 +33,6 @@ export interface StateClient {
 
 export interface StateKind {
   readonly name: string;
-  readonly skip: string | undefined;
   readonly start: () => Promise<StateHarness>;
 }
 

@@ -13,8 +13,8 @@ import {
 } from './records.contract.ts';
 import type { Registry, RegistryEvent, Scope } from './registry.ts';
 
-export function registryContract({ name, skip, start }: StateKind): void {
-  describe(`the registry in ${name}`, { skip: skip ?? false }, () => {
+export function registryContract({ name, start }: StateKind): void {
+  describe(`the registry in ${name}`, () => {
     let harness: StateHarness;
     let one: StateClient;
     before(async () => {

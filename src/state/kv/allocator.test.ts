@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import fc from 'fast-check';
-import { findEtcd } from '../../lab/etcd.ts';
 import { keysBelow } from '../../model/keys.ts';
 import type { Owner, Pool } from '../allocator.ts';
 import { hexId } from '../records.contract.ts';
@@ -21,8 +20,8 @@ const poolOf = (range: string): Extract<Pool, { kind: 'addresses' }> => ({
 });
 const owner = (id: string): Owner => ({ host: 'h', id, name: id });
 
-for (const { name, skip, start } of storeKinds) {
-  describe(`allocation over time in ${name}`, { skip: skip ?? false }, () => {
+for (const { name, start } of storeKinds) {
+  describe(`allocation over time in ${name}`, () => {
     let stores: StoreHarness;
     let store: Store;
     before(async () => {
@@ -141,9 +140,7 @@ for (const { name, skip, start } of storeKinds) {
   });
 }
 
-describe('allocation while etcd fails', {
-  skip: findEtcd() === undefined ? 'etcd is not on this machine' : false,
-}, () => {
+describe('allocation while etcd fails', () => {
   for (const [how, signal] of [
     ['is killed and started again', 'SIGKILL'],
     ['freezes for a while', 'SIGSTOP'],

@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { cp, rm } from 'node:fs/promises';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { findEtcd } from '../../lab/etcd.ts';
 import { silent } from '../../lib/log.ts';
 import type { Cluster } from '../../model/cluster.ts';
 import { keysBelow } from '../../model/keys.ts';
@@ -16,7 +15,6 @@ import { parseStoreUrl } from './url.ts';
 
 /** Under a running daemon the store is stopped, something else is put in its place, and started. */
 
-const skip = findEtcd() === undefined ? 'etcd is not on this machine' : false;
 const cluster = (name: string): Cluster => ({
   ...{ id: hexId(name), generation: 1, featureLevel: 1, created: '2026-01-01T00:00:00.000Z' },
   ...{ dataPort: 4789, underlay: 4 },
@@ -72,9 +70,7 @@ async function until(holds: () => boolean): Promise<void> {
   }
 }
 
-test('a store put back to an older backup is refused until its generation says that it is meant', {
-  skip,
-}, async (t) => {
+test('a store put back to an older backup is refused until its generation says that it is meant', async (t) => {
   const { etcd, state, events } = await run(t);
   const backup = `${etcd.dataDir}.backup`;
   t.after(() => rm(backup, { recursive: true, force: true }));
@@ -117,9 +113,7 @@ test('a store put back to an older backup is refused until its generation says t
   assert.equal(state.status().lastError, undefined);
 });
 
-test('an empty store or that of another cluster is refused, and taken up again when the right one is back', {
-  skip,
-}, async (t) => {
+test('an empty store or that of another cluster is refused, and taken up again when the right one is back', async (t) => {
   const { etcd, state, events } = await run(t);
   await state.catalog.add(networkRecord('ours'));
   await until(() => events.length === 2);

@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { findEtcd, type RunningEtcd, startEtcd } from '../../lab/etcd.ts';
+import { type RunningEtcd, startEtcd } from '../../lab/etcd.ts';
 import { openEtcd } from './etcd/etcd.ts';
 import { openLocal } from './local/local.ts';
 import type { Store } from './store.ts';
@@ -18,8 +18,6 @@ export interface StoreKind {
   readonly name: string;
   /** Whether several hosts can share it. */
   readonly shared: boolean;
-  /** Why it cannot run on this machine. */
-  readonly skip: string | undefined;
   readonly start: () => Promise<StoreHarness>;
 }
 
@@ -28,7 +26,6 @@ export const storeKinds: readonly StoreKind[] = [
   {
     name: 'etcd',
     shared: true,
-    skip: findEtcd() === undefined ? 'etcd is not on this machine' : undefined,
     async start() {
       const etcd = await startTestEtcd();
       return { open: async () => openEtcd({ members: [etcd.address], url: etcd.url }), close: () => etcd.close() };
@@ -37,7 +34,6 @@ export const storeKinds: readonly StoreKind[] = [
   {
     name: 'a local file',
     shared: false,
-    skip: undefined,
     async start() {
       const folder = await mkdtemp(join(tmpdir(), 'skein-local-'));
       const store = await openLocal(join(folder, 'store.db'));

@@ -8,8 +8,8 @@ import { type OpenPresence, openPresence, parseAlive } from './presence.ts';
 import { Skipped } from './skipped.ts';
 import type { Store } from './store.ts';
 
-for (const { name, skip, start } of storeKinds) {
-  describe(`presence in ${name}`, { skip: skip ?? false }, () => {
+for (const { name, start } of storeKinds) {
+  describe(`presence in ${name}`, () => {
     let stores: StoreHarness;
     let store: Store;
     const keys = keysBelow('/skein');

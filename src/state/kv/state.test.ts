@@ -65,8 +65,8 @@ async function startState(stores: StoreHarness): Promise<StateHarness> {
   };
 }
 
-function stateIn({ name, skip, start }: StoreKind): StateKind {
-  return { name, skip, start: async () => startState(await start()) };
+function stateIn({ name, start }: StoreKind): StateKind {
+  return { name, start: async () => startState(await start()) };
 }
 
 for (const kind of storeKinds.map(stateIn)) {

@@ -4,8 +4,8 @@ import type { StoreHarness, StoreKind } from './harness.contract.ts';
 import type { Condition, Item, Store, WatchEvent, Write } from './store.ts';
 
 /** What every store does alike. */
-export function storeContract({ name, skip, start }: StoreKind): void {
-  describe(`a store in ${name}`, { skip: skip ?? false }, () => {
+export function storeContract({ name, start }: StoreKind): void {
+  describe(`a store in ${name}`, () => {
     let harness: StoreHarness;
     let store: Store;
     let roots = 0;

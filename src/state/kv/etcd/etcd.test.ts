@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { createServer, type ServerResponse } from 'node:http';
 import { after, before, describe, test } from 'node:test';
-import { findEtcd } from '../../../lab/etcd.ts';
 import { freePort, startTestEtcd, storeKinds, type TestEtcd } from '../harness.contract.ts';
 import { persist } from '../persist.ts';
 import { storeContract, watching } from '../store.contract.ts';
@@ -10,7 +9,7 @@ import { openEtcd } from './etcd.ts';
 
 for (const kind of storeKinds) if (kind.shared) storeContract(kind);
 
-describe('etcd that fails', { skip: findEtcd() === undefined ? 'etcd is not on this machine' : false }, () => {
+describe('etcd that fails', () => {
   let etcd: TestEtcd;
   let store: Store;
   before(async () => {
