@@ -4,13 +4,15 @@ import { chooseUnderlay } from '../controllers/hosts/advertise.ts';
 import { Refusal } from '../lib/errors.ts';
 import { defaultDataPort } from '../model/cluster.ts';
 import { hostIdOf } from '../model/host-key.ts';
+import { readToken } from '../model/token-source.ts';
 import { enter, type Kept, loadKept } from '../state/mesh/live/kept.ts';
 import { openMember } from '../state/mesh/live/member.ts';
 import { openMembership } from '../state/mesh/live/membership.ts';
 import { type Self, selfOf } from '../state/mesh/live/self.ts';
+import { openWaiting } from '../state/mesh/live/waiting.ts';
 import type { Membership } from '../state/mesh/membership.ts';
 import { verify } from '../state/mesh/signing.ts';
-import { clusterIdOf, found } from '../state/mesh/trust/genesis.ts';
+import { clusterIdOf, found, type Genesis } from '../state/mesh/trust/genesis.ts';
 import { Token } from '../state/mesh/trust/token.ts';
 import type { Shared, SharedInit } from './shared.ts';
 
@@ -18,28 +20,60 @@ export interface Meshed extends Shared {
   readonly membership: Membership;
 }
 
+/** Has a token and no cluster. */
+export interface Waiting {
+  readonly waiting: { readonly id: string; readonly name: string };
+  readonly membership: Membership;
+  /** May be called twice. */
+  close(): Promise<void>;
+}
+
 type MeshInit = SharedInit & {
   /** Opens everything anew: this host belongs to another cluster now. */
   readonly restart: () => void;
 };
 
-/** Shared state in the hosts themselves. A host that has no cluster founds one of its own. @throws Refusal */
-export async function openMeshed(init: MeshInit): Promise<Meshed> {
+/**
+ * Shared state in the hosts themselves. A host that has no cluster founds one of its own, unless it has a token: then it
+ * waits for others. @throws Refusal, ParseError
+ */
+export async function openMeshed(init: MeshInit): Promise<Meshed | Waiting> {
   const { settings, journal, log, restart } = init;
   const stored = await loadKept(journal, verify);
   const self = thisHost(init, stored);
-  const kept = await foundIfAlone(init, self, stored);
-  const { genesis, token } = kept;
-  const targets = [...new Set([...kept.targets, ...settings.peer])];
-  const member = await openMember({ self, genesis, token, targets, discovery: settings.discovery, journal, log });
+  const token = tokenOf(init, stored);
+  const targets = [...new Set([...stored.targets, ...settings.peer])];
+  if (stored.genesis === undefined && token !== undefined) {
+    const kept = { ...stored, targets };
+    const waiting = await openWaiting({ self, token, kept, facts: factsOf(init), journal, restart, log });
+    return { waiting: { id: self.id, name: self.name }, ...waiting };
+  }
+  const kept = { ...(await foundIfAlone(init, self, stored)), token: token ?? stored.token, targets };
+  const member = await openMember({ self, kept, discovery: settings.discovery, journal, log });
   const { cluster, registry, catalog, allocator, claims } = member;
-  const membership = openMembership({ self, member, kept: { ...kept, targets }, journal, restart, log });
+  const membership = openMembership({ self, member, kept, journal, restart, log });
   return {
     ...{ cluster, registry, catalog, allocator, claims, membership },
     status: () => ({ url: 'mesh:', members: [], outages: 0 }),
     skipped: () => member.state.skipped(),
     servers: [],
     close: () => member.close(),
+  };
+}
+
+/** The one that was given, if it can be of use. @throws Refusal, ParseError */
+function tokenOf({ settings }: MeshInit, { genesis, token }: Kept): Token | undefined {
+  // It was given to come to the cluster to which this host belongs by now.
+  if (genesis !== undefined || settings.token === undefined) return token;
+  return Token.of(readToken(settings.token));
+}
+
+function factsOf({ settings, view }: MeshInit) {
+  const wishes = { advertise: settings.clusterAdvertise, data: settings.dataAddress };
+  return {
+    created: new Date().toISOString(),
+    dataPort: settings.dataPort ?? defaultDataPort,
+    underlay: chooseUnderlay(view, wishes).family,
   };
 }
 
@@ -61,28 +95,20 @@ function thisHost({ settings, identity, view }: MeshInit, { genesis }: Kept): Se
   });
 }
 
-async function foundIfAlone(init: MeshInit, self: Self, kept: Kept) {
+async function foundIfAlone(init: MeshInit, self: Self, kept: Kept): Promise<Kept & { readonly genesis: Genesis }> {
   const { genesis } = kept;
   if (genesis !== undefined) return { ...kept, genesis };
-  const { settings, journal, view } = init;
+  const { journal } = init;
   if ((await journal.load('cluster')).some(({ id }) => id === 'cluster')) {
     throw new Refusal(
       'conflict',
       'this host belongs to a cluster whose state is in a store: say --cluster-store as before, or take it off that cluster with skein reset',
     );
   }
-  const wishes = { advertise: settings.clusterAdvertise, data: settings.dataAddress };
-  const facts = {
-    created: new Date().toISOString(),
-    nonce: randomBytes(16).toString('hex'),
-    dataPort: settings.dataPort ?? defaultDataPort,
-    underlay: chooseUnderlay(view, wishes).family,
-  };
-  const made = found(facts, self.signer);
+  const made = found({ ...factsOf(init), nonce: randomBytes(16).toString('hex') }, self.signer);
   const token = new Token(randomBytes(16), clusterIdOf(made));
-  const founded = { genesis: made, token, targets: kept.targets };
-  await enter(journal, { ...founded, sheets: [] });
-  return founded;
+  await enter(journal, { genesis: made, token, targets: kept.targets, sheets: [] });
+  return { ...kept, genesis: made, token, fresh: true };
 }
 
 /** Of `address:port`. */

@@ -36,6 +36,11 @@ export interface Shared {
   close(): Promise<void>;
 }
 
+/** In a store, which says who belongs to the cluster. */
+export interface Stored extends Shared {
+  readonly membership: undefined;
+}
+
 export interface SharedInit {
   readonly settings: Settings;
   readonly journal: Journal;
@@ -51,7 +56,7 @@ export interface SharedInit {
 export async function openStored(
   url: StoreUrl,
   { settings, journal, identity, view, stop, log }: SharedInit,
-): Promise<Shared> {
+): Promise<Stored> {
   if (settings.token !== undefined || settings.peer.length > 0) {
     const store = formatStoreUrl(url);
     throw new Refusal(
@@ -77,7 +82,7 @@ export async function openStored(
     scope.defer(() => remembered.close());
     await journal.commit([{ kind: 'cluster', id: 'cluster', put: cluster }]);
     return {
-      ...{ cluster, allocator, claims },
+      ...{ cluster, allocator, claims, membership: undefined },
       registry: remembered.registry(state.registry),
       catalog: remembered.catalog(state.catalog),
       status: () => state.status(),

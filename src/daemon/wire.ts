@@ -34,13 +34,13 @@ import type { Settings } from '../model/settings.ts';
 import { version } from '../model/version.ts';
 import { openJournal } from '../state/kv/local/journal.ts';
 import { parseStoreUrl } from '../state/kv/url.ts';
-import { type Meshed, openMeshed } from './meshed.ts';
+import { type Meshed, openMeshed, type Waiting } from './meshed.ts';
 import { pathsOf } from './paths.ts';
 import { gatewayPools } from './pools.ts';
 import { openProblems, probingOf } from './probing.ts';
 import { isMesh, rememberStore } from './remembered-store.ts';
 import { repairRegularly } from './repair.ts';
-import { openStored, type Shared } from './shared.ts';
+import { openStored, type Stored } from './shared.ts';
 import { welcome } from './welcome.ts';
 
 export interface Threads {
@@ -124,9 +124,17 @@ export async function openDaemon({
 
     // The cluster: shared state, and this host's place in it.
     const common = { settings, journal, identity, view, stop, log };
-    const shared: Shared & Partial<Meshed> = held(
+    const shared: Stored | Meshed | Waiting = held(
       await (url ? openStored(url, common) : openMeshed({ ...common, restart })),
     );
+    const started = new Date(now()).toISOString();
+    if ('waiting' in shared) {
+      const { waiting: host, membership } = shared;
+      await rememberStore(journal, settings.clusterStore);
+      held(await openApi({ waiting: { host, started }, membership, stop: () => stop(), log }, { sockets, handed }));
+      log.info('waits for other hosts with its token', { host: host.name, id: host.id });
+      return scope;
+    }
     const { cluster, allocator, claims, catalog, registry, membership } = shared;
     await rememberStore(journal, settings.clusterStore);
     const wishes = { advertise: settings.clusterAdvertise, data: settings.dataAddress };
@@ -144,7 +152,7 @@ export async function openDaemon({
       key: identity.publicKey,
       ...{ advertise, data, mtu, routes: [...routes], probed: true },
       ...{ version, featureLevel, epoch: identity.epoch, bootId: view.bootId },
-      started: new Date(now()).toISOString(),
+      started,
     };
 
     // What is done in it.
@@ -234,7 +242,7 @@ export async function openDaemon({
       stop: () => stop(),
       log,
     };
-    held(await openApi({ ...needs, started: self.started }, { sockets, handed }));
+    held(await openApi({ ...needs, started }, { sockets, handed }));
     log.info('ready', {
       host: self.name,
       id: self.id,

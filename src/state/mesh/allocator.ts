@@ -25,6 +25,8 @@ export interface OpenAllocator {
   readonly maker: (ring: Ring) => string | undefined;
   /** Whether the network with this id is there. */
   readonly exists: (network: string) => boolean;
+  /** Whether it has given out nothing before this life. */
+  readonly fresh?: boolean;
   /** Whether this host, when nobody has spoken of a ring yet, may begin with it: see `Beginning.begin`. */
   readonly mayOpen?: () => boolean;
   readonly now: () => number;
@@ -69,7 +71,7 @@ export function openAllocator(options: OpenAllocator): MeshAllocator {
   const opened = now();
   let left = false;
   // Where nobody else was who could know more, who comes later cannot either.
-  let sure = [...standing.admitted()].every((host) => host === sheets.self);
+  let sure = options.fresh === true || [...standing.admitted()].every((host) => host === sheets.self);
   /** @throws Refusal 'unavailable' while the disk may be older than what this host has said last */
   const beSure = (): void => {
     if (left)

@@ -33,6 +33,8 @@ export interface MeshOptions {
   /** Whether to have links with hosts that others name. */
   readonly discovery: boolean;
   readonly stored: readonly StoredSheet[];
+  /** Whether this host has said nothing in this cluster before: then there is nobody to ask what it had said. */
+  readonly fresh?: boolean;
   /** Answers what others ask the parts above. @throws ParseError, Refusal */
   readonly answer: (from: string, question: Json) => Promise<Json>;
 }
@@ -69,11 +71,13 @@ export class Mesh implements MeshEvents {
   readonly #admitted = new Set<string>();
   readonly #memberListeners = new Set<() => void>();
   #targets: readonly string[];
+  readonly #fresh: boolean;
   #telling = false;
   #closed = false;
 
   constructor(environment: Environment, options: MeshOptions) {
-    const { self, epoch, stored } = options;
+    const { self, epoch, stored, fresh = false } = options;
+    this.#fresh = fresh;
     const { random, seal, trust, disk, links, datagrams } = environment;
     const clock: Clock = {
       now: () => environment.clock.now(),
@@ -184,7 +188,7 @@ export class Mesh implements MeshEvents {
     this.#liveness.start();
     this.#repair.start();
     this.#connections.start();
-    if (this.#known().size <= 1 && this.#targets.length === 0) this.#begin();
+    if (this.#fresh || (this.#known().size <= 1 && this.#targets.length === 0)) this.#begin();
     else clock.after(pace.recovery, () => this.#begin());
   }
 

@@ -23,6 +23,8 @@ export interface OpenMeshState {
   readonly underlay: Family;
   /** Networks on which this host has endpoints. */
   readonly inUse: () => ReadonlySet<string>;
+  /** Whether this host has said nothing in this cluster before its life began; by default, where nobody else belongs to it. */
+  readonly fresh?: boolean;
   /** Whether this host may be the first to give out numbers: see `Beginning.begin`. */
   readonly mayOpen?: () => boolean;
   readonly now: () => number;
@@ -77,6 +79,7 @@ export function openMeshState(options: OpenMeshState): MeshState {
   const allocator = openAllocator({
     ...{ ...base, questions: about('numbers'), pause, ...(rest !== undefined && { rest }) },
     ...(options.mayOpen && { mayOpen: options.mayOpen }),
+    ...(options.fresh !== undefined && { fresh: options.fresh }),
     maker: options.maker ?? makerOf,
     exists: (network) => catalog.has(network),
   });

@@ -26,11 +26,11 @@ import { type Change, rotation } from '../trust/changes.ts';
 import { parseEvidence } from '../trust/evidence.ts';
 import type { Genesis } from '../trust/genesis.ts';
 import { reasons } from '../trust/refused.ts';
-import type { Token } from '../trust/token.ts';
 import { TrustView } from '../trust/view.ts';
 import { clock } from './clock.ts';
 import { JournalDisk, loadSheets } from './disk.ts';
 import { Following } from './following.ts';
+import { type Kept, keepBegun } from './kept.ts';
 import type { Self } from './self.ts';
 import { formerKey, standingOf } from './standing.ts';
 import { formatTarget } from './targets.ts';
@@ -38,9 +38,7 @@ import { tending } from './tending.ts';
 
 export interface OpenMember {
   readonly self: Self;
-  readonly genesis: Genesis;
-  readonly token: Token | undefined;
-  readonly targets: readonly string[];
+  readonly kept: Kept & { readonly genesis: Genesis };
   /** Whether to have links with hosts that others name. */
   readonly discovery: boolean;
   readonly journal: Pick<Journal, 'load' | 'commit'>;
@@ -71,7 +69,9 @@ export interface Member {
 
 /** Resolves when this host takes links and can be asked. @throws Refusal when nobody can listen at its port */
 export async function openMember(options: OpenMember): Promise<Member> {
-  const { self, genesis, token, targets, discovery, journal, log } = options;
+  const { self, kept, discovery, journal, log } = options;
+  const { genesis, token, fresh } = kept;
+  const targets = [...new Set([...kept.targets, ...kept.seeds])];
   const scope = new Scope();
   const seal = sealOf(self.signer);
   const stored = await loadSheets(journal);
@@ -126,7 +126,7 @@ export async function openMember(options: OpenMember): Promise<Member> {
     };
     const mesh: Mesh = new Mesh(environment, {
       ...{ self: self.id, epoch: self.epoch, addresses: [formatTarget(self.address, links.port)] },
-      ...{ targets, discovery, stored },
+      ...{ targets, discovery, stored, fresh },
       answer: async (from, question) => (await parts.state?.answer(from, question)) ?? null,
     });
     parts.mesh = mesh;
@@ -137,6 +137,7 @@ export async function openMember(options: OpenMember): Promise<Member> {
       founder: () => hostIdOf(genesis.founder),
       underlay: genesis.underlay,
       inUse: () => networksOf(mesh),
+      fresh,
       mayOpen: () => isFounded(mesh, genesis),
       now: () => Date.now(),
       nonce: () => randomBytes(16).toString('hex'),
@@ -162,6 +163,7 @@ export async function openMember(options: OpenMember): Promise<Member> {
         );
       }),
     );
+    if (fresh) await keepBegun(journal);
     mesh.start();
     if (token !== undefined && view.now().token === undefined && isAdmin(view, self.id))
       await say(rotation(view.now(), token.signer()));

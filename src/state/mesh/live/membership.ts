@@ -19,6 +19,7 @@ import type {
 import { verify } from '../signing.ts';
 import { type Admin, promotion, removal, rotation } from '../trust/changes.ts';
 import { clusterIdOf } from '../trust/genesis.ts';
+import { reasons } from '../trust/refused.ts';
 import { parseJoinToken, Token } from '../trust/token.ts';
 import { judgeOf } from '../trust/trust.ts';
 import { clock } from './clock.ts';
@@ -98,7 +99,7 @@ export function openMembership(needs: MembershipNeeds): Membership {
       const reason = why ?? (peer === undefined ? undefined : reasonOf(peer));
       return {
         ...(peer !== undefined && { peer: named(peer) }),
-        ...{ address, dialled, state, since: at(since) },
+        ...{ address, dialled, state: isRefused(why) ? 'refused' : state, since: at(since) },
         ...(rtt !== undefined && { rtt }),
         ...(reason !== undefined && { why: reason }),
       };
@@ -110,12 +111,19 @@ export function openMembership(needs: MembershipNeeds): Membership {
       const host = mesh.behind(address);
       const found = all.find((one) => one.byHand && one.address === address) ?? all.find(({ peer }) => peer === host);
       return {
-        ...{ address, byHand: true, state: found?.state ?? 'connecting' },
+        ...{ address, byHand: true, state: isRefused(found?.why) ? 'refused' : (found?.state ?? 'connecting') },
         ...(host !== undefined && { host: named(host) }),
         ...(found?.why !== undefined && { why: found.why }),
         ...(found?.next !== undefined && { next: at(found.next) }),
       };
     });
+  };
+
+  const problemOf = (): string | undefined => {
+    const conflicts = member.state.allocator.conflicts().length;
+    if (conflicts > 0) return `${conflicts} numbers have two holders: see skein status ipam`;
+    const removed = mesh.connections().find(({ why }) => why?.endsWith(reasons.removed));
+    return removed && `this host ${reasons.removed}`;
   };
 
   const setTargets = async (next: readonly string[]): Promise<void> => {
@@ -188,9 +196,7 @@ export function openMembership(needs: MembershipNeeds): Membership {
 
   return {
     standing() {
-      const conflicts = member.state.allocator.conflicts();
-      const problem =
-        conflicts.length === 0 ? undefined : `${conflicts.length} numbers have two owners: see skein status ipam`;
+      const problem = problemOf();
       return {
         ...{ kind: 'member', cluster: view.cluster, role: roleOf(self.id), empty: member.held() === undefined },
         place: formatTarget(self.address, member.links.port),
@@ -275,6 +281,11 @@ export function openMembership(needs: MembershipNeeds): Membership {
 
 function clusterOf({ admitted: { genesis } }: Extract<Attempt, { kind: 'admitted' }>): string {
   return clusterIdOf(genesis);
+}
+
+/** One of the two will not have it: time alone changes nothing. */
+function isRefused(why: string | undefined): boolean {
+  return why !== undefined && Object.values(reasons).some((reason) => why.endsWith(reason));
 }
 
 /** Why none of them let this host in. */
