@@ -4,12 +4,13 @@ import type { Readable, Writable } from 'node:stream';
 import type { Containers } from '../../controllers/containers/containers.ts';
 import type { Endpoints } from '../../controllers/endpoints/endpoints.ts';
 import type { Hosts, Paths } from '../../controllers/hosts/hosts.ts';
+import { encapsulation } from '../../controllers/ipam/ipam.ts';
 import type { Networks } from '../../controllers/networks/networks.ts';
 import { Refusal } from '../../lib/errors.ts';
 import { aliasesOf, type Container } from '../../model/container.ts';
 import type { Membership } from '../../state/mesh/membership.ts';
 import { describeApi } from './description.ts';
-import { openMeshHandlers, refuseMeshHandlers, reportMesh, viewMesh } from './mesh.ts';
+import { openMeshHandlers, refuseMeshHandlers, reportMesh, viewMesh, type WayTo } from './mesh.ts';
 import { type NamesApiNeeds, openNameHandlers, viewDns } from './names.ts';
 import type { AnswerOf, JsonRouteKey, RequestOf } from './routes.ts';
 import type { ContainerView, ExposedView, HostView, NetworkView, StatusView } from './schema.ts';
@@ -81,6 +82,17 @@ export function openHandlers(needs: ApiNeeds): Handlers {
     const problem = paths.problems().find(({ id }) => id === host);
     return problem ? { path: problem.kind } : {};
   }
+
+  /** All packets go straight from host to host in VXLAN, or not at all. */
+  const wayTo: WayTo = (host) => {
+    const [here, there] = [self, host].map((id) => hosts.list().find((known) => known.host.id === id)?.host);
+    if (here === undefined || there === undefined) return undefined;
+    const wrong = paths.problems().filter(({ id, network }) => network === undefined && (id ?? host) === host);
+    const isCut = wrong.some(({ kind }) => ['carrier', 'port', 'silent'].includes(kind));
+    const mtu = Math.min(here.mtu, there.mtu) - encapsulation(hosts.cluster.underlay);
+    const reason = wrong.length > 0 ? { reason: wrong.map(({ sentence }) => sentence).join('; ') } : {};
+    return isCut ? { kind: 'none', ...reason } : { kind: 'vxlan', mtu, ...reason };
+  };
 
   function getStatus(): StatusView {
     const { id, generation, featureLevel, dataPort, underlay } = hosts.cluster;
@@ -281,7 +293,7 @@ export function openHandlers(needs: ApiNeeds): Handlers {
       status: getStatus(),
       ...{ hosts: listHosts(), networks: listNetworks(), containers: containers.list().map(view) },
       dns: await viewDns(needs.names),
-      ...(membership && { mesh: reportMesh(membership) }),
+      ...(membership && { mesh: reportMesh(membership, wayTo) }),
     }),
     listHosts,
     listNetworks,
@@ -351,7 +363,7 @@ export function openHandlers(needs: ApiNeeds): Handlers {
     attach: ({ body }) => attach(body),
     detach: ({ body }) => detach(body),
     ...openNameHandlers(needs),
-    ...(membership ? openMeshHandlers(membership) : refuseMeshHandlers(() => store.status().url)),
+    ...(membership ? openMeshHandlers(membership, wayTo) : refuseMeshHandlers(() => store.status().url)),
   };
 }
 

@@ -1,4 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
+import type { PathProblem } from '../../controllers/hosts/hosts.ts';
 import { Refusal } from '../../lib/errors.ts';
 import { silent } from '../../lib/log.ts';
 import { JoinToken } from '../../model/join-token.ts';
@@ -149,7 +150,6 @@ export class MemoryHost implements Membership {
   connections() {
     return this.#others().map((host) => ({
       ...{ peer: name(host), address: host.place, dialled: true, state: 'established' as const, since, rtt: 0.25 },
-      data: { kind: 'vxlan' as const, mtu: 1450 },
     }));
   }
 
@@ -187,13 +187,17 @@ function name(host: MemoryHost) {
 }
 
 /** The API of a host as its daemon would serve it, anew when the host came to another cluster. */
-export async function serveMemoryHost(host: MemoryHost, socket: string): Promise<{ close(): Promise<void> }> {
-  let api = await openApi(needsOf(host), { sockets: [socket] });
+export async function serveMemoryHost(
+  host: MemoryHost,
+  socket: string,
+  problems: readonly PathProblem[] = [],
+): Promise<{ close(): Promise<void> }> {
+  let api = await openApi(needsOf(host, problems), { sockets: [socket] });
   let turn = Promise.resolve();
   host.restarted = () => {
     turn = turn.then(async () => {
       await api.close();
-      api = await openApi(needsOf(host), { sockets: [socket] });
+      api = await openApi(needsOf(host, problems), { sockets: [socket] });
     });
   };
   return {
@@ -204,12 +208,20 @@ export async function serveMemoryHost(host: MemoryHost, socket: string): Promise
   };
 }
 
-function needsOf(host: MemoryHost) {
+function needsOf(host: MemoryHost, problems: readonly PathProblem[]) {
   const stop = () => undefined;
   const common = { membership: host, stop, log: silent };
   const standing = host.standing();
   if (standing.kind === 'waiting') return { waiting: { host: name(host), started: since }, ...common };
   const plain = memoryControllers({ stop });
-  const cluster = { ...plain.hosts.cluster, id: standing.cluster };
-  return { ...plain, hosts: { ...plain.hosts, cluster }, ...common };
+  const self = { ...plain.hosts.self, ...name(host) };
+  const hosts = {
+    self,
+    cluster: { ...plain.hosts.cluster, id: standing.cluster },
+    list: () =>
+      host
+        .peers()
+        .map(({ id, name: called = '' }) => ({ host: { ...self, id, name: called }, state: 'alive' as const })),
+  };
+  return { ...plain, hosts, paths: { problems: () => problems }, ...common };
 }

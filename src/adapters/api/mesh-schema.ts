@@ -110,7 +110,8 @@ export const ConnectionView = v.looseObject({
   /** How the packets of containers go there. */
   data: v.optional(
     v.looseObject({
-      kind: v.picklist(['vxlan', 'relay', 'none']),
+      kind: v.picklist(['vxlan', 'none']),
+      /** The largest packet of a container that passes, in bytes. */
       mtu: v.optional(NumberView),
       /** Why it is not the best way that there is. */
       reason: v.optional(v.string()),

@@ -3,6 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import type { PathProblem } from '../../controllers/hosts/hosts.ts';
 import { backoff } from '../../lib/backoff.ts';
 import { silent } from '../../lib/log.ts';
 import { Scope } from '../../lib/scope.ts';
@@ -20,9 +21,9 @@ async function folder(): Promise<string> {
   return directory;
 }
 
-async function serve(host: MemoryHost): Promise<Client> {
+async function serve(host: MemoryHost, problems: readonly PathProblem[] = []): Promise<Client> {
   const path = join(await folder(), 'skein.sock');
-  const api = await serveMemoryHost(host, path);
+  const api = await serveMemoryHost(host, path, problems);
   scope.defer(() => api.close());
   return openClient(path);
 }
@@ -85,6 +86,28 @@ test('a host joins another with its token, both show it, and it can be made an a
   assert.notEqual(removed.token, token);
   await assert.rejects(one.call('removeHost', { params }), { kind: 'not-found' });
   assert.notEqual((await one.call('rotateToken', {})).token, removed.token);
+});
+
+test('a link says how packets of containers go there, and why not in the best way', async () => {
+  const mesh = new MemoryMesh();
+  const [h1, h2, h3, h4] = [mesh.found('h1'), ...['h2', 'h3', 'h4'].map((name) => mesh.wait(name, ''))];
+  for (const host of [h2, h3, h4]) if (host && h1?.cluster) h1.cluster.roles.set(host, 'member');
+  const since = new Date().toISOString();
+  const about = (host: MemoryHost | undefined) => ({ ...(host && { id: host.id, host: host.name }), since });
+  assert.ok(h1);
+  const client = await serve(h1, [
+    { kind: 'port', sentence: 'UDP port 4789 is closed', ...about(h2) },
+    { kind: 'mtu', sentence: 'packets of 1500 bytes do not pass', ...about(h3) },
+    { kind: 'clash', sentence: 'another network has the subnet', network: 'a'.repeat(64), ...about(h4) },
+  ]);
+  assert.deepEqual(
+    (await client.call('listConnections', {})).map(({ peer, data }) => [peer?.name, data]),
+    [
+      ['h2', { kind: 'none', reason: 'UDP port 4789 is closed' }],
+      ['h3', { kind: 'vxlan', mtu: 1450, reason: 'packets of 1500 bytes do not pass' }],
+      ['h4', { kind: 'vxlan', mtu: 1450 }],
+    ],
+  );
 });
 
 test('targets are added, replaced and dropped, each written in one way', async () => {

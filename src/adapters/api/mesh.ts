@@ -21,8 +21,11 @@ type MeshHandlers = Pick<
   | ('listTargets' | 'listPeers' | 'listConnections' | 'listRanges')
 >;
 
+/** How the packets of containers go to a host; undefined while nothing is known of it. */
+export type WayTo = (host: string) => ConnectionView['data'];
+
 /** Who belongs to the mesh, and how its hosts are linked. */
-export function openMeshHandlers(membership: Membership): MeshHandlers {
+export function openMeshHandlers(membership: Membership, wayTo: WayTo): MeshHandlers {
   const place = () => formatMeshPlace(membership.standing().place);
 
   async function join(
@@ -46,7 +49,7 @@ export function openMeshHandlers(membership: Membership): MeshHandlers {
     },
     listTargets: () => membership.targets().map(viewTarget),
     listPeers: () => membership.peers().map(viewPeer),
-    listConnections: () => membership.connections().map(viewConnection),
+    listConnections: () => membership.connections().map((connection) => viewConnection(connection, wayTo)),
     listRanges: () => membership.ranges().map(viewRange),
     getToken: async () => ({ token: await membership.token(), place: place() }),
     rotateToken: async () => ({ token: await membership.rotateToken(), place: place() }),
@@ -94,10 +97,10 @@ export function viewWaiting({ kind, met, place, problem }: Waiting) {
   return { kind, met: met.map(named), place: formatMeshPlace(place), ...defined({ problem }) };
 }
 
-export function reportMesh(membership: Membership) {
+export function reportMesh(membership: Membership, wayTo: WayTo) {
   return {
     peers: membership.peers().map(viewPeer),
-    connections: membership.connections().map(viewConnection),
+    connections: membership.connections().map((connection) => viewConnection(connection, wayTo)),
     targets: membership.targets().map(viewTarget),
     ipam: membership.ranges().map(viewRange),
   };
@@ -115,11 +118,12 @@ function viewPeer({ role, state, self, addresses, links, ...host }: PeerState): 
   };
 }
 
-function viewConnection({ peer, address, dialled, state, since, rtt, why, data }: ConnectionState): ConnectionView {
-  return {
-    ...{ address, dialled, state, since },
-    ...defined({ peer: peer && named(peer), rtt, why, data: data && { ...data } }),
-  };
+function viewConnection(
+  { peer, address, dialled, state, since, rtt, why }: ConnectionState,
+  wayTo: WayTo,
+): ConnectionView {
+  const data = peer && wayTo(peer.id);
+  return { ...{ address, dialled, state, since }, ...defined({ peer: peer && named(peer), rtt, why, data }) };
 }
 
 function viewRange({ numbers, owner, spans, more, count, used, reachable, conflicts }: RangeState): RangeView {

@@ -15,6 +15,9 @@ export interface WaitingNeeds {
 
 const whatToDo = 'this host waits for others with its token: skein connect HOST';
 
+/** There are no containers yet. */
+const nowhere = () => undefined;
+
 /** How it does, how it is joined to others, and its end. The rest is there as soon as it has a cluster. */
 export function openWaitingHandlers({ waiting, membership, stop }: WaitingNeeds): Partial<JsonHandlers> {
   function getStatus(): WaitingView {
@@ -28,9 +31,9 @@ export function openWaitingHandlers({ waiting, membership, stop }: WaitingNeeds)
   }
 
   return {
-    ...openMeshHandlers(membership),
+    ...openMeshHandlers(membership, nowhere),
     getStatus,
-    getReport: () => ({ status: getStatus(), mesh: reportMesh(membership) }),
+    getReport: () => ({ status: getStatus(), mesh: reportMesh(membership, nowhere) }),
     stopDaemon: (_, { afterwards }) => {
       afterwards(stop);
       return {};

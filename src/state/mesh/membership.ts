@@ -132,22 +132,12 @@ export interface ConnectionState {
   /** When it came to this state. */
   readonly since: string;
   readonly rtt?: number;
-  /** Why it is not established. */
+  /** Why it is not established, or what is wrong with it all the same. */
   readonly why?: string;
-  /** How the packets of containers go to that host; none while nothing is known of it. */
-  readonly data?: DataWay;
 }
 
 /** `retrying`: after a pause it is tried again; `refused`: one of the two will not have it, and time alone changes nothing. */
 export type LinkState = 'established' | 'connecting' | 'retrying' | 'refused';
-
-export interface DataWay {
-  readonly kind: 'vxlan' | 'relay' | 'none';
-  /** The largest packet of a container that passes, in bytes. */
-  readonly mtu?: number;
-  /** Why it is not the best way that there is. */
-  readonly reason?: string;
-}
 
 export interface TargetState {
   readonly address: string;
