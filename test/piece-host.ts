@@ -129,6 +129,8 @@ export interface OpenHost {
   readonly members?: readonly string[];
   /** Where the subnets of networks are taken from. */
   readonly pools?: readonly AddressPool[];
+  /** Where the addresses of the default network come from. */
+  readonly defaultRange?: string;
 }
 
 export async function openHost({
@@ -142,6 +144,7 @@ export async function openHost({
   listen = [],
   members = [],
   pools = [{ range: '10.0.0.0/8', size: 24 }],
+  defaultRange = '10.32.0.0/12',
 }: OpenHost): Promise<TestHost> {
   const id = randomBytes(16).toString('hex');
   const kernel = new PieceKernel('boot-1');
@@ -194,7 +197,7 @@ export async function openHost({
     const needed = () => findNeeded({ hosts, members: [...members], resolvers: async () => [] });
     const networks = await openNetworks(
       { catalog, allocator, claims, registry, journal, hosts, needed, log },
-      { pools },
+      { pools, defaultRange },
     );
     life.defer(() => networks.close());
     const server = new Server({ domains: [toWireName('skein.local') ?? ''], own: [], log });

@@ -3,6 +3,8 @@ import type { Command } from 'commander';
 import type { Client } from '../adapters/api/client.ts';
 import { defined } from '../lib/defined.ts';
 import { Refusal } from '../lib/errors.ts';
+import { isAddressWish } from '../model/address-wish.ts';
+import { defaultNetwork } from '../model/network.ts';
 import { wishedAddresses } from './addresses.ts';
 import { clientOf, collect, formatBy, print } from './session.ts';
 import { warnOfUnaskable } from './unaskable.ts';
@@ -24,12 +26,12 @@ export function addAttach(program: Command): void {
   const command = program
     .command('attach')
     .description('Put a network namespace or a container on a network, and print its addresses there')
-    .usage(`--network NETWORK [options] ${target}`)
+    .usage(`[options] ${target}`)
     .argument(
       '<words...>',
       'addresses that it is to have; then the path of a namespace, a pid, or the name of a container',
     )
-    .requiredOption('--network <network>', 'network to join')
+    .option('--network <network>', 'network to join', defaultNetwork)
     .option('--name <name>', 'name of the endpoint (a random one; a container keeps its own)')
     .option('--alias <name>', 'further name on the network; may repeat', collect, [])
     .option('--ip <address>', 'IPv4 address on the network')
@@ -70,7 +72,7 @@ export function addDetach(program: Command): void {
     .command('detach')
     .description('Take a network namespace or a container off a network')
     .argument('<path|pid|name>', 'path of a namespace, a pid, or the name of a container')
-    .requiredOption('--network <network>', 'network to leave');
+    .option('--network <network>', 'network to leave', defaultNetwork);
   command.action(async (word: string, { network }: { network: string }) => {
     const client = clientOf(command);
     const place = parsePlace(word);
@@ -86,7 +88,7 @@ const longestWord = 4096;
 
 /** What has a slash is a path, a number that the kernel gives to processes a pid, the rest a container. @throws Refusal */
 export function parsePlace(word: string): Place {
-  if (word === '' || word.length > longestWord || word.includes('\0')) {
+  if (word === '' || word.length > longestWord || word.includes('\0') || (word.includes('/') && isAddressWish(word))) {
     throw new Refusal('invalid', `give the path of a namespace, a pid, or the name of a container`);
   }
   if (word.includes('/')) return { path: resolve(word) };

@@ -202,12 +202,10 @@ test('a namespace is attached by its path or a pid, and a container by its name'
   }
   const table: [string[], RegExp][] = [
     [['detach', ...on, path], /^skein: the namespace is not attached/],
-    [['attach', 'x'], /^skein: required option '--network <network>' not specified/],
-    [
-      ['attach', ...on, '10.7.0.9/24', '123'],
-      /^skein: "10\.7\.0\.9\/24" is not an address; the length comes from the network/,
-    ],
-    [['attach', ...on, '10.7.0.8', '--ip', '10.7.0.9', '1'], /one IPv4 address a network$/m],
+    [['attach', 'x'], /^skein: container x not found$/m],
+    [['attach', ...on, '10.7.0.9/24'], /^skein: give the path of a namespace, a pid, or the name of a container$/m],
+    [['attach', ...on, '10.7.0/24', '123'], /^skein: "10\.7\.0\/24" is not an address$/m],
+    [['attach', ...on, '10.7.0.8', '--ip', '10.7.0.9', '1'], /one IPv4 address in a subnet; write others with/],
     [['attach', ...on, '--name', 'x', 'c'], /^skein: container c keeps its name: leave out --name$/m],
     [['attach', ...on, 'none'], /^skein: container none not found$/m],
   ];
@@ -325,22 +323,22 @@ test('names are given by hand, looked up, listed and taken back', async () => {
   await skein('network', 'rm', 'office');
 });
 
-test('expose and hide take the only network there is, and name the choices when there are more', async () => {
-  assert.match((await skein('expose')).stderr, /^skein: there is no network: make one with skein network create\n$/);
+test('expose and hide take the default network or the only one there is, and name the choices when there are more', async () => {
+  await skein('network', 'rm', 'skein');
+  assert.equal((await skein('expose', '10.0.1.9/24')).stdout, '10.0.1.9\n');
   await skein('network', 'create', 'front');
+  assert.equal((await skein('hide', '--network', 'skein')).stdout, '10.0.1.9\n');
+  await skein('network', 'rm', 'skein');
   assert.deepEqual(await skein('expose', '10.0.0.40'), { code: 0, stdout: '10.0.0.40\n', stderr: '' });
   await skein('network', 'create', 'back');
   for (const [words, message] of [
     [['expose'], 'skein: there are several networks, name one with --network: back, front\n'],
-    [
-      ['expose', '10.0.0.4/24'],
-      'skein: "10.0.0.4/24" is not an address; the length comes from the network: leave it out\n',
-    ],
+    [['expose', '10.0.0/24'], 'skein: "10.0.0/24" is not an address\n'],
     [['hide', '10.0.0.99'], 'skein: this host has 10.0.0.99 on no network: skein status shows where it is\n'],
     [['hide', 'x'], 'skein: "x" is not an address\n'],
     [
       ['expose', '--network', 'back', '10.0.0.4', '10.0.0.5'],
-      'skein: 10.0.0.4 and 10.0.0.5: an endpoint has one IPv4 address a network\n',
+      'skein: 10.0.0.4 and 10.0.0.5: an endpoint has one IPv4 address in a subnet; write others with their length\n',
     ],
   ] as const) {
     const { code, stderr } = await skein(...words);
@@ -429,10 +427,10 @@ test('a shell completes commands, flags and the names that the daemon knows', as
     [['run', '--network', 'fr'], ['frontend']],
     [['run', '--network', '=', 'fr'], ['frontend']],
     // The way out of a host can be looked at, and nothing else.
-    [['network', 'inspect', 'skein'], ['skein_gwbridge']],
-    [['network', 'rm', 'skein'], []],
-    [['network', 'connect', 'skein'], []],
-    [['run', '--network', 'skein'], []],
+    [['network', 'inspect', 'skein_'], ['skein_gwbridge']],
+    [['network', 'rm', 'skein_'], []],
+    [['network', 'connect', 'skein_'], []],
+    [['run', '--network', 'skein_'], []],
     [
       ['run', '--restart', ''],
       ['no', 'on-failure', 'always', 'unless-stopped'],
@@ -484,6 +482,33 @@ test('on a terminal what takes more than a second is said, and nowhere else', as
   const said = `waiting for the daemon at ${through} … 1 s\u001b[K\r\u001b[Kskein: `;
   assert.ok(onTerminal.stdout.includes(said), onTerminal.stdout);
   assert.match(piped.stderr, /^skein: the daemon at .* went away/);
+});
+
+test('run takes addresses before -- among its flags, and puts who names no network on the default one', async () => {
+  const shown = '{{range $name, $at := .NetworkSettings.Networks}}{{$name}} {{$at.IPAddress}}{{end}}';
+  for (const [words, networks] of [
+    [['--', 'sleep', '60'], /^skein 10\.0\.0\.\d+$/m],
+    [['10.0.1.1/24', '-h', 'one', 'ip:10.0.2.1/24', '--', 'sleep', '60'], /^skein 10\.0\.1\.1$/m],
+    [['net:default', '--', 'sleep', '60'], /^skein /m],
+    [['--network', 'skein_gwbridge', 'sleep', '60'], /^skein_gwbridge 172\./m],
+  ] as const) {
+    const { stdout, stderr } = await skein('run', '-d', '--name', 'lone', ...words);
+    assert.equal(stderr, '');
+    assert.match((await skein('inspect', '-f', shown, stdout.trim())).stdout, networks, words.join(' '));
+    await skein('rm', '-f', 'lone');
+  }
+  for (const [words, message] of [
+    [['10.0.1.1/24', 'nginx'], /^skein: containers of images \(nginx\) do not work yet: put -- between/],
+    [['10.0.1.1/24'], /^skein: missing required argument 'command'/],
+    [['10.0.1.1/24', '--'], /^skein: missing required argument 'command'/],
+    [['--', '10.0.1.1/24'], /^skein: cannot run 10\.0\.1\.1\/24/],
+    [['10.0.1.1/24', '--loud', '--', 'true'], /^skein: unknown option '--loud'/],
+    [['10.0.1.1/24', '--network', 'skein_gwbridge', '--', 'true'], /^skein: 10\.0\.1\.1\/24 needs a network/],
+  ] as const) {
+    const { stderr, code } = await skein('run', ...words);
+    assert.match(stderr, message, words.join(' '));
+    assert.equal(code, words[0] === '--' ? 127 : 125);
+  }
 });
 
 test('run shows both outputs and ends with the code of the command', async () => {
@@ -568,7 +593,18 @@ test('a settings file with an unknown key is refused, naming file and key', asyn
 });
 
 test('ps has the columns of Docker, and its fields', async () => {
-  const { stdout } = await skein('run', '-d', '--name', 'sleeper', '--', 'sh', '-c', 'while true; do sleep 3600; done');
+  const alone = ['--network', 'skein_gwbridge'];
+  const { stdout } = await skein(
+    'run',
+    '-d',
+    ...alone,
+    '--name',
+    'sleeper',
+    '--',
+    'sh',
+    '-c',
+    'while true; do sleep 3600; done',
+  );
   const id = stdout.trim();
   const table = (await skein('ps')).stdout.split('\n');
   assert.match(table[0] ?? '', /^CONTAINER ID {3}IMAGE {5}COMMAND +CREATED +STATUS +PORTS {5}NAMES$/);

@@ -3,6 +3,7 @@ import type { Client } from '../adapters/api/client.ts';
 import { defined } from '../lib/defined.ts';
 import { Refusal } from '../lib/errors.ts';
 import { formatAddress, parseAddress, withoutLength } from '../lib/prefix.ts';
+import { defaultNetwork } from '../model/network.ts';
 import { requireAddress, wishedAddresses } from './addresses.ts';
 import { clientOf, formatBy, print } from './session.ts';
 
@@ -18,8 +19,8 @@ export function addExpose(program: Command): void {
   const command = program
     .command('expose')
     .description('Put this host itself on a network, and print its addresses there')
-    .argument('[address...]', 'address that it is to have, one of a family')
-    .option('--network <network>', 'network to join (the only one)')
+    .argument('[address...]', 'address that it is to have')
+    .option('--network <network>', `network to join (${defaultNetwork}, if there is none or that; else the only one)`)
     .option('-h, --hostname <name>', "name of this host on the network (the host's own)")
     .option('--no-masquerade', 'what this host forwards onto the network keeps its source address')
     .addOption(new Option('--without-masquerade', 'as Weave calls it').hideHelp())
@@ -61,11 +62,11 @@ export function addHide(program: Command): void {
   });
 }
 
-/** @throws Refusal 'invalid' naming the choices */
+/** The default one, if it is there or no other is, else the only one. @throws Refusal 'invalid' naming the choices */
 async function onlyNetwork(client: Client): Promise<string> {
   const all = (await client.call('listNetworks', {})).filter(({ Scope }) => Scope === 'global');
   const [only, ...more] = all;
-  if (only === undefined) throw new Refusal('invalid', 'there is no network: make one with skein network create');
+  if (only === undefined || all.some(({ Name }) => Name === defaultNetwork)) return defaultNetwork;
   if (more.length === 0) return only.Id;
   throw new Refusal(
     'invalid',

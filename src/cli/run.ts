@@ -2,8 +2,11 @@ import type { Command } from 'commander';
 import { defined } from '../lib/defined.ts';
 import { Refusal } from '../lib/errors.ts';
 import { DnsOption, DnsSearch } from '../model/container.ts';
+import { gatewayBridge } from '../model/interfaces.ts';
 import type { NamedPort } from '../model/named-port.ts';
+import { defaultNetwork } from '../model/network.ts';
 import { AddressInput } from '../model/text.ts';
+import { takeAddresses, wishedAddresses } from './addresses.ts';
 import { readEnvironment } from './environment.ts';
 import { follow, requireTerminal } from './follow.ts';
 import { collectGiven } from './given.ts';
@@ -23,6 +26,8 @@ interface Options {
   readonly net?: string;
   readonly ip?: string;
   readonly ip6?: string;
+  /** Those before `--`. */
+  readonly address: readonly string[];
   readonly macAddress?: string;
   readonly networkAlias: readonly string[];
   readonly alias: readonly string[];
@@ -40,8 +45,6 @@ interface Options {
 interface Wishes {
   name?: string;
   network?: string;
-  ip?: string;
-  ip6?: string;
   mac?: string;
   hostname?: string;
   rootfs?: string;
@@ -68,7 +71,7 @@ export function addRun(program: Command): void {
   const command = program
     .command('run')
     .description('Run a command in a container of its own')
-    .usage('[options] [--] COMMAND [ARG...]')
+    .usage('[options] [address...] [--] COMMAND [ARG...]')
     .argument('<command...>')
     .passThroughOptions()
     .option('-d, --detach', 'print the id and do not wait')
@@ -81,7 +84,10 @@ export function addRun(program: Command): void {
       parseRestart,
     )
     .option('--name <name>', 'name of the container')
-    .option('--network <network>', 'network to join; without it the container has the way out of the host alone')
+    .option(
+      '--network <network>',
+      `network to join (${defaultNetwork}); ${gatewayBridge} for the way out of the host alone`,
+    )
     .option('--net <network>', 'the same')
     .option('--ip <address>', 'IPv4 address on the network')
     .option('--ip6 <address>', 'IPv6 address on the network')
@@ -117,6 +123,7 @@ export function addRun(program: Command): void {
     )
     .option('--rootfs <directory>', "root directory; without it the host's own");
   refuseNotYet(command, notYet);
+  takeAddresses(command);
   command.action(async (words: readonly string[], options: Options) => {
     const { detach = false, interactive = false, tty = false, rm = false } = options;
     if (options.network !== undefined && options.net !== undefined) {
@@ -124,20 +131,19 @@ export function addRun(program: Command): void {
     }
     if (!detach) requireTerminal({ interactive, tty });
     const client = clientOf(command);
-    const { name, ip, ip6, hostname, rootfs, restart } = options;
-    const network = options.network ?? options.net;
+    const { name, hostname, rootfs, restart } = options;
+    const network = options.network ?? options.net ?? defaultNetwork;
     const { Id } = await client.call('runContainer', {
       body: {
         ...defined<Wishes>({
           name,
           network,
-          ip,
-          ip6,
           mac: options.macAddress?.toLowerCase(),
           hostname,
           rootfs,
           restart,
         }),
+        ...wishedAddresses(options.address, options),
         command: [...words],
         aliases: [...options.networkAlias, ...options.alias],
         env: readEnvironment(options),

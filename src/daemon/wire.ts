@@ -167,7 +167,7 @@ export async function openDaemon({
     const networks = held(
       await openNetworks(
         { catalog, allocator, claims, registry, journal, hosts, needed, log },
-        { pools: settings.defaultAddressPool },
+        { pools: settings.defaultAddressPool, defaultRange: settings.ipallocRange },
       ),
     );
     names = openNames(

@@ -141,6 +141,8 @@ export interface NetworkPiece {
    * port that has an address of the family. Of several ports of a sandbox the one with the first interface leads there.
    */
   readonly answers: readonly string[];
+  /** Its subnets, `10.0.1.0/24`, where they do not reach each other. There are no gateways then. */
+  readonly apart?: readonly string[];
 }
 
 /** An endpoint on another host: FDB and neighbour entries. */

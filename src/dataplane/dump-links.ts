@@ -40,7 +40,10 @@ export function readLink(
     locked: bridgePort?.locked ?? false,
   };
   if (info?.kind === 'bridge' && (name === BRIDGE || name === GATEWAY_BRIDGE)) {
-    return [object.bridge(namespace, name, { mac, mtu }), ...up, ...readAddresses(needs.lists, namespace, link, id)];
+    // On the host others may have them for their own ends.
+    const routes = name === BRIDGE ? readRoutes(needs, namespace, link, id) : [];
+    const there = readAddresses(needs.lists, namespace, link, id);
+    return [object.bridge(namespace, name, { mac, mtu }), ...up, ...there, ...routes];
   }
   if (info?.kind === 'vxlan' && 'vxlan' in info && name === VXLAN) {
     const { id: vni, port, local = '' } = info.vxlan;

@@ -120,11 +120,12 @@ function users(object: RuleObject): number {
     case 'nft-element':
       return 0;
     case 'nft-chain':
-      return object.spec.hook ? 1 : 2;
+      if (object.spec.hook) return 1;
+      return object.rules.some((rule) => rule.includes('goto ')) ? 2 : 3;
     case 'nft-set':
-      return 3;
-    case 'nft-table':
       return 4;
+    case 'nft-table':
+      return 5;
   }
 }
 

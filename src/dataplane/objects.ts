@@ -117,6 +117,7 @@ export type ShortcutObject = Thing<
   'shortcut',
   {
     readonly mac: string;
+    /** With a prefix length, only to what is in that subnet. */
     readonly addresses: readonly string[];
     /** How the MACs begin that it leads to. */
     readonly prefix: string;

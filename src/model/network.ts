@@ -20,7 +20,8 @@ import {
 export const Subnet = v.pipe(
   v.looseObject({
     subnet: PrefixText,
-    gateway: AddressText,
+    /** None where the network's subnets are apart. */
+    gateway: v.optional(AddressText),
     ipRange: v.optional(PrefixText),
     auxAddresses: v.optional(
       v.pipe(
@@ -32,8 +33,11 @@ export const Subnet = v.pipe(
       ),
     ),
   }),
-  v.check(({ subnet, gateway }) => isIn(subnet, gateway), 'has a gateway that is not in it'),
-  v.check(({ gateway }) => isUnicast(parseAddress(gateway)), 'has a gateway that no machine can have'),
+  v.check(({ subnet, gateway }) => gateway === undefined || isIn(subnet, gateway), 'has a gateway that is not in it'),
+  v.check(
+    ({ gateway }) => gateway === undefined || isUnicast(parseAddress(gateway)),
+    'has a gateway that no machine can have',
+  ),
   v.check(
     ({ subnet, ipRange = subnet }) => covers(parsePrefix(subnet), parsePrefix(ipRange)),
     'has a range that is not in it',
@@ -77,6 +81,11 @@ export const Network = v.pipe(
     attachable: v.boolean(),
     /** Whether each host has names of its own on it, so that several hosts can have one name. */
     names: v.optional(v.picklist(['unique', 'shared'])),
+    /**
+     * Whether its subnets, of IPv4 and without gateways, do not reach each other. The first is where addresses come from when
+     * none is asked for; others come with the first address that is asked for in them, and stay as long as the network.
+     */
+    apart: v.optional(v.boolean()),
     options: Labels,
     labels: Labels,
     /** The host that made it. */
@@ -89,6 +98,10 @@ export const Network = v.pipe(
     ({ subnets, mtu }) => mtu >= 1280 || subnets.every(({ subnet }) => !subnet.includes(':')),
     'has IPv6 and an MTU of less than 1280',
   ),
+  v.check(
+    ({ subnets, apart = false }) => subnets.every(({ gateway }) => (gateway === undefined) === apart),
+    'has gateways, or lacks them, as its subnets are apart or not',
+  ),
 );
 export type Network = v.InferOutput<typeof Network>;
 
@@ -96,6 +109,9 @@ export type Network = v.InferOutput<typeof Network>;
 export function parseNetwork(json: unknown, place: string): Network {
   return parseRecord(Network, json, place);
 }
+
+/** The network of who names none. */
+export const defaultNetwork = 'skein';
 
 /** Name of the interface that a host has on a network itself. */
 export function hostInterface(id: string): string {

@@ -163,6 +163,14 @@ export function parseSwitch(text: string): boolean {
   return text === 'true';
 }
 
+/** Of IPv4, with room for more than a container: `10.32.0.0/12`. */
+export function parseAllocationRange(text: string): string {
+  const range = wrap(text, 'a network such as 10.32.0.0/12', () => parsePrefix(text));
+  if (range.address.family !== 4) throw new ParseError(`${shorten(text)}: the default network is of IPv4`);
+  if (range.length > 29) throw new ParseError(`${shorten(text)} is smaller than a /29`);
+  return formatPrefix(range);
+}
+
 export function choice<const T extends string>(...values: readonly T[]): (text: string) => T {
   return (text) => {
     const value = values.find((candidate) => candidate === text);

@@ -3,6 +3,7 @@ import { ParseError } from '../lib/errors.ts';
 import { defaultMeshPort, parseMeshPlace } from './mesh-place.ts';
 import {
   choice,
+  parseAllocationRange,
   parseDirectory,
   parseDomain,
   parseHostName,
@@ -96,6 +97,10 @@ export const settings = {
   defaultAddressPool: many(parsePool, ['10.0.0.0/8,size=24'], {
     value: 'pool',
     sentence: 'where the subnets of networks are taken from, and their prefix length: PREFIX,size=LENGTH',
+  }),
+  ipallocRange: one(parseAllocationRange, '10.32.0.0/12', {
+    value: 'prefix',
+    sentence: 'where the addresses of the default network come from; the first host that needs it settles it for all',
   }),
   gatewayAddressPool: many(
     parsePool,

@@ -19,7 +19,7 @@ export const most = {
   labels: 64,
   aliases: 32,
   text: 1024,
-  subnets: 16,
+  subnets: 64,
   auxAddresses: 64,
   addresses: 16,
   routes: 256,

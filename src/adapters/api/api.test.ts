@@ -439,9 +439,9 @@ const bad: readonly [
   ['a prototype', { body: '{"name":"x","__proto__":{"polluted":1}}' }, 400, /^the body: __proto__ is not known here$/],
   [
     'many subnets',
-    { body: JSON.stringify({ name: 'x', subnets: Array(17).fill({ subnet: '10.0.0.0/24' }) }) },
+    { body: JSON.stringify({ name: 'x', subnets: Array(65).fill({ subnet: '10.0.0.0/24' }) }) },
     400,
-    /^the body: subnets are more than 16$/,
+    /^the body: subnets are more than 64$/,
   ],
   [
     'many labels',

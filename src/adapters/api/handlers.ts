@@ -16,6 +16,7 @@ import type { AnswerOf, JsonRouteKey, RequestOf } from './routes.ts';
 import type { ContainerView, ExposedView, HostView, NetworkView, StatusView } from './schema.ts';
 import {
   type Gateway,
+  gatewayName,
   refuseGateway,
   viewAttached,
   viewContainer,
@@ -37,7 +38,7 @@ export interface StoreHealth {
 export interface ApiNeeds extends Pick<NamesApiNeeds, 'names' | 'records'> {
   readonly hosts: Pick<Hosts, 'self' | 'cluster' | 'list'>;
   readonly paths: Pick<Paths, 'problems'>;
-  readonly networks: Pick<Networks, 'create' | 'list' | 'find' | 'remove'>;
+  readonly networks: Pick<Networks, 'create' | 'list' | 'find' | 'use' | 'remove'>;
   readonly endpoints: Pick<
     Endpoints,
     'openSandbox' | 'connect' | 'disconnect' | 'expel' | 'detach' | 'expose' | 'hide' | 'sandbox' | 'sandboxes' | 'list'
@@ -199,7 +200,7 @@ export function openHandlers(needs: ApiNeeds): Handlers {
     const { container: reference, ...wishes } = body;
     const container = containers.find(reference);
     if (!isRunning(container)) throw new Refusal('conflict', `container ${container.name} is not running`);
-    const network = networks.find(name);
+    const network = await networks.use(name);
     const { name: own, ports } = container;
     const request = { ...wishes, network: network.id, name: own, ...(ports && { ports }) };
     const endpoint = await named(container, network, () =>
@@ -260,7 +261,7 @@ export function openHandlers(needs: ApiNeeds): Handlers {
 
   async function attach({ path, pid, exit, name, network, ...wishes }: RequestOf<'attach'>['body']) {
     refuseGateway(network);
-    const { id } = networks.find(network);
+    const { id } = await networks.use(network);
     const place = { ...wishes, network: id, name: name ?? randomBytes(6).toString('hex') };
     const sandbox = await endpoints.openSandbox({ adopt: namespaceOf({ path, pid }), exit, connect: [place] });
     return attached(sandbox.id, id, { container: place.name, network });
@@ -325,7 +326,11 @@ export function openHandlers(needs: ApiNeeds): Handlers {
         .list()
         .filter((container) => query.all || isRunning(container) || container.state.status === 'restarting')
         .map(view),
-    runContainer: async ({ body }) => ({ Id: (await containers.run(body)).id }),
+    runContainer: async ({ body: { network, ...spec } }) => {
+      // Docker's way to say that it is to be on no other: that bridge it has by itself.
+      const on = network === undefined || network === gatewayName ? {} : { network };
+      return { Id: (await containers.run({ ...spec, ...on })).id };
+    },
     getContainer: ({ params }) => getContainer(params.name),
     removeContainer: async ({ params, query }) => {
       const { id, name } = await containers.remove(params.name, query);

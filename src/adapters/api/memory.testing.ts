@@ -15,7 +15,7 @@ import { formatAddress, formatPrefix, parsePrefix } from '../../lib/prefix.ts';
 import type { Container } from '../../model/container.ts';
 import type { Endpoint } from '../../model/endpoint.ts';
 import { frame } from '../../model/frame.ts';
-import type { Network } from '../../model/network.ts';
+import { defaultNetwork, type Network } from '../../model/network.ts';
 import { version } from '../../model/version.ts';
 import type { ApiNeeds } from './handlers.ts';
 import { memoryNames } from './memory-names.testing.ts';
@@ -86,7 +86,7 @@ export function memoryControllers(options: { readonly stop: () => void }): ApiNe
 
 function memoryNetworks(host: string): ApiNeeds['networks'] {
   const all = new Map<string, Network>();
-  return {
+  const networks: ApiNeeds['networks'] = {
     create: async ({ name, subnets, ipv6, internal, attachable, options, labels, driver }) => {
       if (driver !== undefined && driver !== 'overlay')
         throw new Refusal('unsupported', `there is no driver ${driver}`);
@@ -120,12 +120,19 @@ function memoryNetworks(host: string): ApiNeeds['networks'] {
     },
     list: () => [...all.values()],
     find: (nameOrId) => findIn('network', nameOrId, [...all.values()]),
+    use: async (nameOrId) => {
+      const isThere = nameOrId !== defaultNetwork || [...all.values()].some(({ name }) => name === defaultNetwork);
+      if (isThere) return networks.find(nameOrId);
+      const plain = { ipv6: false, internal: false, attachable: true, options: {}, labels: {} };
+      return await networks.create({ name: defaultNetwork, subnets: [{ subnet: '10.32.0.0/12' }], ...plain });
+    },
     remove: async (nameOrId) => {
       const network = findIn('network', nameOrId, [...all.values()]);
       all.delete(network.id);
       return network;
     },
   };
+  return networks;
 }
 
 type MemoryEndpoints = ApiNeeds['endpoints'] & Pick<Endpoints, 'closeSandbox'>;
@@ -141,14 +148,22 @@ function memoryEndpoints(host: string, networks: ApiNeeds['networks']): MemoryEn
     return sandbox;
   };
 
-  async function connect({ sandbox: id, network: reference, name, aliases, ip, mac }: Connect): Promise<Endpoint> {
+  async function connect({
+    sandbox: id,
+    network: reference,
+    name,
+    aliases,
+    ip,
+    addresses = [],
+    mac,
+  }: Connect): Promise<Endpoint> {
     const sandbox = found(id);
-    const network = networks.find(reference);
+    const network = await networks.use(reference);
     const others = [...sandboxes.values()].flatMap(({ endpoints }) => endpoints.get(network.id) ?? []);
     if (others.some(({ endpoint }) => endpoint.name === name)) {
       throw new Refusal('conflict', `service endpoint with name ${name} already exists`);
     }
-    const address = ip ?? `10.0.0.${2 + others.length}`;
+    const address = ip ?? addresses[0]?.split('/')[0] ?? `10.0.0.${2 + others.length}`;
     const endpoint: Endpoint = {
       id: newId(),
       network: network.id,
@@ -203,7 +218,7 @@ function memoryEndpoints(host: string, networks: ApiNeeds['networks']): MemoryEn
       if (sandbox.endpoints.size === 0) sandboxes.delete(sandbox.id);
     },
     expose: async ({ network, name = 'h1', masquerade = true, ...wishes }) => {
-      const { id, internal } = networks.find(network);
+      const { id, internal } = await networks.use(network);
       if (internal && !masquerade) throw new Refusal('invalid', `network ${network} is internal`);
       const known = [...sandboxes.values()].find((sandbox) => sandbox.host);
       const sandbox = known ?? {

@@ -1,4 +1,5 @@
 import * as v from 'valibot';
+import { AddressWishText } from '../../model/address-wish.ts';
 import { DnsOption, DnsSearch } from '../../model/container.ts';
 import { NamedPorts } from '../../model/named-port.ts';
 import { AddressInput, HexId, HostId, Labels, MacInput, most, Name, SandboxId, Text } from '../../model/text.ts';
@@ -82,9 +83,13 @@ export const CreateNetworkBody = v.strictObject({
   labels: v.optional(Labels, {}),
 });
 
+/** Besides `ip` and `ip6`, in Weave's words: `10.0.1.1/24`, `net:10.0.1.0/24`, `net:default`. */
+const AddressWishes = v.pipe(v.array(AddressWishText), v.maxLength(most.addresses, `are more than ${most.addresses}`));
+
 const Wishes = {
   ip: v.exactOptional(AddressInput),
   ip6: v.exactOptional(AddressInput),
+  addresses: v.exactOptional(AddressWishes),
   mac: v.exactOptional(MacInput),
 };
 
@@ -96,6 +101,7 @@ export const ExposeBody = v.strictObject({
   name: v.exactOptional(Name),
   ip: v.exactOptional(AddressInput),
   ip6: v.exactOptional(AddressInput),
+  addresses: v.exactOptional(AddressWishes),
   /** Whether what the host forwards onto the network has its address there; it has unless said. */
   masquerade: v.exactOptional(v.boolean()),
 });

@@ -48,7 +48,7 @@ export function viewNetwork(network: Network, endpoints: readonly Endpoint[], se
       Config: network.subnets.map(({ subnet, ipRange, gateway, auxAddresses }) => ({
         Subnet: subnet,
         ...(ipRange === undefined ? {} : { IPRange: ipRange }),
-        Gateway: gateway,
+        ...(gateway === undefined ? {} : { Gateway: gateway }),
         ...(auxAddresses === undefined ? {} : { AuxiliaryAddresses: auxAddresses }),
       })),
     },
@@ -201,7 +201,7 @@ export function viewContainer(
 
 function viewMembership(endpoint: Endpoint, networks: ReadonlyMap<string, Network>) {
   const network = networks.get(endpoint.network);
-  const gateways = network?.subnets.map(({ gateway }) => gateway) ?? [];
+  const gateways = network?.subnets.flatMap(({ gateway }) => gateway ?? []) ?? [];
   return [network?.name ?? endpoint.network, viewAddresses(endpoint, gateways)] as const;
 }
 

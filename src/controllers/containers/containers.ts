@@ -63,6 +63,8 @@ export interface RunSpec {
   readonly network?: string;
   readonly ip?: string;
   readonly ip6?: string;
+  /** Others than these, as `model/address-wish.ts` reads them. */
+  readonly addresses?: readonly string[];
   readonly mac?: string;
   readonly aliases: readonly string[];
   readonly env: readonly string[];

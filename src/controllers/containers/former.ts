@@ -24,12 +24,14 @@ export function requestFor(
   const bare = exactly || fixed ? addresses.map(withoutLength) : [];
   const ip = bare.find((text) => !text.includes(':'));
   const ip6 = bare.find((text) => text.includes(':'));
+  const others = bare.filter((text) => text !== ip && text !== ip6);
   return {
     network,
     name,
     aliases,
     ...(ip && { ip }),
     ...(ip6 && { ip6 }),
+    ...(others.length > 0 && { addresses: others }),
     ...(mac && { mac }),
     ...(ports && { ports }),
   };

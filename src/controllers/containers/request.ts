@@ -25,7 +25,8 @@ export async function checkRun(spec: RunSpec, listeners: readonly string[] = [])
   if (spec.network === undefined) {
     const needing = { '--ip': spec.ip, '--ip6': spec.ip6, '--mac-address': spec.mac, '--alias': spec.aliases[0] };
     const [flag] = Object.entries(needing).find(([, value]) => value !== undefined) ?? [];
-    if (flag !== undefined) throw new Refusal('invalid', `${flag} needs a network: name one with --network`);
+    const word = flag ?? spec.addresses?.[0];
+    if (word !== undefined) throw new Refusal('invalid', `${word} needs a network: name one with --network`);
   }
   const { name: policy, most } = spec.restart ?? { name: 'no', most: 0 };
   if (spec.remove && policy !== 'no') {

@@ -39,7 +39,7 @@ export async function startContainer(
     ...dnsOf(spec),
     connect: placesOf(id, name, spec),
   });
-  const fixed = spec.ip !== undefined || spec.ip6 !== undefined;
+  const fixed = spec.ip !== undefined || spec.ip6 !== undefined || (spec.addresses ?? []).length > 0;
   const created: Container = {
     id,
     name,
@@ -139,9 +139,15 @@ export function runningAs(container: Container, { pid, started }: Command): Cont
   return { ...container, state: { status: 'running', pid, started: new Date(started).toISOString() } };
 }
 
-function placesOf(id: string, name: string, { network, ip, ip6, mac, aliases, ports }: RunSpec) {
+function placesOf(id: string, name: string, { network, ip, ip6, addresses, mac, aliases, ports }: RunSpec) {
   if (network === undefined) return [];
-  const wishes = { ...(ip && { ip }), ...(ip6 && { ip6 }), ...(mac && { mac }), ...(ports && { ports }) };
+  const wishes = {
+    ...(ip && { ip }),
+    ...(ip6 && { ip6 }),
+    ...(addresses && { addresses }),
+    ...(mac && { mac }),
+    ...(ports && { ports }),
+  };
   return [{ network, name, aliases: aliasesOf({ id }, aliases), ...wishes }];
 }
 

@@ -86,6 +86,8 @@ export interface Expose {
   readonly name?: string;
   readonly ip?: string;
   readonly ip6?: string;
+  /** Others, see `ConnectRequest`. */
+  readonly addresses?: readonly string[];
   /** Whether what this host forwards onto the network has its address there; it has unless said. */
   readonly masquerade?: boolean;
 }
@@ -113,6 +115,8 @@ export interface ConnectRequest {
   readonly aliases: readonly string[];
   readonly ip?: string;
   readonly ip6?: string;
+  /** Others than these, as `model/address-wish.ts` reads them. */
+  readonly addresses?: readonly string[];
   readonly mac?: string;
   /** Of the host itself, see `Expose`. */
   readonly masquerade?: boolean;

@@ -1,10 +1,12 @@
 import { defined } from '../../lib/defined.ts';
 import { Refusal } from '../../lib/errors.ts';
-import { parsePrefix, withoutLength } from '../../lib/prefix.ts';
+import { formatPrefix, networkOf, parseInterfaceAddress, parsePrefix, withoutLength } from '../../lib/prefix.ts';
 import type { Serial } from '../../lib/serial.ts';
+import { type AddressWish, parseAddressWish, wishedSubnets } from '../../model/address-wish.ts';
 import { hostInterface, type Network } from '../../model/network.ts';
 import { Claimed } from '../../state/claims.ts';
 import type { Hosts } from '../hosts/hosts.ts';
+import { choicesFor } from '../ipam/ipam.ts';
 import type { Networks } from '../networks/networks.ts';
 import { givenName } from '../records/given-name.ts';
 import type { Clashes } from './clashes.ts';
@@ -15,7 +17,7 @@ import { type Connected, connectedPlaces, type SandboxRecord } from './sandbox-r
 import type { Sandboxes } from './sandboxes.ts';
 
 export interface ExposingNeeds {
-  readonly networks: Pick<Networks, 'find' | 'list'>;
+  readonly networks: Pick<Networks, 'find' | 'list' | 'use'>;
   readonly hosts: Pick<Hosts, 'self'>;
   readonly clashes: Pick<Clashes, 'find'>;
   readonly sandboxes: Sandboxes;
@@ -45,7 +47,7 @@ export class Exposing {
     const surroundings = { domains, networks: networks.list().map(({ name }) => name) };
     const wishes = asked.name === undefined ? asked : { ...asked, name: givenName(asked.name, surroundings) };
     return await serial.run('host', async () => {
-      const network = networks.find(wishes.network);
+      const network = await networks.use(wishes.network, wishedSubnets(wishes.addresses ?? []));
       const known = this.#placeOn(network.id);
       if (known !== undefined) {
         refuseOther(wishes, known, network);
@@ -57,7 +59,7 @@ export class Exposing {
           `network ${network.name} is internal: nothing is forwarded onto it, with or without masquerade`,
         );
       }
-      await this.#refuseClash(network);
+      await this.#refuseClash(network, wishes);
       await this.#join(network, wishes);
       const place = this.#placeOn(network.id);
       if (place === undefined) throw new Error(`this host is not on network ${network.name} after it was exposed`);
@@ -107,7 +109,10 @@ export class Exposing {
     return record && connectedPlaces(record).find((place) => place.network === network);
   }
 
-  async #join({ id, internal, subnets }: Network, { name, masquerade = true, ip, ip6 }: Expose): Promise<void> {
+  async #join(
+    { id, internal, subnets }: Network,
+    { name, masquerade = true, ip, ip6, addresses }: Expose,
+  ): Promise<void> {
     const { bootId, hosts, join, sandboxes, serial } = this.#needs;
     const self = hosts.self.name;
     const request = {
@@ -115,7 +120,7 @@ export class Exposing {
       name: name ?? self,
       aliases: name === undefined || name === self ? [] : [self],
       masquerade,
-      ...defined<{ ip?: string; ip6?: string }>({ ip, ip6 }),
+      ...defined<Pick<Expose, 'ip' | 'ip6' | 'addresses'>>({ ip, ip6, addresses }),
     };
     const known = this.#record();
     const record: SandboxRecord = known ?? { id: sandboxes.freshId(), bootId, places: [], host: { forwards: [] } };
@@ -127,9 +132,12 @@ export class Exposing {
     });
   }
 
-  async #refuseClash({ id, name, subnets }: Network): Promise<void> {
+  /** Of subnets that are apart the host reaches only those that it is in. */
+  async #refuseClash(network: Network, wishes: Expose): Promise<void> {
+    const { id, name } = network;
+    const reached = network.apart ? choicesFor(network, wishes).flatMap(({ subnets }) => subnets) : network.subnets;
     const clash = await this.#needs.clashes.find(
-      subnets.map(({ subnet }) => subnet),
+      reached.map(({ subnet }) => subnet),
       hostInterface(id),
     );
     if (clash === undefined) return;
@@ -140,10 +148,11 @@ export class Exposing {
   }
 }
 
-function refuseOther({ ip, ip6, name, masquerade }: Expose, place: Connected, network: Network): void {
+function refuseOther({ ip, ip6, addresses = [], name, masquerade }: Expose, place: Connected, network: Network): void {
   const has = place.endpoint.addresses.map(withoutLength);
   const other =
     [ip, ip6].some((wish) => wish !== undefined && !has.includes(wish)) ||
+    !addresses.every((text) => isHad(parseAddressWish(text), place.endpoint.addresses)) ||
     (name !== undefined && name !== place.name) ||
     (masquerade !== undefined && masquerade !== place.masquerade);
   if (!other) return;
@@ -160,6 +169,17 @@ function hint(error: unknown): never {
   throw new Refusal(error.kind, `${error.message}: give this host another name there, with skein expose -h NAME`, {
     cause: error.cause,
   });
+}
+
+function isHad(wish: AddressWish, addresses: readonly string[]): boolean {
+  switch (wish.kind) {
+    case 'any':
+      return true;
+    case 'subnet':
+      return addresses.some((text) => formatPrefix(networkOf(parseInterfaceAddress(text))) === wish.subnet);
+    case 'address':
+      return addresses.map(withoutLength).includes(wish.address);
+  }
 }
 
 function exposedAt({ endpoint, interface: device, masquerade = true }: Connected): Exposed {

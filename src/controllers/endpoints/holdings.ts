@@ -83,10 +83,9 @@ export function openHoldings({ registry, allocator, claims, hosts, now }: Holdin
 
   async function take(place: Place, request: ConnectRequest, { network, sandbox, container }: At): Promise<Endpoint> {
     const wanted = choicesFor(network, request);
-    const [addresses] = await settle([
-      settle(wanted.map((choice) => takeOneOf(place, network, choice))),
-      claimName(place),
-    ]);
+    const [taken] = await settle([settle(wanted.map((choice) => takeOneOf(place, network, choice))), claimName(place)]);
+    // Two wishes for any address of one subnet are given one.
+    const addresses = [...new Set(taken)];
     return {
       id: place.id,
       network: network.id,

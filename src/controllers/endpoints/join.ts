@@ -31,7 +31,7 @@ import type { Sandboxes } from './sandboxes.ts';
 import type { Sizes } from './sizes.ts';
 
 export interface JoinNeeds {
-  readonly networks: Pick<Networks, 'find' | 'confirm' | 'admit'>;
+  readonly networks: Pick<Networks, 'find' | 'get' | 'confirm' | 'admit'>;
   readonly dataplane: Pick<Dataplane, 'change'>;
   readonly sandboxes: Sandboxes;
   readonly overlays: Overlays;
@@ -125,7 +125,8 @@ export async function join(
       dataplane.change({
         put: [
           ...(done.host ? [sandboxPiece(done)] : []),
-          ...joined.map(({ network }) => networkPiece(network.id, overlayOf(network))),
+          // Others may have added subnets since: what is sent last is what stays.
+          ...joined.map(({ network }) => networkPiece(network.id, overlayOf(networks.get(network.id) ?? network))),
           ...joined.map(({ place }) => portPiece(place.endpoint, place)),
           ...late,
         ],

@@ -11,14 +11,10 @@ import type { NameFeed } from '../names/names.ts';
 import type { EndpointState } from './endpoints.ts';
 import { namesFor } from './holdings.ts';
 import { type EndpointNamesNeeds, followNames } from './names.ts';
-import { remotePiece } from './pieces.ts';
+import { networkPiece, remotePiece } from './pieces.ts';
+import type { Place } from './sandbox-record.ts';
 
-export interface MemberOf {
-  readonly id: string;
-  /** `10.0.0.1/24` */
-  readonly gateways: readonly string[];
-  readonly sharedNames?: boolean | undefined;
-}
+export type MemberOf = { readonly id: string } & NonNullable<Place['overlay']>;
 
 export interface MembershipNeeds extends EndpointNamesNeeds {
   readonly registry: Pick<Registry, 'watch'>;
@@ -40,8 +36,8 @@ const again = { first: 1_000, most: 30_000 };
  */
 export class Membership {
   readonly #needs: MembershipNeeds;
-  readonly #network: MemberOf;
-  readonly #subnets: ReadonlySet<string>;
+  #network: MemberOf;
+  #subnets: ReadonlySet<string>;
   readonly #stop = new AbortController();
   readonly #ready = Promise.withResolvers<void>();
   readonly #known = new Map<string, EndpointState>();
@@ -60,7 +56,7 @@ export class Membership {
   constructor(network: MemberOf, needs: MembershipNeeds) {
     this.#network = network;
     this.#needs = needs;
-    this.#subnets = new Set(network.gateways.map(subnetOf));
+    this.#subnets = subnetsOf(network);
   }
 
   /** Begins to follow. `ready` resolves with the first snapshot, and fails when it is closed before. */
@@ -94,6 +90,18 @@ export class Membership {
     this.#installed = true;
     this.#push();
     await this.#pushing;
+  }
+
+  /** The network has these subnets: who is in one that was not known before is reached from now on. Returns at once. */
+  widen(overlay: NonNullable<Place['overlay']>): void {
+    const before = this.#network.apart;
+    this.#network = { ...this.#network, ...overlay };
+    if (JSON.stringify(overlay.apart) === JSON.stringify(before)) return;
+    this.#subnets = subnetsOf(this.#network);
+    this.#stale.add(this.#network.id);
+    if (this.#named) this.#needs.names.network(this.#network.id, [...this.#subnets]);
+    for (const id of this.#known.keys()) if (!this.#remotes.has(id)) this.#look(id);
+    this.#push();
   }
 
   /** For those who put all of it there themselves. */
@@ -235,14 +243,15 @@ export class Membership {
     const wrong = this.#wrongWith(endpoint);
     if (wrong === undefined) return remotePiece(endpoint, host.data);
     const { id: network } = this.#network;
-    this.#needs.log.error('a remote endpoint is passed over', { network, endpoint: id, host: host.name, wrong });
+    // Of a network with subnets apart it may be that the record with a new one comes later.
+    const level = this.#network.apart && !this.#isInside(endpoint) ? 'debug' : 'error';
+    this.#needs.log[level]('a remote endpoint is passed over', { network, endpoint: id, host: host.name, wrong });
     return undefined;
   }
 
   /** The allocator gives everything once: a record that says otherwise takes nothing from one of ours, or from an older one. */
   #wrongWith(endpoint: Endpoint): string | undefined {
-    const outside = endpoint.addresses.find((text) => !this.#subnets.has(subnetOf(text)));
-    if (outside !== undefined) return `${outside} is in no subnet of the network`;
+    if (!this.#isInside(endpoint)) return `${endpoint.addresses.join(' ')} is in no subnet of the network`;
     const gateway = endpoint.addresses.find((text) => this.#network.gateways.includes(text));
     if (gateway !== undefined) return `${gateway} is the gateway`;
     for (const text of textsOf(endpoint)) {
@@ -252,6 +261,10 @@ export class Membership {
       }
     }
     return undefined;
+  }
+
+  #isInside({ addresses }: Endpoint): boolean {
+    return addresses.every((text) => this.#subnets.has(subnetOf(text)));
   }
 
   #precedes(a: Endpoint, b: Endpoint): boolean {
@@ -279,9 +292,15 @@ export class Membership {
 
   /** All in one step; if that fails, each half by itself. */
   async #send(ids: readonly string[]): Promise<void> {
-    const put = ids.flatMap((id) => this.#remotes.get(id) ?? []);
-    const gone = ids.filter((id) => !this.#remotes.has(id));
-    const remove = gone.map((endpoint) => keyOf({ kind: 'remote', network: this.#network.id, endpoint }));
+    // Whoever left it meanwhile has taken all of it out.
+    if (!this.#installed) return;
+    const { id: network } = this.#network;
+    const put = [
+      ...(ids.includes(network) ? [networkPiece(network, this.#network)] : []),
+      ...ids.flatMap((id) => this.#remotes.get(id) ?? []),
+    ];
+    const gone = ids.filter((id) => id !== network && !this.#remotes.has(id));
+    const remove = gone.map((endpoint) => keyOf({ kind: 'remote', network, endpoint }));
     try {
       await this.#needs.change({ put, remove });
       for (const id of ids) this.#failures.delete(id);
@@ -312,6 +331,10 @@ export class Membership {
 /** What only one endpoint of a network can have. */
 function textsOf({ mac, addresses }: Endpoint): readonly string[] {
   return [mac, ...addresses];
+}
+
+function subnetsOf({ gateways, apart = [] }: MemberOf): ReadonlySet<string> {
+  return new Set([...gateways.map(subnetOf), ...apart]);
 }
 
 function subnetOf(text: string): string {

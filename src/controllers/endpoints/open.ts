@@ -2,6 +2,8 @@ import type { Dataplane, Identity } from '../../dataplane/dataplane.ts';
 import { Refusal } from '../../lib/errors.ts';
 import type { Log } from '../../lib/log.ts';
 import { Serial } from '../../lib/serial.ts';
+import { settle } from '../../lib/settle.ts';
+import { wishedSubnets } from '../../model/address-wish.ts';
 import type { Endpoint } from '../../model/endpoint.ts';
 import type { Network } from '../../model/network.ts';
 import type { NamesPlace } from '../../model/setting-values.ts';
@@ -11,7 +13,15 @@ import type { Hosts, PathProblem } from '../hosts/hosts.ts';
 import type { NameFeed } from '../names/names.ts';
 import type { Networks } from '../networks/networks.ts';
 import { Clashes, type ClashesNeeds } from './clashes.ts';
-import type { Adoptable, Connect, EndpointState, Endpoints, OpenSandbox, Sandbox } from './endpoints.ts';
+import type {
+  Adoptable,
+  Connect,
+  ConnectRequest,
+  EndpointState,
+  Endpoints,
+  OpenSandbox,
+  Sandbox,
+} from './endpoints.ts';
 import { Exits, type ExitsInit } from './exits.ts';
 import { Exposing } from './expose.ts';
 import { type HoldingsNeeds, openHoldings } from './holdings.ts';
@@ -28,7 +38,7 @@ import { Upkeep } from './upkeep.ts';
 
 export interface EndpointsNeeds extends Omit<HoldingsNeeds, 'registry' | 'hosts'> {
   readonly registry: Pick<Registry, 'publish' | 'withdraw' | 'watch' | 'list'>;
-  readonly networks: Pick<Networks, 'find' | 'list' | 'confirm' | 'admit' | 'onPut'>;
+  readonly networks: Pick<Networks, 'find' | 'get' | 'list' | 'use' | 'confirm' | 'admit' | 'onPut'>;
   readonly hosts: Pick<Hosts, 'self' | 'cluster' | 'get' | 'watch' | 'list'>;
   readonly dataplane: Pick<Dataplane, 'set' | 'change' | 'adopt' | 'look'>;
   readonly journal: Pick<Journal, 'load' | 'commit'>;
@@ -89,8 +99,11 @@ export async function openEndpoints(needs: EndpointsNeeds, init: EndpointsInit):
   const { returning = new Set<string>(), listen = [] } = init;
   const { finished } = await takeUp({ bootId, pinned, seen, returning, listen }, { ...shared, hosts, leave, serial });
   const sizes = new Sizes({ ...shared, serial, now: needs.now, signal });
-  const unfollow = networks.onPut(({ id, mtu }, before) => {
+  const unfollow = networks.onPut((network, before) => {
+    const { id, mtu } = network;
     if (before !== undefined && before.mtu !== mtu) sizes.changed(id);
+    if (network.apart) overlays.find(id)?.widen(overlayOf(network));
+    if (network.apart) for (const endpoint of outside(network, sandboxes)) upkeep.look(endpoint, 'record');
   });
   for (const network of sandboxes.networks()) sizes.changed(network);
   const resizing = sizes.follow(hosts);
@@ -114,6 +127,7 @@ export async function openEndpoints(needs: EndpointsNeeds, init: EndpointsInit):
   });
 
   async function openSandbox(request: OpenSandbox): Promise<Sandbox> {
+    await useAll(request.connect ?? []);
     if (request.adopt === undefined) return await makeSandbox(request, undefined);
     const { pinned, ...adopted } = await dataplane.adopt(request.adopt);
     return await serial.run(`adopt ${adopted.inode}`, async () => {
@@ -155,7 +169,13 @@ export async function openEndpoints(needs: EndpointsNeeds, init: EndpointsInit):
     throw new Refusal('invalid', `network ${first.name} is internal and has no way out of the host; attach without it`);
   }
 
+  /** Afterwards these networks are there, with the subnets that are asked for. */
+  async function useAll(requests: readonly ConnectRequest[]): Promise<void> {
+    await settle(requests.map(({ network, addresses = [] }) => networks.use(network, wishedSubnets(addresses))));
+  }
+
   async function connect({ sandbox, ...request }: Connect): Promise<Endpoint> {
+    await useAll([request]);
     return await serial.run(sandbox, async () => {
       const network = networks.find(request.network).id;
       await joinTo(sandboxes.find(sandbox), [{ ...request, network }], { fresh: false });
@@ -274,6 +294,15 @@ export async function openEndpoints(needs: EndpointsNeeds, init: EndpointsInit):
       await overlays.close();
     },
   };
+}
+
+/** Endpoints of this host in a subnet that the network's record lacks. */
+function outside({ id, subnets }: Network, sandboxes: Pick<Sandboxes, 'endpointsOn'>): readonly string[] {
+  const known = new Set(subnets.map(({ subnet }) => subnet));
+  const own = sandboxes
+    .endpointsOn(id)
+    .filter(({ addresses }) => wishedSubnets(addresses).some((one) => !known.has(one)));
+  return own.map((endpoint) => endpoint.id);
 }
 
 function ownNamespace(): Refusal {

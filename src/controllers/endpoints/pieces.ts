@@ -27,7 +27,10 @@ export function overlayOf(network: Network): NonNullable<Place['overlay']> {
     namespace: namespaceName(network),
     vni: network.vni,
     mtu: network.mtu,
-    gateways: network.subnets.map(({ subnet, gateway }) => `${gateway}/${parsePrefix(subnet).length}`),
+    gateways: network.subnets.flatMap(({ subnet, gateway }) =>
+      gateway === undefined ? [] : [`${gateway}/${parsePrefix(subnet).length}`],
+    ),
+    ...(network.apart && { apart: network.subnets.map(({ subnet }) => subnet) }),
     internal: network.internal,
     ...(network.names === 'shared' && { sharedNames: true }),
   };
@@ -35,11 +38,11 @@ export function overlayOf(network: Network): NonNullable<Place['overlay']> {
 
 export function networkPiece(
   id: string,
-  { namespace, vni, mtu, gateways }: NonNullable<Place['overlay']>,
+  { namespace, vni, mtu, gateways, apart }: NonNullable<Place['overlay']>,
 ): NetworkPiece {
-  const families = new Set(gateways.map((gateway) => (gateway.includes(':') ? 6 : 4)));
+  const families = new Set([...gateways, ...(apart ?? [])].map((text) => (text.includes(':') ? 6 : 4)));
   const answers = [...families].map((family) => nameServerAddresses[family]);
-  return { kind: 'network', id, namespace, vni, mtu, gateways, answers };
+  return { kind: 'network', id, namespace, vni, mtu, gateways, answers, ...(apart && { apart }) };
 }
 
 /** Where names are answered besides the networks, the addresses of the gateway bridge in place of its word. */

@@ -5,7 +5,18 @@ import { Endpoint } from '../../model/endpoint.ts';
 import { gatewayBridge } from '../../model/interfaces.ts';
 import { vniRange } from '../../model/network.ts';
 import { parseRecord } from '../../model/record.ts';
-import { AddressText, HexId, InterfaceAddressText, Mac, Mtu, most, Name, SandboxId, Text } from '../../model/text.ts';
+import {
+  AddressText,
+  HexId,
+  InterfaceAddressText,
+  Mac,
+  Mtu,
+  most,
+  Name,
+  PrefixText,
+  SandboxId,
+  Text,
+} from '../../model/text.ts';
 import type { NamedSandbox } from '../names/names.ts';
 
 const Interface = v.pipe(v.string(), v.regex(/^([a-z]+[0-9a-f]{1,7}|skein-[0-9a-f]{9})$/));
@@ -31,6 +42,8 @@ const Place = v.looseObject({
       vni: v.pipe(v.number(), v.integer(), v.minValue(vniRange.first), v.maxValue(vniRange.last)),
       mtu: Mtu,
       gateways: v.array(InterfaceAddressText),
+      /** The subnets, where they do not reach each other, see `Network.apart`. */
+      apart: v.optional(v.array(PrefixText)),
       internal: v.boolean(),
       /** Whether its name is its host's alone, see `Network.names`. */
       sharedNames: v.optional(v.boolean()),

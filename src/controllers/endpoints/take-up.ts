@@ -11,12 +11,13 @@ import type { Holdings } from './holdings.ts';
 import type { Leaving } from './leave.ts';
 import type { Overlays } from './overlays.ts';
 import { peerPieces } from './peers.ts';
-import { listenerPieces, networkPiece, sandboxPieces } from './pieces.ts';
+import { listenerPieces, networkPiece, overlayOf, sandboxPieces } from './pieces.ts';
 import { connectedPlaces, type SandboxRecord } from './sandbox-record.ts';
 import type { Sandboxes } from './sandboxes.ts';
 
 export interface TakeUpNeeds {
   readonly hosts: Pick<Hosts, 'self' | 'cluster'>;
+  readonly networks: Pick<Networks, 'get'>;
   readonly dataplane: Pick<Dataplane, 'set'>;
   readonly sandboxes: Sandboxes;
   readonly overlays: Overlays;
@@ -45,7 +46,7 @@ export async function takeUp(
   { bootId, pinned, seen, returning, listen }: TakeUp,
   needs: TakeUpNeeds,
 ): Promise<{ readonly finished: Promise<void> }> {
-  const { dataplane, exits, hosts, leave, log, overlays, sandboxes, serial } = needs;
+  const { dataplane, exits, hosts, leave, log, networks, overlays, sandboxes, serial } = needs;
   for (const record of sandboxes.list()) {
     const { id } = record.container ?? {};
     const isBack = record.host !== undefined || (hasPlace(record) && id !== undefined && returning.has(id));
@@ -59,7 +60,14 @@ export async function takeUp(
   const places = alive.flatMap(connectedPlaces);
   for (const record of alive) sandboxes.add(record);
   for (const place of places) overlays.addPort(place);
-  const used = new Map(places.flatMap(({ network, overlay }) => (overlay === undefined ? [] : [[network, overlay]])));
+  const used = new Map(
+    places.flatMap(({ network, overlay }) => {
+      if (overlay === undefined) return [];
+      // Others are in subnets that came after the place was made.
+      const record = overlay.apart && networks.get(network);
+      return [[network, record?.apart ? { ...overlay, apart: overlayOf(record).apart } : overlay]];
+    }),
+  );
   const memberships = [...used].map(([id, overlay]) => overlays.membership({ id, ...overlay }));
   await Promise.all(memberships.map(({ ready }) => ready));
   const pieces: Piece[] = [

@@ -1,6 +1,7 @@
 import { backoff } from '../../lib/backoff.ts';
 import type { Log } from '../../lib/log.ts';
 import type { Serial } from '../../lib/serial.ts';
+import { wishedSubnets } from '../../model/address-wish.ts';
 import { most } from '../../model/text.ts';
 import type { Networks } from '../networks/networks.ts';
 import type { Holdings } from './holdings.ts';
@@ -9,7 +10,7 @@ import { type Connected, connectedPlaces, type SandboxRecord } from './sandbox-r
 import type { Sandboxes } from './sandboxes.ts';
 
 export interface UpkeepNeeds {
-  readonly networks: Pick<Networks, 'list' | 'confirm'>;
+  readonly networks: Pick<Networks, 'list' | 'confirm' | 'use'>;
   readonly sandboxes: Sandboxes;
   readonly holdings: Pick<Holdings, 'keep' | 'publish' | 'claim' | 'hasName'>;
   readonly leave: Leaving;
@@ -73,7 +74,8 @@ export class Upkeep {
       log.error('an endpoint was disconnected: its network was removed while this host was lost', about);
       return;
     }
-    const kept = await holdings.keep(place, network);
+    // Two hosts that did not hear of each other may have added subnets to one record, of which one was lost.
+    const kept = await holdings.keep(place, await networks.use(network.id, wishedSubnets(place.endpoint.addresses)));
     switch (kept.kind) {
       case 'all':
         await holdings.publish(place.endpoint);

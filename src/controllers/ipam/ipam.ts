@@ -9,6 +9,7 @@ import {
   parsePrefix,
   withoutLength,
 } from '../../lib/prefix.ts';
+import { type AddressWish, parseAddressWish } from '../../model/address-wish.ts';
 import type { Network, Subnet } from '../../model/network.ts';
 import type { Pool } from '../../state/allocator.ts';
 import { isEdge } from './plan.ts';
@@ -62,7 +63,7 @@ export function addressPool(network: Pick<Network, 'id'>, subnet: Subnet): Pool 
     network: network.id,
     range: subnet.ipRange ?? subnet.subnet,
     subnet: subnet.subnet,
-    reserved: [subnet.gateway, ...Object.values(subnet.auxAddresses ?? {})],
+    reserved: [...(subnet.gateway === undefined ? [] : [subnet.gateway]), ...Object.values(subnet.auxAddresses ?? {})],
   };
 }
 
@@ -74,30 +75,65 @@ export interface Choice {
   readonly wish?: string;
 }
 
-/**
- * Where an endpoint gets its addresses: of each family that the network has one.
- * @throws Refusal 'invalid' when an address that is asked for is in no subnet, 'conflict' when it is kept for another use
- */
-export function choicesFor(
-  network: Pick<Network, 'name' | 'subnets'>,
-  wishes: { readonly ip?: string; readonly ip6?: string },
-): readonly Choice[] {
-  return ([4, 6] as const).flatMap((family) => {
-    const subnets = network.subnets.filter(({ subnet }) => parsePrefix(subnet).address.family === family);
-    const wish = family === 4 ? wishes.ip : wishes.ip6;
-    if (wish !== undefined) return [wished(network, subnets, { family, wish })];
-    return subnets.length === 0 ? [] : [{ family, subnets }];
-  });
+export interface AddressWishes {
+  readonly ip?: string;
+  readonly ip6?: string;
+  /** See `model/address-wish.ts`. */
+  readonly addresses?: readonly string[];
 }
 
-function wished(
-  network: Pick<Network, 'name' | 'subnets'>,
-  subnets: readonly Subnet[],
-  { family, wish }: { family: Family; wish: string },
-): Choice {
+type OfNetwork = Pick<Network, 'name' | 'subnets' | 'apart'>;
+
+/**
+ * Where an endpoint gets its addresses: all that are asked for, and one of each other family that the network has; where
+ * subnets are apart only what is asked for, or one of the first.
+ * @throws Refusal 'invalid' when an address that is asked for is in no subnet, 'conflict' when it is kept for another use
+ */
+export function choicesFor(network: OfNetwork, { ip, ip6, addresses = [] }: AddressWishes): readonly Choice[] {
+  const asked = [
+    ...([4, 6] as const).flatMap((family) => {
+      const wish = family === 4 ? ip : ip6;
+      return wish === undefined ? [] : [wished(network, { family, wish })];
+    }),
+    ...addresses.map((text) => choiceFor(network, parse(text, parseAddressWish))),
+  ];
+  const [first] = network.subnets;
+  if (network.apart && first) return asked.length > 0 ? asked : [{ family: familyOf(first), subnets: [first] }];
+  const others = ([4, 6] as const).flatMap((family) => {
+    const subnets = network.subnets.filter((subnet) => familyOf(subnet) === family);
+    return subnets.length === 0 || asked.some((choice) => choice.family === family) ? [] : [{ family, subnets }];
+  });
+  return [...asked, ...others].toSorted((a, b) => a.family - b.family);
+}
+
+function choiceFor(network: OfNetwork, wish: AddressWish): Choice {
+  const [first] = network.subnets;
+  if (wish.kind === 'any' && first !== undefined) {
+    const family = familyOf(first);
+    return { family, subnets: network.apart ? [first] : network.subnets.filter((each) => familyOf(each) === family) };
+  }
+  const named = 'subnet' in wish ? network.subnets.find(({ subnet }) => subnet === wish.subnet) : undefined;
+  if (wish.kind !== 'address') {
+    if (named === undefined) throw noSubnet(network, 'subnet' in wish ? wish.subnet : 'net:default');
+    return { family: familyOf(named), subnets: [named] };
+  }
+  if (wish.subnet !== undefined && named === undefined) throw noSubnet(network, wish.subnet);
+  return wished(network, { family: parseAddress(wish.address).family, wish: wish.address });
+}
+
+function noSubnet({ name, subnets }: OfNetwork, wish: string): Refusal {
+  const list = subnets.map(({ subnet }) => subnet).join(', ');
+  return new Refusal('invalid', `${wish} is no subnet of network ${name} (${list})`);
+}
+
+function familyOf({ subnet }: Pick<Subnet, 'subnet'>): Family {
+  return parsePrefix(subnet).address.family;
+}
+
+function wished(network: OfNetwork, { family, wish }: { family: Family; wish: string }): Choice {
   const address = parse(wish, parseAddress);
   if (address.family !== family) throw new Refusal('invalid', `${wish} is not an IPv${family} address`);
-  const subnet = subnets.find((candidate) => contains(parsePrefix(candidate.subnet), address));
+  const subnet = network.subnets.find((candidate) => contains(parsePrefix(candidate.subnet), address));
   if (subnet === undefined) {
     const list = network.subnets.map((candidate) => candidate.subnet).join(', ');
     throw new Refusal('invalid', `address ${wish} is in no subnet of network ${network.name} (${list})`);

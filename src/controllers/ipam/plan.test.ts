@@ -135,6 +135,7 @@ test('what is planned holds together: everything lies in its subnet, nothing is 
       if (plan === undefined) return;
       planned += 1;
       const subnet = parsePrefix(plan.subnet);
+      assert.ok(plan.gateway !== undefined);
       const kept = [plan.gateway, ...Object.values(plan.auxAddresses ?? {})];
       assert.equal(new Set(kept).size, kept.length);
       for (const text of kept) {

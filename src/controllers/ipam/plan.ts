@@ -42,6 +42,14 @@ export function planSubnets(requests: readonly SubnetRequest[]): readonly Subnet
   return subnets;
 }
 
+/** Those of a network whose subnets are apart: of IPv4, without gateways. @throws Refusal 'invalid' */
+export function planApart(subnets: readonly string[]): readonly Subnet[] {
+  return planSubnets(subnets.map((subnet) => ({ subnet }))).map(({ subnet }) => {
+    if (parsePrefix(subnet).address.family === 4) return { subnet };
+    throw new Refusal('invalid', `${subnet} cannot be had here: the subnets of this network are of IPv4`);
+  });
+}
+
 interface Plan {
   readonly subnet?: Subnet;
   /** Sentences. */

@@ -10,7 +10,7 @@ import { Claimed, type Claims } from '../../state/claims.ts';
 import type { Hosts } from '../hosts/hosts.ts';
 import { addressesOf, type Needed } from '../hosts/needed.ts';
 import { networkMtu, routesInTheWay } from '../ipam/ipam.ts';
-import { planSubnets } from '../ipam/plan.ts';
+import { planApart, planSubnets } from '../ipam/plan.ts';
 import { type Intents, vnis } from './intents.ts';
 import type { KnownNetworks } from './known.ts';
 import type { CreateNetwork } from './networks.ts';
@@ -35,11 +35,10 @@ export async function createNetwork(request: CreateNetwork, needs: CreateNeeds):
   if (request.driver !== undefined && request.driver !== 'overlay') {
     throw new Refusal('unsupported', `there is no network driver ${request.driver}; there is: overlay`);
   }
-  const wanted = planSubnets(request.subnets);
+  const wanted = request.apart ? planApart(request.subnets.map(({ subnet }) => subnet)) : planSubnets(request.subnets);
   const options = parseOptions(request.options);
   const needed = await needs.needed();
-  refuseUnderlay(wanted, hosts);
-  refuseStore(wanted, needed);
+  refuseClashes(wanted, { hosts, needed });
   if (known.list().some(({ name }) => name === request.name)) throw nameTaken(request.name);
   const id = randomBytes(32).toString('hex');
   const owner = { host: hosts.self.id, id, name: request.name };
@@ -103,7 +102,8 @@ async function takeSubnets(
   return taken;
 }
 
-async function takeExplicit(
+/** Also what the owner holds of it already. @throws Refusal 'conflict' */
+export async function takeExplicit(
   allocator: Pick<Allocator, 'take'>,
   pool: Pool,
   { owner, subnet }: { owner: Owner; subnet: string },
@@ -160,6 +160,15 @@ async function takeUniqueLocal(
   throw new Refusal('conflict', `no free IPv6 subnet was found for network ${owner.name}; name one with --subnet`);
 }
 
+/** @throws Refusal 'conflict' */
+export function refuseClashes(
+  subnets: readonly Subnet[],
+  { hosts, needed }: { readonly hosts: Pick<Hosts, 'list'>; readonly needed: readonly Needed[] },
+): void {
+  refuseUnderlay(subnets, hosts);
+  refuseStore(subnets, needed);
+}
+
 /** Containers could not reach the hosts at their addresses, which is never what is meant. @throws Refusal 'conflict' */
 function refuseUnderlay(subnets: readonly Subnet[], hosts: Pick<Hosts, 'list'>): void {
   for (const { host, state } of hosts.list()) {
@@ -189,7 +198,7 @@ function refuseStore(subnets: readonly Subnet[], needed: readonly Needed[]): voi
 }
 
 /** Once a route, with the hosts that have it. */
-function warningsOf(subnets: readonly Subnet[], { hosts }: Pick<CreateNeeds, 'hosts'>): readonly string[] {
+export function warningsOf(subnets: readonly Subnet[], { hosts }: Pick<CreateNeeds, 'hosts'>): readonly string[] {
   const routes = Map.groupBy(
     hosts.list().flatMap(({ host }) => host.routes.map((prefix) => ({ prefix, host: host.name }))),
     ({ prefix }) => prefix,
@@ -226,6 +235,7 @@ function describe(
     internal: request.internal,
     attachable: request.attachable,
     ...(request.names === 'shared' && { names: request.names }),
+    ...(request.apart && { apart: true }),
     options: { ...request.options },
     labels: { ...request.labels },
     owner: hosts.self.id,

@@ -13,7 +13,7 @@ import { withoutMark } from './mark.ts';
 
 export const vnis: Pool = { kind: 'vnis', ...vniRange };
 /** Every subnet that is held, whatever range it is from. */
-const subnets: Pool = { kind: 'subnets', ranges: [], avoid: [] };
+export const subnets: Pool = { kind: 'subnets', ranges: [], avoid: [] };
 
 export interface IntentsNeeds {
   readonly catalog: Pick<Catalog, 'get' | 'update'>;

@@ -11,6 +11,11 @@ export interface Networks {
   get(id: string): Network | undefined;
   /** By full name, full id or unambiguous start of the id. @throws Refusal 'not-found' | 'invalid' (ambiguous) */
   find(nameOrId: string): Network;
+  /**
+   * As `find`, for who goes onto it: the default network is made if it is asked for and not there, and where subnets are
+   * apart those that are asked for and not there are added. @throws Refusal 'not-found' | 'invalid' | 'conflict' | 'unavailable'
+   */
+  use(nameOrId: string, subnets?: readonly string[]): Promise<Network>;
   /** @throws Refusal 'not-found' | 'forbidden' (has endpoints) | 'unavailable' */
   remove(nameOrId: string): Promise<Network>;
   /** The network as it is now, from the store: undefined when it is gone or being removed. @throws Refusal 'unavailable' */
@@ -40,6 +45,8 @@ export interface CreateNetwork {
   readonly attachable: boolean;
   /** Whether several hosts can have one name; not unless said. */
   readonly names?: Network['names'];
+  /** Whether its subnets do not reach each other, see `Network.apart`. */
+  readonly apart?: boolean;
   readonly options: Readonly<Record<string, string>>;
   readonly labels: Readonly<Record<string, string>>;
 }

@@ -15,6 +15,7 @@ import { KnownNetworks } from './known.ts';
 import { followNames } from './names.ts';
 import type { Networks } from './networks.ts';
 import { removeNetwork } from './remove.ts';
+import { useNetwork } from './use.ts';
 
 export interface NetworksNeeds {
   readonly catalog: Catalog;
@@ -31,10 +32,12 @@ export interface NetworksNeeds {
 export interface NetworksInit {
   /** Where automatic subnets come from. */
   readonly pools: readonly { readonly range: string; readonly size: number }[];
+  /** First subnet of the default network. */
+  readonly defaultRange: string;
 }
 
 /** Resolves when the first snapshot is there; what an earlier life left half done is settled in the background. */
-export async function openNetworks(needs: NetworksNeeds, { pools }: NetworksInit): Promise<Networks> {
+export async function openNetworks(needs: NetworksNeeds, { pools, defaultRange }: NetworksInit): Promise<Networks> {
   const { catalog, hosts } = needs;
   const known = new KnownNetworks();
   const serial = new Serial();
@@ -45,7 +48,7 @@ export async function openNetworks(needs: NetworksNeeds, { pools }: NetworksInit
   await ready.promise;
   const intents = new Intents({ ...needs, self: hosts.self.id, signal: stop.signal });
   await intents.resume();
-  const parts = { ...needs, intents, known, pools };
+  const parts = { ...needs, intents, known, serial, pools, defaultRange };
   const settle = ({ id, name }: Network) =>
     serial.run(id, async () => {
       await intents.begin(id, name);
@@ -56,6 +59,7 @@ export async function openNetworks(needs: NetworksNeeds, { pools }: NetworksInit
     create: (request, warn = () => undefined) => createNetwork(request, { ...parts, warn }),
     list: () => known.list(),
     get: (id) => known.get(id),
+    use: (nameOrId, subnets = []) => useNetwork(nameOrId, subnets, { ...parts, signal: stop.signal }),
     find: (nameOrId) => known.find(nameOrId),
     async remove(nameOrId) {
       const network = known.find(nameOrId);

@@ -1,5 +1,5 @@
 import { linkLocalOf } from '../../lib/link-local.ts';
-import { formatAddress, formatPrefix, type Prefix, parseInterfaceAddress } from '../../lib/prefix.ts';
+import { formatAddress, formatPrefix, networkOf, type Prefix, parseInterfaceAddress } from '../../lib/prefix.ts';
 import { nft } from '../nft.ts';
 import { HOST, type NftChain } from '../objects.ts';
 
@@ -13,22 +13,27 @@ import { HOST, type NftChain } from '../objects.ts';
  * A port's own chain has only what names its addresses, in words that are quick to set (see port-rules.ts), and leads to
  * what `sending` makes once for all ports of a namespace. With `except` it is that of who routes for others: their
  * addresses are let out too, of the families that it has itself, but none in these subnets. With `priority` packets are
- * marked by it.
+ * marked by it. Where subnets are apart, each address leads to the chain of its own (`sendingApart`).
  */
 export function antispoof(
   namespace: string,
   port: string,
   mac: string,
   addresses: readonly string[],
-  { priority, except }: { readonly priority?: string; readonly except?: readonly Prefix[] } = {},
+  {
+    priority,
+    except,
+    isApart = false,
+  }: { readonly priority?: string; readonly except?: readonly Prefix[]; readonly isApart?: boolean } = {},
 ): NftChain {
   const parsed = addresses.map((text) => parseInterfaceAddress(text).address);
-  const own4 = parsed.filter(({ family }) => family === 4).map(formatAddress);
+  const inside4 = addresses.map(parseInterfaceAddress).filter(({ address }) => address.family === 4);
+  const own4 = inside4.map(({ address }) => formatAddress(address));
   const own6 = parsed.filter(({ family }) => family === 6).map(formatAddress);
   if (own6.length > 0) own6.push(linkLocalOf(mac));
   const rules = [
     ...(priority === undefined ? [] : [`meta priority set ${priority}`]),
-    ...own4.map((own) => `ip saddr ${own} goto ${SEND4}`),
+    ...inside4.map((own) => `ip saddr ${formatAddress(own.address)} goto ${isApart ? chainOf(networkOf(own)) : SEND4}`),
     ...(own6.length > 0 ? [`icmpv6 type nd-neighbor-advert ${own6.map(isNotTarget).join(' ')} drop`] : []),
     ...own6.map((own) => `ip6 saddr ${own} goto ${SEND6}`),
     ...own4.map((own) => `arp saddr ether ${mac} arp saddr ip ${own} accept`),
@@ -78,6 +83,25 @@ export function sending(namespace: string): NftChain[] {
       'meta l4proto != { icmpv6, udp } accept',
     ]),
   ];
+}
+
+/**
+ * Where the subnets of a network are apart: what goes to another of them is dropped, whatever routes the sandbox has. One chain
+ * for all ports of a namespace with an address in the subnet, so that a port's own stays as quick to set as any. Only the
+ * sender's side can tell: what comes in by the tunnel goes past the receiver's rules.
+ */
+export function sendingApart(namespace: string, subnet: Prefix, apart: readonly string[]): NftChain {
+  const others = apart.filter((text) => text !== formatPrefix(subnet));
+  return nft.chain(namespace, 'netdev', chainOf(subnet), [
+    `ip daddr ${formatPrefix(subnet)} goto ${SEND4}`,
+    ...(others.length === 0 ? [] : [`ip daddr { ${others.join(', ')} } drop`]),
+    `goto ${SEND4}`,
+  ]);
+}
+
+/** `send4-10-32-0-0-12` */
+function chainOf(subnet: Prefix): string {
+  return `${SEND4}-${formatPrefix(subnet).replace(/[./]/g, '-')}`;
 }
 
 /** They have no ports; without their first one they are nothing. */

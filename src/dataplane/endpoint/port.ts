@@ -5,13 +5,14 @@ import {
   overlaps,
   type Prefix,
   parseInterfaceAddress,
+  parsePrefix,
 } from '../../lib/prefix.ts';
 import type { NetworkPiece, PortPiece, SandboxPiece } from '../dataplane.ts';
 import { EXPOSED_PRIORITY } from '../guard/guard.ts';
 import { CONTAINER_MACS, macFor } from '../mac.ts';
-import { type KernelObject, linkId, type ObjectId, object } from '../objects.ts';
+import { HOST, type KernelObject, linkId, type ObjectId, object } from '../objects.ts';
 import { alone, BRIDGE, VXLAN } from '../overlay/network.ts';
-import { antispoof } from './antispoof.ts';
+import { antispoof, sendingApart } from './antispoof.ts';
 import { exposedObjects } from './exposed.ts';
 import { inside } from './inside.ts';
 import { namespaceOf } from './sandbox.ts';
@@ -29,6 +30,7 @@ export function portObjects(piece: PortPiece, network: NetworkPiece, sandbox: Sa
   const spoof = antispoof(namespace, port, mac, piece.addresses, {
     ...(isHost && { priority: EXPOSED_PRIORITY }),
     ...(piece.forwards === 'as-it-came' && { except: subnetsOf(network) }),
+    isApart: network.apart !== undefined,
   });
   return [
     object.veth(namespace, port, {
@@ -42,7 +44,8 @@ export function portObjects(piece: PortPiece, network: NetworkPiece, sandbox: Sa
     // See overlay/network.ts.
     object.redirect(namespace, VXLAN, mac, port),
     // Past the port's rules nothing would tell the guard what it is.
-    ...(isHost ? [] : shortcut(piece, namespace)),
+    ...(isHost ? [] : shortcut(piece, network)),
+    ...(network.apart ? apartObjects(piece, network, into, network.apart) : []),
     { ...spoof, parent: link },
     object.up(namespace, port, link),
     ...inside(sandbox, piece, link),
@@ -67,6 +70,7 @@ function askingAgain({ interface: device, addresses }: PortPiece, link: ObjectId
 
 /** Those of the network that the endpoint has no address in, but one of the family: they are on the same link. */
 function otherSubnets({ addresses }: PortPiece, network: NetworkPiece): string[] {
+  if (network.apart) return [];
   const own = addresses.map((text) => networkOf(parseInterfaceAddress(text)));
   return subnetsOf(network)
     .filter((subnet) => {
@@ -81,12 +85,34 @@ function answersFor({ addresses }: PortPiece, { answers }: NetworkPiece): string
   return answers.filter((answer) => addresses.some((own) => own.includes(':') === answer.includes(':'))).map(alone);
 }
 
-function subnetsOf({ gateways }: NetworkPiece): Prefix[] {
-  return gateways.map((text) => networkOf(parseInterfaceAddress(text)));
+function subnetsOf({ gateways, apart = [] }: NetworkPiece): Prefix[] {
+  return [...gateways.map((text) => networkOf(parseInterfaceAddress(text))), ...apart.map(parsePrefix)];
 }
 
-function shortcut({ port, mac, addresses }: PortPiece, namespace: string): KernelObject[] {
+/**
+ * Where subnets do not reach each other. The bridge has no address in them, and a route for the answers of the name server. What
+ * all of a network are told, in multicast and broadcast, is only heard from the own subnet: the host itself hears all.
+ */
+function apartObjects(
+  piece: PortPiece,
+  { namespace }: NetworkPiece,
+  into: string,
+  apart: readonly string[],
+): KernelObject[] {
+  const own = piece.addresses.map((text) => networkOf(parseInterfaceAddress(text)));
+  return [
+    ...own.flatMap((subnet) => [
+      sendingApart(namespace, subnet, apart),
+      object.route(namespace, formatPrefix(subnet), { device: BRIDGE }, linkId(namespace, BRIDGE)),
+    ]),
+    ...(into === HOST
+      ? []
+      : [object.sysctl(into, `net/ipv4/conf/${piece.interface}/rp_filter`, '1', linkId(namespace, piece.port))]),
+  ];
+}
+
+function shortcut({ port, mac, addresses }: PortPiece, { namespace, apart }: NetworkPiece): KernelObject[] {
   if (addresses.length === 0) return [];
-  const own = addresses.map((text) => formatAddress(parseInterfaceAddress(text).address));
+  const own = addresses.map((text) => (apart ? text : formatAddress(parseInterfaceAddress(text).address)));
   return [object.shortcut(namespace, port, { mac, addresses: own, prefix: CONTAINER_MACS, to: VXLAN })];
 }

@@ -25,7 +25,7 @@ describe('a shortcut', { skip: process.getuid?.() !== 0 && 'needs root' }, () =>
   });
   beforeEach(() => {
     sh('ip link del b0 2>/dev/null || true; ip link add b0 type veth peer name b1');
-    const addresses = ['10.0.0.11', '10.255.0.11', 'fd01::11', 'fd01:0:8000::ffff:11'];
+    const addresses = ['10.0.0.11', '10.255.0.11', '10.33.1.11/12', 'fd01::11', 'fd01:0:8000::ffff:11'];
     whole = { mac: '02:42:ff:00:80:11', prefix: '02:42', to: indexOf('b0'), addresses };
     nl.requests([shortcuts.removeMessage(index)]);
     shortcuts.add(nl, index, whole);
@@ -40,10 +40,13 @@ describe('a shortcut', { skip: process.getuid?.() !== 0 && 'needs root' }, () =>
     assert.deepEqual(shortcuts.get(nl, index), whole);
     const common = `match u16 0x0242 0xffff at -14 match ether src ${whole.mac}`;
     const act = 'action mirred egress redirect dev b0';
-    const filter = (address: string) =>
-      address.includes(':')
+    const filter = (text: string) => {
+      const [address, length] = text.split('/');
+      const within = length === undefined ? '' : `match ip dst ${text} `;
+      return text.includes(':')
         ? `ipv6 prio 2 u32 match u8 6 0xff at 6 ${common} match u16 0x86dd 0xffff at -2 match ip6 src ${address} ${act}`
-        : `ip prio 1 u32 match u8 6 0xff at 9 ${common} match u16 0x0800 0xffff at -2 match ip src ${address} ${act}`;
+        : `ip prio 1 u32 match u8 6 0xff at 9 ${common} match u16 0x0800 0xffff at -2 match ip src ${address} ${within}${act}`;
+    };
     const add = whole.addresses.map((address) => `tc filter add dev a1 ingress protocol ${filter(address)}`);
     sh(`tc qdisc add dev a1 clsact\n${add.join('\n')}`);
     const shape = (text: string) => text.replaceAll(/index \d+/g, 'index N');
@@ -54,7 +57,12 @@ describe('a shortcut', { skip: process.getuid?.() !== 0 && 'needs root' }, () =>
 
   test('that lacks an address is got without it', () => {
     sh('tc filter del dev a0 ingress prio 1 protocol ip handle 800::801 u32');
-    assert.deepEqual(shortcuts.get(nl, index)?.addresses, ['10.0.0.11', 'fd01::11', 'fd01:0:8000::ffff:11']);
+    assert.deepEqual(shortcuts.get(nl, index)?.addresses, [
+      '10.0.0.11',
+      '10.33.1.11/12',
+      'fd01::11',
+      'fd01:0:8000::ffff:11',
+    ]);
   });
 
   const redirect = 'action mirred egress redirect dev b0';

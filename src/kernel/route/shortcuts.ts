@@ -1,5 +1,5 @@
 import { Writer } from '../../lib/bytes.ts';
-import { formatAddress, parseAddress } from '../../lib/prefix.ts';
+import { type Address, formatAddress, parseAddress, parseInterfaceAddress } from '../../lib/prefix.ts';
 import { formatMac, macBytes } from '../netlink/attribute.ts';
 import type { Netlink } from '../netlink/socket.ts';
 import { clsact, ETH_P, type Filter, filters, isMatching, type Key, keyValue } from './filter.ts';
@@ -12,6 +12,7 @@ import { clsact, ETH_P, type Filter, filters, isMatching, type Key, keyValue } f
  */
 export interface Shortcut {
   readonly mac: string;
+  /** One of IPv4 may have a prefix length, `10.0.1.5/24`: then what it takes goes to an address of that subnet. */
   readonly addresses: readonly string[];
   /** The first two bytes of the destination, as `02:42`: no group's. */
   readonly prefix: string;
@@ -24,6 +25,7 @@ const DESTINATION = -16;
 const SOURCE = { high: -8, lowAndType: -4 } as const;
 /** By family: where the packet has its source, and the word with its protocol. */
 const IPV4 = { source: 12, protocol: [0x00ff0000, TCP << 16, 8] } as const;
+const IPV4_DESTINATION = 16;
 const IPV6 = { source: 8, protocol: [0x0000ff00, TCP << 8, 4] } as const;
 
 export const shortcuts = {
@@ -35,7 +37,7 @@ export const shortcuts = {
    */
   add(nl: Netlink, index: number, shortcut: Shortcut): void {
     const made = shortcut.addresses.map((address) => {
-      const isIpv4 = parseAddress(address).family === 4;
+      const isIpv4 = !address.includes(':');
       const place = { index, side: 'ingress', ...(isIpv4 ? FIRST : SECOND) } as const;
       return filters.addMessage(place, { keys: keysFor(shortcut, address), to: shortcut.to });
     });
@@ -69,7 +71,8 @@ const SECOND = { priority: 2, protocol: ETH_P.IPV6 } as const;
 /** What other packets do not have comes first. */
 function keysFor({ mac, prefix }: Pick<Shortcut, 'mac' | 'prefix'>, address: string): readonly Key[] {
   const bytes = Buffer.from(macBytes(mac));
-  const { family, value } = parseAddress(address);
+  const { length, ...parts } = partsOf(address);
+  const { family, value } = parts.address;
   const { source, protocol } = family === 4 ? IPV4 : IPV6;
   const type = family === 4 ? ETH_P.IP : ETH_P.IPV6;
   const count = family === 4 ? 1 : 4;
@@ -83,14 +86,28 @@ function keysFor({ mac, prefix }: Pick<Shortcut, 'mac' | 'prefix'>, address: str
     [0xffffffff, bytes.readUInt32BE(0), SOURCE.high],
     [0xffffffff, ((bytes.readUInt16BE(4) << 16) | type) >>> 0, SOURCE.lowAndType],
     ...own,
+    ...(length === undefined ? [] : [subnetKey(value, length)]),
   ];
 }
 
 /** As its last words say. */
 function addressOf({ keys = [] }: Filter): string {
-  const family = keys.length === 5 ? 4 : 6;
-  const own = keys.slice(4, 8).map(([, value]) => value);
-  return formatAddress({ family, value: own.reduce((sum, word) => (sum << 32n) | BigInt(word), 0n) });
+  const family = keys.length < 8 ? 4 : 6;
+  const own = keys.slice(4, family === 4 ? 5 : 8).map(([, value]) => value);
+  const address = formatAddress({ family, value: own.reduce((sum, word) => (sum << 32n) | BigInt(word), 0n) });
+  const [mask] = (family === 4 ? keys[5] : undefined) ?? [];
+  return mask === undefined ? address : `${address}/${mask.toString(2).replaceAll('0', '').length}`;
+}
+
+function partsOf(text: string): { readonly address: Address; readonly length?: number } {
+  if (!text.includes('/')) return { address: parseAddress(text) };
+  return parseInterfaceAddress(text);
+}
+
+/** That an IPv4 packet goes to the subnet that an address is in. */
+function subnetKey(value: bigint, length: number): Key {
+  const mask = length === 0 ? 0 : (0xffffffff << (32 - length)) >>> 0;
+  return [mask, Number(value & BigInt(mask)), IPV4_DESTINATION];
 }
 
 function words(...values: readonly number[]): Uint8Array {
