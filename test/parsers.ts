@@ -42,6 +42,7 @@ import { parseAddress, parseInterfaceAddress, parsePrefix } from '../src/lib/pre
 import { parseResolvConf } from '../src/lib/resolv-conf.ts';
 import { parseNodes } from '../src/lib/template/parse.ts';
 import { parseTemplate } from '../src/lib/template/template.ts';
+import { parseAddressWish } from '../src/model/address-wish.ts';
 import { parseCluster } from '../src/model/cluster.ts';
 import { parseContainer } from '../src/model/container.ts';
 import { parseEndpoint } from '../src/model/endpoint.ts';
@@ -53,6 +54,7 @@ import { parseNameRecord } from '../src/model/name-record.ts';
 import { Network, parseNetwork } from '../src/model/network.ts';
 import { parseJson, parseRecord } from '../src/model/record.ts';
 import {
+  parseAllocationRange,
   parseDirectory,
   parseDomain,
   parseHostName,
@@ -616,6 +618,16 @@ export const parsers: Readonly<Record<string, Parser>> = {
     parse: parseNamesPlace,
   },
   'model/setting-values.ts parsePlace': { kind: 'text', samples: ['eth0:2376', '[fd00::1]:2376'], parse: parsePlace },
+  'model/address-wish.ts parseAddressWish': {
+    kind: 'text',
+    samples: ['10.0.1.1/24', 'ip:10.0.1.1/24', 'net:10.0.1.0/24', 'net:default', 'fd00::1'],
+    parse: parseAddressWish,
+  },
+  'model/setting-values.ts parseAllocationRange': {
+    kind: 'text',
+    samples: ['10.32.0.0/12'],
+    parse: parseAllocationRange,
+  },
   'model/setting-values.ts parsePool': {
     kind: 'text',
     samples: ['10.0.0.0/8,size=24', 'base=10.0.0.0/8,size=24'],

@@ -7,9 +7,11 @@ import {
   type Containers,
   type ExecSpec,
   type OutputOptions,
+  type RunSpec,
 } from '../../controllers/containers/containers.ts';
 import type { Connect, Endpoints, LocalEndpoint, OpenSandbox, Sandbox } from '../../controllers/endpoints/endpoints.ts';
 import type { HostState } from '../../controllers/hosts/hosts.ts';
+import { defined } from '../../lib/defined.ts';
 import { messageOf, Refusal } from '../../lib/errors.ts';
 import { formatAddress, formatPrefix, parsePrefix } from '../../lib/prefix.ts';
 import type { Container } from '../../model/container.ts';
@@ -361,8 +363,8 @@ function memoryContainers(endpoints: MemoryEndpoints): Containers {
       if ([...all.values()].some((container) => container.name === name)) {
         throw new Refusal('conflict', `the container name ${name} is in use`);
       }
-      const { network, ip, mac, aliases } = spec;
-      const place = { name, aliases, ...(ip === undefined ? {} : { ip }), ...(mac === undefined ? {} : { mac }) };
+      const { network, ip, addresses, mac, aliases } = spec;
+      const place = { name, aliases, ...defined<Pick<RunSpec, 'ip' | 'addresses' | 'mac'>>({ ip, addresses, mac }) };
       const connect = network === undefined ? {} : { connect: [{ ...place, network }] };
       const sandbox = await endpoints.openSandbox({ exit: true, container: { id, name }, ...connect });
       const recorded = await Recorded.start(spec).catch(async (error: unknown) => {

@@ -29,6 +29,7 @@ test('what cannot be run is refused before anything is done', async () => {
     [{ ip: '10.0.0.2' }, /--ip needs a network/],
     [{ mac: '02:42:0a:00:00:02' }, /--mac-address needs a network/],
     [{ aliases: ['db'] }, /--alias needs a network/],
+    [{ addresses: ['10.0.1.1/24'] }, /10\.0\.1\.1\/24 needs a network/],
     [
       { dns: dns({ servers: ['192.0.2.1', '169.254.53.53'] }) },
       /--dns 169\.254\.53\.53: this is where names are answered/,
