@@ -65,7 +65,7 @@ testInLab('containers that come back', {}, (step) => {
 
   step('after a reboot they have their addresses and names again, and what is gone is released', async (lab) => {
     const before = await addressesOf(lab.host('h1'));
-    const exposed = await skein(lab.host('h1'), 'expose');
+    const exposed = await skein(lab.host('h1'), 'expose', '--network', 'demo');
     await lab.host('h1').reboot();
     const h1 = lab.host('h1');
     await h1.daemon.start();
