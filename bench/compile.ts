@@ -8,12 +8,15 @@ export function programOf(name: string): string {
   return fileURLToPath(new URL(`../build/bench-${name}`, import.meta.url));
 }
 
-/** Compiles `native/NAME.c` when it is newer than its program. @returns the program's path */
+/** Compiles `native/NAME.c` when it, or what it includes, is newer than its program. @returns the program's path */
 export async function compile(name: string): Promise<string> {
-  const source = fileURLToPath(new URL(`native/${name}.c`, import.meta.url));
+  const [source = '', header = ''] = [`${name}.c`, 'measure.h'].map((file) =>
+    fileURLToPath(new URL(`native/${file}`, import.meta.url)),
+  );
   const program = programOf(name);
-  const [written, built] = await Promise.all([source, program].map((path) => stat(path).catch(() => undefined)));
-  if (written !== undefined && built !== undefined && built.mtimeMs >= written.mtimeMs) return program;
+  const written = await Promise.all([source, header].map(async (path) => (await stat(path)).mtimeMs));
+  const built = await stat(program).catch(() => undefined);
+  if (built !== undefined && built.mtimeMs >= Math.max(...written)) return program;
   await mkdir(dirname(program), { recursive: true });
   await run(['cc', '-O2', '-o', program, source, '-lpthread']);
   return program;

@@ -1,33 +1,23 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { parseSandboxRecord } from '../src/controllers/endpoints/sandbox-record.ts';
 import { keyOf } from '../src/dataplane/dataplane.ts';
 import { Refusal } from '../src/lib/errors.ts';
 import { Scope } from '../src/lib/scope.ts';
-import { startTestEtcd, type TestEtcd } from '../src/state/kv/harness.contract.ts';
-import { eventually, openHost, request, type TestHost, wish } from './piece-host.ts';
+import type { TestEtcd } from '../src/state/kv/harness.contract.ts';
+import { eventually, openHost, openPair, request, type TestHost, wish } from './piece-host.ts';
 
 describe('endpoints of two hosts on one etcd', () => {
   const scope = new Scope();
   let etcd: TestEtcd;
+  let url: string;
   let folder: string;
   let h1: TestHost;
   let h2: TestHost;
 
   before(async () => {
-    folder = await mkdtemp(join(tmpdir(), 'skein-endpoints-'));
-    scope.defer(() => rm(folder, { recursive: true, force: true }));
-    etcd = await startTestEtcd();
-    scope.defer(() => etcd.close());
-    const url = etcd.url.replace('http', 'etcd');
-    h1 = await openHost({ name: 'h1', data: '192.168.205.10', url, folder });
-    scope.defer(() => h1.die());
-    h2 = await openHost({ name: 'h2', data: '192.168.205.11', url, folder });
-    scope.defer(() => h2.die());
+    ({ etcd, url, folder, h1, h2 } = await openPair(scope));
     await h1.networks.create(request('demo'));
     await eventually(() => h2.networks.list().length === 1);
   });
@@ -538,7 +528,6 @@ describe('endpoints of two hosts on one etcd', () => {
       { address: 'gateway', port: 53 },
       { address: '192.168.205.12', port: 5353 },
     ];
-    const url = etcd.url.replace('http', 'etcd');
     const h3 = await openHost({ name: 'h3', data: '192.168.205.12', url, folder, listen, busy: ['172.16.0.0/12'] });
     try {
       const places = () =>

@@ -1,11 +1,7 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { Scope } from '../src/lib/scope.ts';
-import { startTestEtcd } from '../src/state/kv/harness.contract.ts';
-import { eventually, openHost, request, type TestHost, wish } from './piece-host.ts';
+import { eventually, openPair, request, type TestHost, wish } from './piece-host.ts';
 
 describe('names on two hosts', () => {
   const scope = new Scope();
@@ -15,15 +11,7 @@ describe('names on two hosts', () => {
   let other: string;
 
   before(async () => {
-    const folder = await mkdtemp(join(tmpdir(), 'skein-names-'));
-    scope.defer(() => rm(folder, { recursive: true, force: true }));
-    const etcd = await startTestEtcd();
-    scope.defer(() => etcd.close());
-    const url = etcd.url.replace('http', 'etcd');
-    h1 = await openHost({ name: 'h1', data: '192.168.205.10', url, folder });
-    scope.defer(() => h1.die());
-    h2 = await openHost({ name: 'h2', data: '192.168.205.11', url, folder });
-    scope.defer(() => h2.die());
+    ({ h1, h2 } = await openPair(scope));
     for (const name of ['demo', 'other']) await h1.networks.create(request(name));
     await h1.networks.create({ ...request('inner'), internal: true });
     await eventually(() => h2.networks.list().length === 3);

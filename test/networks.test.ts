@@ -1,33 +1,26 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { Refusal } from '../src/lib/errors.ts';
 import { Scope } from '../src/lib/scope.ts';
 import { vniRange } from '../src/model/network.ts';
-import { startTestEtcd, type TestEtcd } from '../src/state/kv/harness.contract.ts';
-import { eventually, openHost, request, type TestHost, wish } from './piece-host.ts';
+import type { TestEtcd } from '../src/state/kv/harness.contract.ts';
+import { eventually, openHost, openPair, request, type TestHost, wish } from './piece-host.ts';
 
 describe('networks of two hosts on one etcd', () => {
   const scope = new Scope();
   let etcd: TestEtcd;
   let h1: TestHost;
   let h2: TestHost;
+  let url: string;
   let folder: string;
 
   before(async () => {
-    folder = await mkdtemp(join(tmpdir(), 'skein-networks-'));
-    scope.defer(() => rm(folder, { recursive: true, force: true }));
-    etcd = await startTestEtcd();
-    scope.defer(() => etcd.close());
-    const url = etcd.url.replace('http', 'etcd');
     const members = ['10.0.4.9:2379'];
-    h1 = await openHost({ name: 'h1', data: '192.168.205.10', url, folder, members, routes: ['10.0.1.0/24'] });
-    scope.defer(() => h1.die());
-    h2 = await openHost({ name: 'h2', data: '192.168.205.11', url, folder, members, routes: ['10.0.3.0/24'] });
-    scope.defer(() => h2.die());
-    await eventually(() => h1.hosts.list().length === 2 && h2.hosts.list().length === 2);
+    const routes = [['10.0.1.0/24'], ['10.0.3.0/24']];
+    ({ etcd, url, folder, h1, h2 } = await openPair(
+      scope,
+      routes.map((each) => ({ members, routes: each })),
+    ));
   });
 
   after(() => scope.close());
@@ -54,7 +47,6 @@ describe('networks of two hosts on one etcd', () => {
   });
 
   it('passes over the subnets in which the name server is', async () => {
-    const url = etcd.url.replace('http', 'etcd');
     const pools = [{ range: '169.254.0.0/15', size: 16 }];
     const host = await openHost({ name: 'h3', data: '192.168.205.12', url: `${url}/pools`, folder, pools });
     try {
@@ -178,7 +170,6 @@ describe('networks of two hosts on one etcd', () => {
     const mtus = ({ kernel }: TestHost) =>
       [...kernel.pieces.values()].flatMap((piece) => (piece.kind === 'network' ? [piece.mtu] : []));
     assert.deepEqual(mtus(h1), [1450, 1420]);
-    const url = etcd.url.replace('http', 'etcd');
     const h3 = await openHost({ name: 'h3', data: '192.168.205.12', url, folder, mtu: 1400 });
     try {
       await assert.rejects(h3.endpoints.openSandbox({ exit: false, connect: [wish('asked', 'b')] }), (error) => {

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type OpenedEndpoints, openEndpoints } from '../src/controllers/endpoints/open.ts';
 import type { Hosts } from '../src/controllers/hosts/hosts.ts';
@@ -21,9 +23,11 @@ import { Server } from '../src/dns/server.ts';
 import { toWireName } from '../src/dns/wire-name.ts';
 import { silent } from '../src/lib/log.ts';
 import { Scope } from '../src/lib/scope.ts';
+import { settle } from '../src/lib/settle.ts';
 import type { Host } from '../src/model/host.ts';
 import type { AddressPool, NamesPlace } from '../src/model/setting-values.ts';
 import type { Journal } from '../src/state/journal.ts';
+import { startTestEtcd, type TestEtcd } from '../src/state/kv/harness.contract.ts';
 import { openJournal } from '../src/state/kv/local/journal.ts';
 import { openState, type State } from '../src/state/kv/open.ts';
 import { parseStoreUrl } from '../src/state/kv/url.ts';
@@ -131,6 +135,31 @@ export interface OpenHost {
   readonly pools?: readonly AddressPool[];
   /** Where the addresses of the default network come from. */
   readonly defaultRange?: string;
+}
+
+export interface Pair {
+  readonly etcd: TestEtcd;
+  /** As hosts take the store. */
+  readonly url: string;
+  readonly folder: string;
+  readonly h1: TestHost;
+  readonly h2: TestHost;
+}
+
+/** Two hosts that know each other, on an etcd of their own, for as long as the scope is open. */
+export async function openPair(scope: Scope, more: readonly Partial<OpenHost>[] = []): Promise<Pair> {
+  const folder = await mkdtemp(join(tmpdir(), 'skein-pair-'));
+  scope.defer(() => rm(folder, { recursive: true, force: true }));
+  const etcd = await startTestEtcd();
+  scope.defer(() => etcd.close());
+  const url = etcd.url.replace('http', 'etcd');
+  const [h1, h2] = await settle([
+    openHost({ name: 'h1', data: '192.168.205.10', url, folder, ...more[0] }),
+    openHost({ name: 'h2', data: '192.168.205.11', url, folder, ...more[1] }),
+  ]);
+  for (const host of [h1, h2]) scope.defer(() => host.die());
+  await eventually(() => [h1, h2].every(({ hosts }) => hosts.list().length === 2));
+  return { etcd, url, folder, h1, h2 };
 }
 
 export async function openHost({

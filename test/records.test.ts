@@ -1,15 +1,12 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { type OpenedRecords, openRecords } from '../src/controllers/records/open.ts';
 import type { AddRecord } from '../src/controllers/records/records.ts';
 import { Refusal } from '../src/lib/errors.ts';
 import { silent } from '../src/lib/log.ts';
 import { Scope } from '../src/lib/scope.ts';
-import { startTestEtcd, type TestEtcd } from '../src/state/kv/harness.contract.ts';
-import { eventually, openHost, request, type TestHost } from './piece-host.ts';
+import type { TestEtcd } from '../src/state/kv/harness.contract.ts';
+import { eventually, openPair, request, type TestHost } from './piece-host.ts';
 
 /** What a host answers with. */
 class Answers {
@@ -73,18 +70,7 @@ describe('names given by hand, on two hosts of one etcd', () => {
     error instanceof Refusal && error.kind === kind && message.test(error.message);
 
   before(async () => {
-    const folder = await mkdtemp(join(tmpdir(), 'skein-records-'));
-    scope.defer(() => rm(folder, { recursive: true, force: true }));
-    etcd = await startTestEtcd();
-    scope.defer(() => etcd.close());
-    const url = etcd.url.replace('http', 'etcd');
-    [h1, h2] = await Promise.all([
-      openHost({ name: 'h1', data: '192.168.205.10', url, folder }),
-      openHost({ name: 'h2', data: '192.168.205.11', url, folder }),
-    ]);
-    scope.defer(() => h1.die());
-    scope.defer(() => h2.die());
-    await eventually(() => h2.hosts.list().length === 2);
+    ({ etcd, h1, h2 } = await openPair(scope));
     one = await live(h1);
     scope.defer(() => one.records.close());
     two = await live(h2);

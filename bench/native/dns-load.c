@@ -9,17 +9,12 @@
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
-#include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "measure.h"
 
 enum { MOST_SOCKETS = 256, MOST_IN_FLIGHT = 256, MOST_SAMPLES = 1 << 23, BATCH = 64 };
 static const uint64_t patience = 1000000000u;
@@ -37,17 +32,6 @@ static uint32_t samples[MOST_SAMPLES];
 static uint64_t answered, lost, wrong;
 static unsigned names, seed = 1;
 static uint16_t turn;
-
-static _Noreturn void fail(const char *what) {
-  fprintf(stderr, "dns-load: %s: %s\n", what, strerror(errno));
-  exit(1);
-}
-
-static uint64_t now(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (uint64_t)t.tv_sec * 1000000000u + t.tv_nsec;
-}
 
 static int open_in(const char *namespace, const char *address) {
   struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(53)};
@@ -92,17 +76,9 @@ static int take(const unsigned char *message, ssize_t length) {
   return index;
 }
 
-static int ascending(const void *a, const void *b) {
-  uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-  return (x > y) - (x < y);
-}
-
 int main(int argc, char **argv) {
   if (argc < 8) return fprintf(stderr, "dns-load CPU SECONDS IN_FLIGHT RATE NAMES ADDRESS NAMESPACE...\n"), 2;
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  CPU_SET(atoi(argv[1]), &set);
-  if (sched_setaffinity(0, sizeof set, &set)) fail("stay on the CPU");
+  stay_on(atoi(argv[1]));
   double seconds = atof(argv[2]), rate = atof(argv[4]);
   slot_count = atoi(argv[3]);
   names = atoi(argv[5]);

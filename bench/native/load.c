@@ -14,17 +14,12 @@
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
-#include <errno.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
-#include <sched.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "measure.h"
 
 enum { ECHO_PORT = 7101, COUNT_PORT = 7102, SINK_PORT = 7103 };
 enum { MOST_SAMPLES = 1 << 21, BATCH = 32, ACK_EVERY = 64, WINDOW = 256, DATAGRAM = 64, BLOCK = 128 * 1024, SKIPPED = 8 << 20 };
@@ -32,24 +27,6 @@ enum { MOST_SAMPLES = 1 << 21, BATCH = 32, ACK_EVERY = 64, WINDOW = 256, DATAGRA
 struct received {
   uint64_t amount, nanoseconds;
 };
-
-static _Noreturn void fail(const char *what) {
-  fprintf(stderr, "load: %s: %s\n", what, strerror(errno));
-  exit(1);
-}
-
-static uint64_t now(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (uint64_t)t.tv_sec * 1000000000u + t.tv_nsec;
-}
-
-static void stay_on(int cpu) {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  CPU_SET(cpu, &set);
-  if (sched_setaffinity(0, sizeof set, &set)) fail("stay on the CPU");
-}
 
 static void set_option(int s, int level, int option, const void *value, socklen_t size) {
   if (setsockopt(s, level, option, value, size)) fail("set a socket option");
@@ -167,11 +144,6 @@ static _Noreturn void serve(void) {
 /* ---- the clients ---- */
 
 static uint32_t sample[MOST_SAMPLES];
-
-static int ascending(const void *a, const void *b) {
-  const uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-  return (x > y) - (x < y);
-}
 
 static void round_trip(int s, int may_lose) {
   char byte = 1;

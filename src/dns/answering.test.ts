@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { silent } from '../lib/log.ts';
 import { Answering, type Origin } from './answering.ts';
@@ -18,13 +18,19 @@ function take(answering: Answering, question: Buffer): Promise<Told> {
   return promise;
 }
 
-test('that others do not know a name which a container may get is soon forgotten', async (t) => {
+/** One whose host's resolver knows no name. */
+async function openDenied(t: TestContext): Promise<Answering> {
   const upstream = await openUpstream((question) => [answerTo(question, { rcode: RCODE.NXDOMAIN, soa: [300, 300] })]);
   const answering = new Answering({ domains, hostResolvers: { list: () => [upstream], last: [] }, log: silent });
   t.after(() => {
     answering.forwarder.close();
     upstream.close();
   });
+  return answering;
+}
+
+test('that others do not know a name which a container may get is soon forgotten', async (t) => {
+  const answering = await openDenied(t);
   answering.names.putNetwork({ id: 'n', name: 'demo', subnets: [] });
   const place = { network: 'n', address: '10.0.0.2' };
   answering.askers.put({ kind: 'asker', id: 'a', places: [place], networks: ['n'], resolvers: 'host' });
@@ -43,12 +49,7 @@ test('who is told to ask this server itself is told that nobody answers', async 
 });
 
 test('a question that came by no socket counts as one, as its passing on does', async (t) => {
-  const upstream = await openUpstream((question) => [answerTo(question, { rcode: RCODE.NXDOMAIN, soa: [300, 300] })]);
-  const answering = new Answering({ domains, hostResolvers: { list: () => [upstream], last: [] }, log: silent });
-  t.after(() => {
-    answering.forwarder.close();
-    upstream.close();
-  });
+  const answering = await openDenied(t);
   answering.askers.put({ kind: 'asker', id: 'a', places: [], networks: [], resolvers: 'host' });
   await answering.ask(ask('a.example'), answering.askers.get('a') ?? assert.fail());
   assert.deepEqual(answering.counts, { questions: 1, forwarded: 1, failed: 0, refused: 0 });

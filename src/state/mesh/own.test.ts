@@ -36,6 +36,18 @@ function open(epoch = 1) {
   return { own, shelf, said, waiting, answer, read: () => shelf.read(self, 'ring') };
 }
 
+/** An earlier life that has said one thing, and what others remember of it. */
+async function openSaid(epoch: number) {
+  const earlier = open(epoch);
+  earlier.own.begin();
+  const change = earlier.own.change('ring', (draft) => draft.put('a', 'old'));
+  earlier.answer();
+  await change;
+  const memory = earlier.read();
+  assert.ok(memory);
+  return { earlier, memory };
+}
+
 test('nothing is read or said before the disk has it', async () => {
   const { own, said, answer, read } = open();
   own.begin();
@@ -122,13 +134,7 @@ test('what others remember comes back with what was said since on top, above eve
 });
 
 test('a later epoch does not hide what an earlier one had said and this life never heard of', async () => {
-  const earlier = open(2);
-  earlier.own.begin();
-  const change = earlier.own.change('ring', (draft) => draft.put('a', 'old'));
-  earlier.answer();
-  await change;
-  const memory = earlier.read();
-  assert.ok(memory);
+  const { earlier, memory } = await openSaid(2);
 
   const { own, said, answer, read } = open(5);
   own.begin();
@@ -151,13 +157,7 @@ test('a later epoch does not hide what an earlier one had said and this life nev
 });
 
 test('nobody makes a host take back what it did not say', async () => {
-  const earlier = open(7);
-  earlier.own.begin();
-  const change = earlier.own.change('ring', (draft) => draft.put('a', 'old'));
-  earlier.answer();
-  await change;
-  const memory = earlier.read();
-  assert.ok(memory);
+  const { memory } = await openSaid(7);
   const { own, waiting } = open(3);
   const update = updateSince(memory, undefined);
   assert.equal(own.remember({ ...update, put: [['a', 'forged']] }), 'altered');
