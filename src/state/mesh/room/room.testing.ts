@@ -73,6 +73,7 @@ export class TestChannel implements MetChannel {
     const isFull = world.chance() < (text.startsWith('{"t":"card"') ? world.full / 20 : world.full);
     if (this.#closed !== undefined || isFull) return false;
     this.#owner.judge(text);
+    world.spy?.(text, this);
     world.carried += text.length;
     this.#last = Math.max(this.#last, world.now + world.delay());
     world.after(this.#last - world.now, () => this.#other?.receive(JSON.parse(text)));
@@ -247,6 +248,8 @@ export class Hall {
   full = 0;
   lag: readonly [number, number] = [1, 30];
   now = 0;
+  /** Told of each frame as it is sent. */
+  spy: ((text: string, by: TestChannel) => void) | undefined;
   /** Characters that went over channels. */
   carried = 0;
   readonly #cuts = new Set<string>();
