@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { Beginning, type Genesis, parseMessage, refusalOf, type Standing } from './beginning.ts';
+import { Beginning, type Genesis, parseMessage, refusalOf, type Standing, times } from './beginning.ts';
 import { hex, hostId, randomFrom } from './world.testing.ts';
 
 interface Node {
@@ -180,6 +180,28 @@ describe('hosts that wait with one token', () => {
         for (const { beginning } of world.nodes.values())
           assert.ok(beginning.refused, `seed ${seed}: a host does not say why`);
       }
+    }
+  });
+
+  test('whose founder died before it began, and stays away, leave its cluster and become another', () => {
+    for (let seed = 1; seed <= seeds; seed++) {
+      const world = new Waiting(seed, 3 + (seed % 4));
+      for (const node of world.nodes.values()) node.eager = false;
+      const ids = [...world.nodes.keys()].toSorted();
+      for (const [i, id] of ids.entries()) for (const other of ids.slice(0, i)) world.link(id, other);
+      world.run(3_000);
+      const [founder = '', ...rest] = ids;
+      const [first] = world.clusters();
+      world.crash(founder);
+      world.run(times.founder + 10_000);
+      const now = rest.map((id) => world.nodes.get(id)?.beginning.standing);
+      const clusters = new Set(now.map((standing) => (standing?.kind === 'member' ? standing.genesis.id : 'waiting')));
+      assert.ok(clusters.size === 1 && !clusters.has('waiting') && !clusters.has(first ?? ''), `seed ${seed}`);
+      for (const node of world.nodes.values()) node.eager = true;
+      world.run(2_000);
+      world.restart(founder);
+      world.run(8_000);
+      assert.deepEqual(world.clusters(), clusters, `seed ${seed}: it does not join them`);
     }
   });
 

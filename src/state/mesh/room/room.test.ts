@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { mostWaiting } from '../beginning.ts';
+import { mostWaiting, times } from '../beginning.ts';
 import { fakeHost } from '../trust/trust.testing.ts';
 import { hex } from '../world.testing.ts';
 import { cardOf } from './card.ts';
@@ -120,6 +120,86 @@ describe('a room of hosts that wait', () => {
     assert.ok(several <= seeds / 4, `${several} of ${seeds} runs end with several clusters`);
   });
 
+  test('hosts that heard of each other from one that is gone find each other', async () => {
+    const world = new Hall(2);
+    const first = world.add();
+    const rest = [world.add([first]), world.add([first])];
+    for (const host of world.hosts) host.start();
+    await world.run(700);
+    first.die();
+    await world.run(6_000);
+    const clusters = new Set(rest.map(({ cluster }) => cluster));
+    assert.ok(clusters.size === 1 && !clusters.has(undefined));
+  });
+
+  test('the founder of a cluster that began when it died goes back to it, while anybody may be in it', async () => {
+    const world = new Hall(4);
+    for (let i = 0; i < 4; i++) world.add([...world.hosts]);
+    const [founder, other, ...rest] = world.hosts.toSorted((one, two) => (one.id < two.id ? -1 : 1));
+    assert.ok(founder && other);
+    founder.keeping = ({ standing }, isKept) => {
+      if (isKept && standing.kind === 'member' && standing.begun)
+        for (const host of rest) for (const one of [founder, other]) world.cut(one, host);
+    };
+    for (const host of world.hosts) host.start();
+    await world.run(4_000);
+    assert.ok(other.cluster !== undefined && rest.every(({ cluster }) => cluster === undefined));
+    // It dies before it has left the room.
+    founder.die();
+    founder.disk.cluster = undefined;
+    await world.run(60_000);
+    const second = new Set(rest.map(({ cluster }) => cluster));
+    assert.ok(second.size === 1 && !second.has(undefined) && !second.has(other.cluster));
+    world.heal();
+    world.cut(founder, other);
+    founder.keeping = undefined;
+    founder.start();
+    await world.run(10_000);
+    assert.equal(founder.cluster, undefined);
+    assert.match(founder.room?.problem() ?? '', /goes on when it reaches most of the 4 hosts/);
+    world.heal();
+    await world.run(10_000);
+    assert.equal(founder.cluster, other.cluster);
+  });
+
+  test('a promise that was kept on disk is kept after a start, as long as ever', async () => {
+    const world = new Hall(6);
+    const host = world.add();
+    const founder = fakeHost('founder').id;
+    const genesis = { id: hex('genesis'), founder, view: [founder, host.id] };
+    const promised = { kind: 'waiting', promised: { genesis, until: 1 } } as const;
+    host.disk.waiting = { token: cheapToken.signer().key, standing: promised, hosts: {} };
+    host.start();
+    await world.run(times.promise - 1_000);
+    const { standing } = host.disk.waiting;
+    assert.ok(standing.kind === 'waiting' && standing.promised?.genesis.id === genesis.id);
+    await world.run(2_000);
+    assert.deepEqual(host.disk.waiting.standing, { kind: 'waiting' });
+  });
+
+  test('joins no cluster by hearsay, and says who it is above what is remembered of an earlier life', async () => {
+    const { world, rogue, victim } = await withRogue();
+    const { signer, id: from } = fakeHost('rogue');
+    const token = cheapToken.signer();
+    const said: string[] = [];
+    world.spy = (text, by) => by !== rogue && said.push(text);
+    const facts = { key: signer.key, name: 'rogue', addresses: [], n: 9, links: [victim.id] };
+    rogue.send({ t: 'card', card: cardOf(facts, { signer, token }) });
+    const own = { key: victim.seal.key, name: 'once', addresses: [], n: 50, links: [from] };
+    rogue.send({ t: 'card', card: cardOf(own, { signer: victim.fake.signer, token }) });
+    await world.run(200);
+    assert.ok(said.some((text) => text.includes(`"n":51`) && text.includes(victim.seal.key)));
+    const genesis = { id: hex('made up'), founder: from, view: [from, victim.id].toSorted() };
+    const body = { t: 'beginning', message: { kind: 'founded', genesis } };
+    rogue.send({ t: 'letter', from, to: [victim.id], hops: 1, body });
+    await world.run(200);
+    assert.ok(
+      said.some((text) => text.includes('"t":"want"')),
+      'it does not ask for what it heard of',
+    );
+    assert.equal(victim.disk.waiting?.standing.kind, 'waiting');
+  });
+
   test('drops a peer that talks nonsense or shows a card that is forged, and goes on with the others', async () => {
     const stranger = fakeHost('stranger');
     const facts = { key: stranger.signer.key, name: 'stranger', addresses: [], n: 1, links: [] };
@@ -167,17 +247,20 @@ describe('a room of hosts that wait', () => {
   test('knows a bounded number of hosts, whatever it is told, and forgets those first that cannot be reached', async () => {
     const { world, rogue, victim } = await withRogue();
     for (let i = 0; i < mostWaiting + 50; i++) {
-      const { signer } = fakeHost(`made up ${i}`);
+      const { signer } = fakeHost(`made up ${mostWaiting + 49 - i}`);
       const said = { key: signer.key, name: `x${i}`, addresses: [`x${i}:1`], n: 1, links: [] };
       rogue.send({ t: 'card', card: cardOf(said, { signer, token: cheapToken.signer() }) });
     }
+    // It says that it reaches some of them; they do not say so.
+    const { signer } = fakeHost('rogue');
+    const links = Array.from({ length: 20 }, (_, i) => fakeHost(`made up ${i}`).id);
+    const facts = { key: signer.key, name: 'rogue', addresses: [], n: 9, links: [victim.id, ...links] };
+    rogue.send({ t: 'card', card: cardOf(facts, { signer, token: cheapToken.signer() }) });
     await world.run(200);
     const known = victim.room?.known() ?? [];
     assert.equal(known.length, mostWaiting - 1);
-    assert.ok(
-      known.some(({ id, reached }) => id === world.hosts[0]?.id && reached),
-      'it forgot one that it reaches',
-    );
+    const reached = known.filter((host) => host.reached).map(({ name }) => name);
+    assert.deepEqual(reached.toSorted(), [world.hosts[0]?.fake.name, 'rogue'].toSorted());
   });
 
   test('founds nothing with a token that a cluster made, and still tells where the others are', async () => {
