@@ -320,7 +320,8 @@ class Waiting implements Room {
     const saved = { standing, charter, changes };
     const isKept =
       this.#saved?.standing === standing && this.#saved.charter === charter && this.#saved.changes === changes;
-    if (isKept) {
+    // Who leaves keeps the cluster itself; nothing that is said any more needs the record of this room.
+    if (isKept || this.#isDone) {
       this.#send(letters);
       return;
     }
