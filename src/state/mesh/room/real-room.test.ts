@@ -26,7 +26,7 @@ async function becomeOne(all: readonly RealMesh[], ms: number): Promise<void> {
   );
 }
 
-describe('real hosts that wait with one token', () => {
+describe('real hosts that wait with one token', { concurrency: true }, () => {
   for (const [count, shape, links] of [
     [2, 'one connects to the other', [[0, 1]]],
     [
@@ -57,6 +57,35 @@ describe('real hosts that wait with one token', () => {
       const late = await new RealMesh('late').open(t);
       assert.equal(await late.join(token, all[0]?.address ?? ''), undefined);
       await becomeOne([...all, late], 5_000);
+    });
+  }
+
+  for (const [what, role, at] of [
+    ['the founder, before anybody was shown what it founded', 0, 'member'],
+    ['one that had given its word', 1, 'promised'],
+    ['one that had joined', 2, 'member'],
+  ] as const) {
+    test(`are one cluster also when one is killed and starts again: ${what}`, async (t) => {
+      const all = await hosts(t, 3);
+      const victim = all.toSorted((one, other) => (one.host.id < other.host.id ? -1 : 1))[role];
+      assert.ok(victim);
+      let isKilled = false;
+      victim.keeping = ({ standing }, isKept) => {
+        const isThere = at === 'member' ? standing.kind === at : standing.kind === 'waiting' && standing.promised;
+        if (!isKept || isThere === undefined || isThere === false || isKilled) return;
+        isKilled = true;
+        victim.die();
+      };
+      for (const [i, host] of all.entries()) {
+        host.wait(
+          token,
+          all.slice(0, i).map(({ address }) => address),
+        );
+      }
+      await until(() => isKilled);
+      const again = await new RealMesh(victim.name, victim).open(t);
+      again.wait(token);
+      await becomeOne([...all.filter((host) => host !== victim), again], 15_000);
     });
   }
 });

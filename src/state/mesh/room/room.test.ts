@@ -260,7 +260,7 @@ describe('a room of hosts that wait', () => {
     const known = victim.room?.known() ?? [];
     assert.equal(known.length, mostWaiting - 1);
     const reached = known.filter((host) => host.reached).map(({ name }) => name);
-    assert.deepEqual(reached.toSorted(), [world.hosts[0]?.fake.name, 'rogue'].toSorted());
+    assert.deepEqual(new Set(reached), new Set([world.hosts[0]?.fake.name, 'rogue']));
   });
 
   test('founds nothing with a token that a cluster made, and still tells where the others are', async () => {
