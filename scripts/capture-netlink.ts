@@ -1,6 +1,8 @@
 /**
  * Writes down what iproute2 says to the kernel and what the kernel answers: the golden bytes of the netlink codecs' tests.
- * Needs root, strace and iproute2. Run as `unshare --net --mount node scripts/capture-netlink.ts > src/kernel/route/captured.json`.
+ * Needs root, strace and iproute2. Run as
+ *
+ *   unshare --net --mount node scripts/capture-netlink.ts > src/kernel/route/captured.json
  */
 import { execFileSync } from 'node:child_process';
 import { type Datagram, trace } from './trace.ts';

@@ -21,7 +21,10 @@ let listsAreFresh = false;
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const at = (path) => join(root, path);
 
-/** The Node that is pinned, and where `npm run` finds it; npm 9 forgets the link when a package has a twin for another machine. */
+/**
+ * The Node that is pinned, and where `npm run` finds it; npm 9 forgets the link when a package has a twin for another
+ * machine.
+ */
 const pinnedNode = at(`node_modules/node-linux-${process.arch}/bin/node`);
 const nodeLink = at('node_modules/.bin/node');
 

@@ -5,7 +5,10 @@ const form = /^(?:([a-zA-Z0-9](?:[a-zA-Z0-9-]{0,60}[a-zA-Z0-9])?):)?(\d{1,5})(?:
 const protocols = ['tcp', 'udp', 'sctp'] as const;
 const most = 64;
 
-/** `[NAME:]PORT[/PROTO]` or Docker's `FIRST-LAST[/PROTO]`; a port is called by its number unless it has a name. @throws Refusal 'invalid' */
+/**
+ * `[NAME:]PORT[/PROTO]` or Docker's `FIRST-LAST[/PROTO]`; a port is called by its number unless it has a name.
+ * @throws Refusal 'invalid'
+ */
 export function parsePorts(text: string): readonly NamedPort[] {
   const [, name, digits, end, word = 'tcp'] = form.exec(text) ?? [];
   const protocol = protocols.find((each) => each === word.toLowerCase());

@@ -10,7 +10,10 @@
  * the host's or a network's namespace is put back within a second, and logged; `repair` finds everything else.
  */
 export interface Dataplane {
-  /** Makes the kernel hold exactly these pieces: reads what is there, and adds, changes and removes. May repeat. @throws KernelError */
+  /**
+   * Makes the kernel hold exactly these pieces: reads what is there, and adds, changes and removes. May repeat.
+   * @throws KernelError
+   */
   set(pieces: readonly Piece[]): Promise<Repaired>;
   /**
    * Puts (adds or replaces) and removes pieces. When it fails, the pieces are as before and what was begun is taken back.
@@ -22,7 +25,8 @@ export interface Dataplane {
   repair(): Promise<Repaired>;
   /**
    * Opens a network namespace that is not ours and keeps it open, until `change` has put a sandbox piece with this id or
-   * the process ends. One that a sandbox has already is `pinned`. @throws Refusal 'invalid' when the path or pid is no network namespace
+   * the process ends. One that a sandbox has already is `pinned`.
+   * @throws Refusal 'invalid' when the path or pid is no network namespace
    */
   adopt(source: { readonly path: string } | { readonly pid: number }): Promise<Adopted>;
   /** Nobody answers at sockets that were told of under these ids: the next repair tells of them again, under others. */
@@ -63,7 +67,10 @@ export interface HostView {
   }[];
   /** Prefixes of the main table, the default routes left out, with the interface that they leave by. */
   readonly routes: readonly { readonly prefix: string; readonly interface: string }[];
-  /** Prefixes of the main table, the default routes left out, that lead nowhere: `blackhole`, `unreachable`, `prohibit`, `throw`. */
+  /**
+   * Prefixes of the main table, the default routes left out, that lead nowhere: `blackhole`, `unreachable`, `prohibit`,
+   * `throw`.
+   */
   readonly closed: readonly { readonly prefix: string; readonly type: string }[];
   /** Addresses that routes of the main table go by, the default routes too. */
   readonly hops: readonly { readonly address: string; readonly interface: string }[];
@@ -105,7 +112,10 @@ export interface PeerPiece {
   readonly data: string;
 }
 
-/** `skein_gwbridge`: the bridge out of this host, its addresses (which are the sandboxes' default gateways), masquerade. At most one. */
+/**
+ * `skein_gwbridge`: the bridge out of this host, its addresses (which are the sandboxes' default gateways), masquerade.
+ * At most one.
+ */
 export interface GatewayPiece {
   readonly kind: 'gateway';
   /** `172.18.0.1/16`, and one IPv6 address. */
@@ -113,7 +123,10 @@ export interface GatewayPiece {
   readonly mtu: number;
 }
 
-/** A container's network namespace, pinned as `/run/skein/netns/<id>`; or the host itself, which is on a network as a container is. */
+/**
+ * A container's network namespace, pinned as `/run/skein/netns/<id>`; or the host itself, which is on a network as a
+ * container is.
+ */
 export interface SandboxPiece {
   readonly kind: 'sandbox';
   readonly id: string;
@@ -169,7 +182,10 @@ export interface PortPiece {
   readonly mac: string;
   /** `10.0.0.2/24` */
   readonly addresses: readonly string[];
-  /** On the host: that it forwards packets onto the network, and whether with its own address there. Unless said, only what was translated. */
+  /**
+   * On the host: that it forwards packets onto the network, and whether with its own address there. Unless said, only
+   * what was translated.
+   */
   readonly forwards?: 'masqueraded' | 'as-it-came';
 }
 

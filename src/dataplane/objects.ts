@@ -104,7 +104,10 @@ export type BridgeFdb = Thing<'bridge-fdb', { readonly port: string }> & {
 };
 /** That frames which come in by a link, or would leave by it, can be redirected. */
 export type Ingress = Thing<'ingress', Record<never, never>> & Named;
-/** Frames for a MAC that come in by a link, or would leave by it, leave by this port at once. Absent from a dump's: the port is gone. */
+/**
+ * Frames for a MAC that come in by a link, or would leave by it, leave by this port at once. Absent from a dump's: the
+ * port is gone.
+ */
 export type RedirectObject = Thing<'redirect', { readonly port?: string }> & {
   readonly device: string;
   readonly mac: string;

@@ -35,7 +35,10 @@ export interface DataplaneOptions {
 }
 
 export interface WithProbes extends Dataplane {
-  /** One at a time, and none before there is an underlay: the guard comes with it. @throws KernelError EADDRINUSE, EEXIST when another VXLAN device is in the way */
+  /**
+   * One at a time, and none before there is an underlay: the guard comes with it.
+   * @throws KernelError EADDRINUSE, EEXIST when another VXLAN device is in the way
+   */
   openProbes(init: ProbeInit): Promise<Probes>;
 }
 

@@ -69,7 +69,10 @@ export class Sockets {
     });
   }
 
-  /** Works off steps of one kind in one namespace, and tells `done` those that were. @throws KernelError of the first that failed */
+  /**
+   * Works off steps of one kind in one namespace, and tells `done` those that were.
+   * @throws KernelError of the first that failed
+   */
   apply(steps: readonly SocketStep[], done: (step: Step) => void): void {
     const [first] = steps;
     if (first === undefined) return;

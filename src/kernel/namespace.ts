@@ -175,7 +175,10 @@ export function bootId(): string {
 
 const { O_NOCTTY, O_NONBLOCK, O_RDONLY } = constants;
 
-/** What lies there may be anything: a pipe that nobody writes to is not waited for. @throws KernelError when it cannot be opened */
+/**
+ * What lies there may be anything: a pipe that nobody writes to is not waited for.
+ * @throws KernelError when it cannot be opened
+ */
 export function openNamespace(path: string): number {
   try {
     return openSync(path, O_RDONLY | O_NONBLOCK | O_NOCTTY);

@@ -1,6 +1,9 @@
 import { Refusal } from './errors.ts';
 
-/** By full id, then by name, then by an unambiguous start of the id, as Docker looks things up. @throws Refusal 'not-found' | 'invalid' */
+/**
+ * By full id, then by name, then by an unambiguous start of the id, as Docker looks things up.
+ * @throws Refusal 'not-found' | 'invalid'
+ */
 export function findByNameOrId<T extends { readonly id: string; readonly name: string }>(
   what: string,
   nameOrId: string,

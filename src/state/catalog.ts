@@ -15,7 +15,10 @@ export interface Catalog {
   get(id: string): Promise<Network | undefined>;
   /** One reading of all, from the source. @throws Refusal 'unavailable' */
   list(): Promise<readonly Network[]>;
-  /** Begins with a snapshot and sends one again when history was lost; ends when `signal` aborts. Waits out an unavailable store. */
+  /**
+   * Begins with a snapshot and sends one again when history was lost; ends when `signal` aborts. Waits out an
+   * unavailable store.
+   */
   watch(options: { signal: AbortSignal }): AsyncIterable<CatalogEvent>;
 }
 

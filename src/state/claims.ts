@@ -11,7 +11,10 @@ export interface Claims {
   release(space: Space, name: string, holder: Holder): Promise<void>;
   /** The holder of a name, from the source; undefined when it is free. @throws Refusal 'unavailable' */
   holder(space: Space, name: string): Promise<Holder | undefined>;
-  /** Begins with a snapshot and sends one again when history was lost; ends when `signal` aborts. Waits out an unavailable store. */
+  /**
+   * Begins with a snapshot and sends one again when history was lost; ends when `signal` aborts. Waits out an
+   * unavailable store.
+   */
   watch(space: Space, options: { signal: AbortSignal }): AsyncIterable<ClaimsEvent>;
 }
 

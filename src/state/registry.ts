@@ -11,13 +11,19 @@ export interface Registry {
   publish(record: Owned): Promise<void>;
   /** Afterwards nobody sees it. May repeat; withdrawing what is not there is no error. @throws Refusal 'unavailable' */
   withdraw(scope: Scope, id: string): Promise<void>;
-  /** Begins with a snapshot and sends one again when history was lost; ends when `signal` aborts. Waits out an unavailable store. */
+  /**
+   * Begins with a snapshot and sends one again when history was lost; ends when `signal` aborts. Waits out an
+   * unavailable store.
+   */
   watch(scope: Scope, options: { signal: AbortSignal }): AsyncIterable<RegistryEvent>;
   /** One reading of a scope, from the source. @throws Refusal 'unavailable' */
   list(scope: Scope): Promise<readonly Entry[]>;
 }
 
-/** The hosts, all records made by hand, or the endpoints of one network: a host holds and pays for only what its networks need. */
+/**
+ * The hosts, all records made by hand, or the endpoints of one network: a host holds and pays for only what its
+ * networks need.
+ */
 export type Scope =
   | { readonly kind: 'hosts' }
   | { readonly kind: 'records' }

@@ -7,7 +7,10 @@ import { appendFileSync, readFileSync } from 'node:fs';
  * Only calls that change something are counted. A death before a reading is one after the change before it.
  */
 
-/** `kernel` is what the kernel's thread does, `journal` the journal's, `store` requests to it, `files` the main thread's files. */
+/**
+ * `kernel` is what the kernel's thread does, `journal` the journal's, `store` requests to it, `files` the main thread's
+ * files.
+ */
 export type Kind = 'kernel' | 'journal' | 'store' | 'files';
 
 export interface Orders {

@@ -5,7 +5,8 @@ import type { LabHost } from '../../src/lab/lab.ts';
 
 /**
  * All that a host has, as other programs than ours see it: what the kernel holds in every network namespace of it, pins,
- * mounts, processes, how much is held for a daemon, files, every key of the store, every row of the journal. A line a thing, behind where it was found.
+ * mounts, processes, how much is held for a daemon, files, every key of the store, every row of the journal. A line a
+ * thing, behind where it was found.
  */
 export async function dump(host: LabHost, store: string): Promise<readonly string[]> {
   const endpoint = store.replace(/^etcd:/, 'http:');

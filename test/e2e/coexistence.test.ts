@@ -80,7 +80,10 @@ nft -f /etc/nftables.conf`,
   },
 };
 
-/** Through the gateway bridge: asked by themselves, and by Docker's own server at 127.0.0.11, on a network that has just been made. */
+/**
+ * Through the gateway bridge: asked by themselves, and by Docker's own server at 127.0.0.11, on a network that has just
+ * been made.
+ */
 async function answersContainersOfDocker(h1: LabHost): Promise<void> {
   const files = '/usr/bin/getent /etc/nsswitch.conf $(ldd /usr/bin/getent | grep -o "/[^ ]*")';
   await sh(h1, `tar -chP ${files} | docker import - tools; docker network create own`);

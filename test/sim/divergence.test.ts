@@ -4,7 +4,10 @@ import { together } from './figures.ts';
 import { differences } from './properties.ts';
 import type { SimulatedHost, World } from './world.ts';
 
-/** How a gossiping control plane of others came to tell hosts different things for ever: five causes, each as a cluster of ours lives through it. */
+/**
+ * How a gossiping control plane of others came to tell hosts different things for ever: five causes, each as a cluster
+ * of ours lives through it.
+ */
 
 const network = 'network:1' as const;
 

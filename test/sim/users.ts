@@ -23,7 +23,10 @@ interface Place {
   readonly use: Use;
 }
 
-/** What people make hosts do: networks and places on them. It knows what each was told, and notes at once who was told what another has. */
+/**
+ * What people make hosts do: networks and places on them. It knows what each was told, and notes at once who was told
+ * what another has.
+ */
 export class Users {
   readonly #world: World;
   readonly networks: readonly string[];

@@ -185,7 +185,10 @@ export class World {
     return this.#options.json ? JSON.parse(JSON.stringify(frame)) : frame;
   }
 
-  /** A frame of a link: 22 bytes of TLS, 4 of length, 52 of TCP and IP with time stamps, half of that again for its acknowledgement. A datagram: 28 of UDP and IP, 40 to seal it. */
+  /**
+   * A frame of a link: 22 bytes of TLS, 4 of length, 52 of TCP and IP with time stamps, half of that again for its
+   * acknowledgement. A datagram: 28 of UDP and IP, 40 to seal it.
+   */
   #count(from: string, to: string, frame: unknown, by: 'link' | 'datagram'): void {
     const bytes = Buffer.byteLength(JSON.stringify(frame)) + (by === 'link' ? 104 : 68);
     for (const id of [from, to]) {

@@ -297,7 +297,10 @@ export const StatusView = v.looseObject({
   sandboxes: IntegerView,
   /** Networks that this host itself is on. */
   exposed: v.optional(v.array(ExposedView), []),
-  /** What is wrong on the ways to other hosts, with this host's own port or with a network that it cannot carry, and what to do. */
+  /**
+   * What is wrong on the ways to other hosts, with this host's own port or with a network that it cannot carry, and
+   * what to do.
+   */
   paths: v.array(
     v.looseObject({
       kind: v.picklist(pathProblems),

@@ -11,7 +11,8 @@ export interface Containers {
   /** By name, id or unambiguous start of the id. @throws Refusal 'not-found' | 'invalid' */
   find(nameOrId: string): Container;
   /**
-   * Sends a signal ('SIGKILL', 'TERM', '9'). After one that asks it to end it is not started again by itself. @throws Refusal 'not-found' | 'conflict' (not running) | 'invalid'
+   * Sends a signal ('SIGKILL', 'TERM', '9'). After one that asks it to end it is not started again by itself.
+   * @throws Refusal 'not-found' | 'conflict' (not running) | 'invalid'
    */
   kill(nameOrId: string, signal: string): Promise<void>;
   /**
@@ -25,9 +26,15 @@ export interface Containers {
   restart(nameOrId: string, options: { seconds: number }): Promise<void>;
   /** @throws Refusal 'not-found' | 'conflict' (running and not `force`) */
   remove(nameOrId: string, options: { force: boolean }): Promise<Container>;
-  /** Its networks are other ones: afterwards its `resolv.conf` names who answers there. May be called for what is not there. Never rejects. */
+  /**
+   * Its networks are other ones: afterwards its `resolv.conf` names who answers there. May be called for what is not
+   * there. Never rejects.
+   */
   refresh(id: string): Promise<void>;
-  /** What a container or an exec wrote, from its file; it and `input`, `exec`, `wait` outlive a restart of the daemon as files do. */
+  /**
+   * What a container or an exec wrote, from its file; it and `input`, `exec`, `wait` outlive a restart of the daemon as
+   * files do.
+   */
   readonly streams: Streams;
 }
 

@@ -28,7 +28,10 @@ export async function livingContainers(places: ContainerPlaces): Promise<readonl
   return ids.filter((_, i) => lives[i]);
 }
 
-/** Kills every container, without a daemon, what a supervisor that was killed left behind too. @returns ids of those that live on */
+/**
+ * Kills every container, without a daemon, what a supervisor that was killed left behind too.
+ * @returns ids of those that live on
+ */
 export async function endContainers(places: ContainerPlaces): Promise<readonly string[]> {
   const ids = await idsIn(places.directory);
   const ended = await Promise.all(ids.map((id) => endContainer(placeOf(places, id))));

@@ -55,7 +55,10 @@ export class EtcFiles {
     });
   }
 
-  /** Names the right server in the `resolv.conf` of one that runs, when its networks say so. Costs nothing while they do not. Never rejects. */
+  /**
+   * Names the right server in the `resolv.conf` of one that runs, when its networks say so. Costs nothing while they do
+   * not. Never rejects.
+   */
   async follow(container: Container): Promise<void> {
     const { id, dns } = container;
     await this.#serial.run(id, async () => {

@@ -37,7 +37,10 @@ export function requestFor(
   };
 }
 
-/** Ids of the containers that come back after a reboot of the host, as the journal has them: their sandboxes are kept for them. */
+/**
+ * Ids of the containers that come back after a reboot of the host, as the journal has them: their sandboxes are kept
+ * for them.
+ */
 export async function returningContainers(journal: Pick<Journal, 'load'>): Promise<ReadonlySet<string>> {
   const entries = await journal.load('container');
   return new Set(

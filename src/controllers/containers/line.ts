@@ -5,7 +5,10 @@ import { type ControlAnswer, type ControlRequest, controlAnswer, controlRequest 
 export interface Line {
   /** Resolves when it has been closed, by whichever end. */
   readonly closed: Promise<void>;
-  /** `silent` when there is no answer within `patience` milliseconds: it may be done yet. Undefined when the line closes first. */
+  /**
+   * `silent` when there is no answer within `patience` milliseconds: it may be done yet. Undefined when the line closes
+   * first.
+   */
   ask(request: ControlRequest, patience?: number): Promise<ControlAnswer | 'silent' | undefined>;
   /** Sends what gets no answer; resolves when there is room for more, or nobody to take it any more. */
   send(request: ControlRequest): Promise<void>;

@@ -85,7 +85,10 @@ export class Lives {
     return held;
   }
 
-  /** Starts one that has ended, by hand. When that fails it is as before. @throws Refusal, CommandFailed, ShimError, JournalError */
+  /**
+   * Starts one that has ended, by hand. When that fails it is as before.
+   * @throws Refusal, CommandFailed, ShimError, JournalError
+   */
   async start(held: Held): Promise<void> {
     const { journal, placeOf } = this.#needs;
     const { container: before } = held;

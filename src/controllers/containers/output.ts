@@ -65,7 +65,10 @@ async function countLines(chunks: AsyncIterable<Uint8Array>): Promise<number> {
   return last === 10 ? lines : lines + 1;
 }
 
-/** All that a log holds at one moment. It stays the same, however often it is read: what is written later is not in it, what goes is. */
+/**
+ * All that a log holds at one moment. It stays the same, however often it is read: what is written later is not in it,
+ * what goes is.
+ */
 class Extent {
   /** Where the last reading has ended, in all output. */
   read = 0;

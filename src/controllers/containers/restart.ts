@@ -1,6 +1,9 @@
 import type { Container } from '../../model/container.ts';
 
-/** Docker's: 100 ms before the first time, twice as long before each further one, up to a minute; who ran for 10 s begins anew. */
+/**
+ * Docker's: 100 ms before the first time, twice as long before each further one, up to a minute; who ran for 10 s
+ * begins anew.
+ */
 const pauses = { first: 100, most: 60_000, settled: 10_000 } as const;
 
 type Policy = Pick<Container, 'restart' | 'restarts' | 'stopped'>;

@@ -28,7 +28,10 @@ export interface End extends ExitRecord {
   readonly recorded: boolean;
 }
 
-/** Starts a command; resolves when it has been executed. Nothing of a failed attempt runs on. @throws CommandFailed, ShimError, Refusal */
+/**
+ * Starts a command; resolves when it has been executed. Nothing of a failed attempt runs on.
+ * @throws CommandFailed, ShimError, Refusal
+ */
 export async function startSupervisor(
   place: ShimPlace,
   spec: ShimSpec,

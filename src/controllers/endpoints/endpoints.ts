@@ -21,14 +21,21 @@ export interface Endpoints {
    * container takes its place again where that is still free. @throws Refusal 'not-found' | 'conflict' (its host lives)
    */
   expel(network: Pick<Network, 'id' | 'name'>, container: string): Promise<void>;
-  /** As `disconnect` for a namespace of others, which is let go with its last endpoint. @throws Refusal 'not-found' | 'invalid' */
+  /**
+   * As `disconnect` for a namespace of others, which is let go with its last endpoint.
+   * @throws Refusal 'not-found' | 'invalid'
+   */
   detach(source: Adoptable, network: string): Promise<void>;
   /**
    * Puts this host itself on a network, with an interface of its own. One that is on it already as is wished stays as it is.
    * @throws Refusal, KernelError
    */
   expose(wishes: Expose): Promise<Exposed>;
-  /** Takes it off again. @returns what it had; undefined when it was not on it. @throws Refusal 'not-found' | 'conflict' (another address) */
+  /**
+   * Takes it off again.
+   * @returns what it had; undefined when it was not on it.
+   * @throws Refusal 'not-found' | 'conflict' (another address)
+   */
   hide(network: string, address?: string): Promise<Exposed | undefined>;
   /** Takes back all endpoints of a sandbox and lets the namespace go. May repeat. */
   closeSandbox(sandbox: string): Promise<void>;

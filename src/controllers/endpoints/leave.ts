@@ -32,7 +32,10 @@ export interface LeaveOptions {
   readonly unused?: boolean;
 }
 
-/** Takes places back: out of the kernel first, then out of the cluster's state, so that an address is free only when nobody here can use it. */
+/**
+ * Takes places back: out of the kernel first, then out of the cluster's state, so that an address is free only when
+ * nobody here can use it.
+ */
 export class Leaving {
   readonly #needs: LeaveNeeds;
   readonly #retrying = new Set<Promise<void>>();

@@ -3,7 +3,10 @@ import type { SubnetRequest } from '../ipam/plan.ts';
 
 /** The cluster's networks, as seen from this host. */
 export interface Networks {
-  /** `warn` is told, in sentences, what works now and may surprise later. @throws Refusal 'invalid' | 'conflict' | 'unsupported' | 'unavailable' */
+  /**
+   * `warn` is told, in sentences, what works now and may surprise later.
+   * @throws Refusal 'invalid' | 'conflict' | 'unsupported' | 'unavailable'
+   */
   create(request: CreateNetwork, warn?: (sentence: string) => void): Promise<Network>;
   /** Every network, by name. Never waits. */
   list(): readonly Network[];

@@ -5,7 +5,8 @@ import type { NamedPort } from '../../model/named-port.ts';
 export interface Records {
   /**
    * Gives a name to addresses, beside those that it has here already. Afterwards this host answers with them, and every other
-   * one as it hears of it. Nothing of a failed attempt is left. @throws Refusal 'invalid' | 'not-found' (network) | 'conflict' (too many) | 'unavailable'
+   * one as it hears of it. Nothing of a failed attempt is left.
+   * @throws Refusal 'invalid' | 'not-found' (network) | 'conflict' (too many) | 'unavailable'
    */
   add(request: AddRecord): Promise<NameRecord>;
   /**

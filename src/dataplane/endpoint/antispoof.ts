@@ -5,10 +5,11 @@ import { HOST, type NftChain } from '../objects.ts';
 
 /**
  * What a sandbox may send into a bridge: frames from its own MAC and addresses, ARP and neighbour advertisements for them,
- * and nothing that only a router says or that a DHCP client hears; IPv6 only if it has an IPv6 address. The MAC itself is checked by
- * the bridge (port `locked`, static FDB entry), which costs less than a rule; the rules stand at the port's ingress hook,
- * because bridge hooks lack `meta` in some kernels. They are ordered by what passes most often: TCP, then UDP. What is not
- * accepted is dropped. The port's shortcut stands before them: what it takes must be what they would accept.
+ * and nothing that only a router says or that a DHCP client hears; IPv6 only if it has an IPv6 address. The MAC itself
+ * is checked by the bridge (port `locked`, static FDB entry), which costs less than a rule; the rules stand at the
+ * port's ingress hook, because bridge hooks lack `meta` in some kernels. They are ordered by what passes most often:
+ * TCP, then UDP. What is not accepted is dropped. The port's shortcut stands before them: what it takes must be what
+ * they would accept.
  *
  * A port's own chain has only what names its addresses, in words that are quick to set (see port-rules.ts), and leads to
  * what `sending` makes once for all ports of a namespace. With `except` it is that of who routes for others: their

@@ -9,7 +9,10 @@ import { HOST, type KernelObject, type ObjectId, object } from '../objects.ts';
 /** How the interfaces begin that the host itself has on networks, in the words of nft. */
 export const EXPOSED = `${exposedPrefix}*`;
 
-/** The networks that packets from elsewhere are forwarded onto, and those where they and the host's own have its address there. */
+/**
+ * The networks that packets from elsewhere are forwarded onto, and those where they and the host's own have its address
+ * there.
+ */
 const FORWARDED = 'exposed-forwarded';
 const MASQUERADED = 'exposed-masqueraded';
 

@@ -2,7 +2,10 @@ import { readFileSync } from 'node:fs';
 import { FORWARDING } from '../host-settings.ts';
 import { readTranslators } from './programs.ts';
 
-/** Bridges that other programs make for their containers and machines, which speak through the host: IPv4, and IPv6 where the bridge has an address. */
+/**
+ * Bridges that other programs make for their containers and machines, which speak through the host: IPv4, and IPv6
+ * where the bridge has an address.
+ */
 const bridge = /^(docker0|docker_gwbridge|br-[0-9a-f]{12}|virbr\d+|podman\d+|cni\d+|lxcbr\d+|lxdbr\d+|incusbr\d+)$/;
 
 /**

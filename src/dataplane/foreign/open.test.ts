@@ -13,7 +13,10 @@ const port = 4789;
 const iptablesRule = `-p udp -m udp --dport ${port} -m conntrack --ctstate UNTRACKED -m comment --comment skein -j ACCEPT`;
 const nftRule = `udp dport ${port} ct state untracked accept`;
 
-/** A chain `input` with policy drop, of rules `first` (which concerns no VXLAN), `all` (which drops) and `last`, and ours where it says. */
+/**
+ * A chain `input` with policy drop, of rules `first` (which concerns no VXLAN), `all` (which drops) and `last`, and
+ * ours where it says.
+ */
 interface Firewall {
   readonly needs: string;
   readonly make: (rules: readonly string[]) => string;

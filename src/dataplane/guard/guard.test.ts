@@ -114,7 +114,10 @@ for (const [family, of] of Object.entries(families)) {
     const unprivileged = 'setpriv --reuid=65534 --regid=65534 --clear-groups';
     const macOf = (host: TestHost, device: string) =>
       /ether (\S+)/.exec(host.sh(`ip link show dev ${device}`))?.[1] ?? '';
-    /** Sends packets to an interface of host `a`, `u0` unless said, or to a MAC, in a namespace of the sender's if one is said. */
+    /**
+     * Sends packets to an interface of host `a`, `u0` unless said, or to a MAC, in a namespace of the sender's if one
+     * is said.
+     */
     const sendRaw = (
       from: TestHost,
       device: string,

@@ -16,7 +16,10 @@ export function decodeAttributes(bytes: Uint8Array, what: string): Attributes {
   return new Attributes(bytes, what);
 }
 
-/** Values by type. A value that is not there is undefined, one of the wrong length a DecodeError; of equal types the last counts. */
+/**
+ * Values by type. A value that is not there is undefined, one of the wrong length a DecodeError; of equal types the
+ * last counts.
+ */
 export class Attributes {
   readonly #bytes: Uint8Array;
   readonly #what: string;

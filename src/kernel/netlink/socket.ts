@@ -242,7 +242,10 @@ export function openNotifications(
 interface Socket {
   readonly fd: number;
   readonly port: number;
-  /** One datagram, until the next is received by any socket; 'foreign' when another process sent it, undefined when there is none. */
+  /**
+   * One datagram, until the next is received by any socket; 'foreign' when another process sent it, undefined when
+   * there is none.
+   */
   receive(flags: number): Uint8Array | 'foreign' | undefined;
   close(): void;
 }

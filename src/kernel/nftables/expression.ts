@@ -2,8 +2,9 @@ import { DecodeError } from '../../lib/errors.ts';
 import type { Attributes, AttributeWriter } from '../netlink/attribute.ts';
 
 /**
- * What a rule is made of in the kernel (linux/netfilter/nf_tables.h): expressions that load something into a register, compare it,
- * and say what becomes of the packet. These are the ones that the rules of a port need; each uses register 1, as nft's do.
+ * What a rule is made of in the kernel (linux/netfilter/nf_tables.h): expressions that load something into a register,
+ * compare it, and say what becomes of the packet. These are the ones that the rules of a port need; each uses register
+ * 1, as nft's do.
  */
 export type Expression =
   | { readonly kind: 'meta'; readonly key: number }

@@ -49,7 +49,10 @@ export function decodeNotification({ type, payload }: Reply): Notification | und
   }
 }
 
-/** The index of the link that a message is about, when it tells of a link; to decode all of it costs far more. @throws DecodeError */
+/**
+ * The index of the link that a message is about, when it tells of a link; to decode all of it costs far more.
+ * @throws DecodeError
+ */
 export function decodeLinkIndex({ type, payload }: Reply): number | undefined {
   return type === RTM.NEWLINK || type === RTM.DELLINK ? linkOf(payload) : undefined;
 }

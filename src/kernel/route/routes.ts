@@ -108,7 +108,10 @@ export const rtmsg = {
 
 /** What can be done with routes. `*Message` builds the request only, for `Netlink.requests`. */
 export const routes = {
-  /** Those of one table, the main one unless said. Equivalent to `ip route show table TABLE` and `ip -6 route show table TABLE`. */
+  /**
+   * Those of one table, the main one unless said. Equivalent to `ip route show table TABLE` and `ip -6 route show table
+   * TABLE`.
+   */
   list(nl: Netlink, filter: { readonly table?: number } = {}): Route[] {
     const { table = RT_TABLE.MAIN } = filter;
     const writer = new Writer().u8(AF.UNSPEC).zeros(11);

@@ -7,7 +7,8 @@ import { format, formatJson, isStruct, isTrue, Output, typeOf } from './values.t
 
 /**
  * The part of Go's text/template that people use with Docker, with Docker's functions: fields, variables, pipelines, `if`,
- * `with`, `range`, trimming, comments. A function in a struct is a method. Not `define`, `template`, `block`. `json` alone is the whole value.
+ * `with`, `range`, trimming, comments. A function in a struct is a method. Not `define`, `template`, `block`. `json`
+ * alone is the whole value.
  */
 export type Template = (value: unknown) => string;
 

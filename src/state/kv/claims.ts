@@ -25,7 +25,10 @@ export function parseHolder(json: unknown, place: string): Holder {
   return { id, ...(host !== undefined && { host }) };
 }
 
-/** Holders at `names/networks/<name>`, `names/endpoints/<network>/<name>` and `names/shared/<network>/<host>/<name>`; upper and lower case differ, as in Docker. */
+/**
+ * Holders at `names/networks/<name>`, `names/endpoints/<network>/<name>` and `names/shared/<network>/<host>/<name>`;
+ * upper and lower case differ, as in Docker.
+ */
 export function openClaims({ store, keys, alive, skipped }: OpenClaims): Claims {
   const prefixOf = (space: Space) => {
     if (space.kind === 'networks') return keys.networkNames;

@@ -63,8 +63,9 @@ interface OpenStateIn {
 }
 
 /**
- * Without `known` the store must answer within 5 s. With it a store that is away is waited for for 2 s, then waited out: what needs it fails with
- * 'unavailable', watches begin when it is back, and nothing is read or written before it proved to be the known cluster's.
+ * Without `known` the store must answer within 5 s. With it a store that is away is waited for for 2 s, then waited
+ * out: what needs it fails with 'unavailable', watches begin when it is back, and nothing is read or written before it
+ * proved to be the known cluster's.
  * @throws Refusal 'unavailable', 'conflict' (another cluster, an older generation, moved, unreadable, or this identity is
  *   alive elsewhere), 'unsupported' (feature level); StoreError for a local file that cannot be used
  */

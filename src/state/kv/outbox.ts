@@ -21,7 +21,10 @@ export class Outbox<T> {
     this.#wake.resolve();
   }
 
-  /** What has come since the last call, waiting for the first of it; 'overrun' when some was dropped, 'end' once `signal` aborts. */
+  /**
+   * What has come since the last call, waiting for the first of it; 'overrun' when some was dropped, 'end' once
+   * `signal` aborts.
+   */
   async take(signal: AbortSignal): Promise<readonly T[] | 'overrun' | 'end'> {
     const end = () => this.#wake.resolve();
     signal.addEventListener('abort', end, { once: true });

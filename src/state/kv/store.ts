@@ -11,7 +11,10 @@ export interface Store {
    * @throws StoreError
    */
   commit(conditions: readonly Condition[], writes: readonly Write[], options?: Waiting): Promise<Committed>;
-  /** Begins with a snapshot of the prefix and sends one again when history was lost. Reconnects by itself. Ends when `signal` aborts. */
+  /**
+   * Begins with a snapshot of the prefix and sends one again when history was lost. Reconnects by itself. Ends when
+   * `signal` aborts.
+   */
   watch(prefix: string, options: { signal: AbortSignal }): AsyncIterable<WatchEvent>;
   /** A session that is renewed until it is closed. `ttl` in milliseconds. @throws StoreError */
   openSession(ttl: number): Promise<Session>;

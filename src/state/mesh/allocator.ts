@@ -53,7 +53,10 @@ export interface MeshAllocator extends Allocator {
   close(): void;
 }
 
-/** How long a host that started waits for one that may know more of what it had said, before it gives anything, in milliseconds. */
+/**
+ * How long a host that started waits for one that may know more of what it had said, before it gives anything, in
+ * milliseconds.
+ */
 const longestDoubt = 60_000;
 
 type Numbers = Exclude<Pool, { kind: 'subnets' }>;

@@ -97,7 +97,10 @@ export function openClaims(options: OpenClaims): MeshClaims {
     if (waiting === undefined || entries.over(place).has(waiting.stamp) || first?.stamp === waiting.stamp) return first;
     return first && isEarlier(first, waiting) && !waiting.over.includes(first.stamp) ? first : waiting;
   };
-  /** Who stands in the way of a claim. A claim says itself whose host it judged lost; the home objects when it sees that host live. */
+  /**
+   * Who stands in the way of a claim. A claim says itself whose host it judged lost; the home objects when it sees that
+   * host live.
+   */
   const rival = (place: Place, claim: Claim): Claim | undefined => {
     const there = winner(place);
     if (there === undefined || there.holder.id === claim.holder.id) return undefined;
@@ -245,7 +248,10 @@ export function openClaims(options: OpenClaims): MeshClaims {
     return mine && entries.over(place).has(mine.stamp) ? mine : undefined;
   }
 
-  /** What this host has to say of a name now: it takes back a claim that is over, and carries on what a removed host said for the cluster. */
+  /**
+   * What this host has to say of a name now: it takes back a claim that is over, and carries on what a removed host
+   * said for the cluster.
+   */
   function dueOf(place: Place): { readonly key: string; readonly json: Json | undefined } | undefined {
     const [first] = entries.claims(place);
     if (!first) return taken(place) && { key: place.key, json: undefined };

@@ -126,7 +126,10 @@ export class Connections {
     return this.#links.get(link.peer)?.link === link;
   }
 
-  /** Takes on a link that another host dialled, or this one. Of two with one peer the one that the lower id dialled stays, or the newer. */
+  /**
+   * Takes on a link that another host dialled, or this one. Of two with one peer the one that the lower id dialled
+   * stays, or the newer.
+   */
   open(link: Link): void {
     const { self, clock, opened } = this.#needs;
     const { peer } = link;

@@ -16,7 +16,10 @@ export interface Environment {
 }
 
 export interface Clock {
-  /** Milliseconds that only grow; what they count from says nothing. Must go on while the machine sleeps or the process is stopped. */
+  /**
+   * Milliseconds that only grow; what they count from says nothing. Must go on while the machine sleeps or the process
+   * is stopped.
+   */
   now(): number;
   /** Runs `task` once, `ms` from now at the earliest, unless the returned function is called before. */
   after(ms: number, task: () => void): () => void;

@@ -85,7 +85,10 @@ export class Keeper {
     });
   }
 
-  /** What others say is this host's, and it has not said so yet. What a removed host gave counts until its removal is acknowledged. */
+  /**
+   * What others say is this host's, and it has not said so yet. What a removed host gave counts until its removal is
+   * acknowledged.
+   */
   #given(ring: Ring, own: Spans<Said> | undefined): readonly Span<Top>[] {
     const { sheets, rings, removals } = this.#needs;
     return [...rings.tops(ring)].filter(({ first, last, value }) => {

@@ -21,7 +21,10 @@ export interface Joining {
    *   gets out of it; 'unavailable' when the disk is full. Nothing has changed then, no target either
    */
   connect(request: ConnectRequest): Promise<Connected>;
-  /** Dials these places no more, also after a restart; links that stand go on. @throws Refusal 'not-found' for one that is no target by hand: then none is dropped */
+  /**
+   * Dials these places no more, also after a restart; links that stand go on.
+   * @throws Refusal 'not-found' for one that is no target by hand: then none is dropped
+   */
   disconnect(targets: readonly string[]): Promise<void>;
   /** Places that are dialled: those given by hand, and while this host waits those that it heard of. */
   targets(): readonly TargetState[];
@@ -36,7 +39,8 @@ export interface Admission {
   /**
    * Locks a host out for good; what it held is taken over. With `force` at once, without waiting for the other hosts.
    * `token` is the new one, when the old had to be replaced.
-   * @throws Refusal 'not-found'; 'forbidden' when this host is no admin; 'conflict' when the host lives and `force` was not given, or is this one
+   * @throws Refusal 'not-found'; 'forbidden' when this host is no admin; 'conflict' when the host lives and `force` was
+   * not given, or is this one
    */
   remove(host: string, options: { readonly force: boolean }): Promise<HostName & { readonly token?: string }>;
   /** Makes a member an admin. May repeat. @throws Refusal 'not-found' | 'forbidden' */

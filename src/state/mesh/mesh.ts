@@ -237,7 +237,10 @@ export class Mesh implements MeshEvents {
     for (const peer of [...this.#connections.peers()]) this.#judgePeer(peer);
   }
 
-  /** Ends the link with who does not belong to the cluster any more. Of whom it was never known that it does, that is on its way. */
+  /**
+   * Ends the link with who does not belong to the cluster any more. Of whom it was never known that it does, that is on
+   * its way.
+   */
   #judgePeer(peer: string): void {
     if (this.#environment.trust.keyFor(peer, 'host', [0, 0]) !== undefined) this.#admitted.add(peer);
     else if (this.#admitted.delete(peer)) this.#connections.drop(peer, 'was removed from the cluster');

@@ -8,7 +8,10 @@ export interface Sheets {
   readonly self: string;
   /** What `owner` says in `scope` as far as it came here; undefined when nothing did. */
   read(owner: string, scope: Scope): Sheet | undefined;
-  /** Everything that came here of what is said in `scope`, in the order of the owners' ids. Includes what hosts said that are lost. */
+  /**
+   * Everything that came here of what is said in `scope`, in the order of the owners' ids. Includes what hosts said
+   * that are lost.
+   */
   list(scope: Scope): readonly Sheet[];
   /**
    * Changes what this host says in `scope`. `edit` runs once, later, on the sheet as it then is: it decides there and then

@@ -8,7 +8,10 @@ import {
 } from 'node:crypto';
 import type { Seal } from './environment.ts';
 
-/** Who signs, and how others check it: Ed25519, or in simulations something cheaper. Keys are raw, signatures 64 bytes, both base64. */
+/**
+ * Who signs, and how others check it: Ed25519, or in simulations something cheaper. Keys are raw, signatures 64 bytes,
+ * both base64.
+ */
 export interface Signer {
   readonly key: string;
   sign(text: string): string;

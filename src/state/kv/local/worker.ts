@@ -3,7 +3,10 @@ import { messageOf } from '../../../lib/errors.ts';
 import type { Answered, Asked, Opened } from './protocol.ts';
 import { Tables } from './tables.ts';
 
-/** The thread that owns the database file. Messages come from `database.ts` only: the first is the file's path, `null` ends it. */
+/**
+ * The thread that owns the database file. Messages come from `database.ts` only: the first is the file's path, `null`
+ * ends it.
+ */
 function serve(port: NonNullable<typeof parentPort>, path: string): void {
   const say = (opened: Opened) => port.postMessage(opened);
   let tables: Tables;

@@ -146,7 +146,10 @@ export class Channel implements ChannelFacts {
     this.#bytes = new Bucket(allowance.bytes);
   }
 
-  /** Takes a frame; false when it was dropped: the channel is closed, or too much waits already and `drained` tells when to go on. */
+  /**
+   * Takes a frame; false when it was dropped: the channel is closed, or too much waits already and `drained` tells when
+   * to go on.
+   */
   send(frame: unknown): boolean {
     if (this.#closed !== undefined) return false;
     if (this.#socket.writableLength > mostWaiting) {

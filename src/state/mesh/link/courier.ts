@@ -28,7 +28,10 @@ const keyRate = { burst: 200, perSecond: 100 } as const;
 const answerRate = { burst: 5, perSecond: 5 } as const;
 /** A message that found a session that is over is sent again when it is not older, in milliseconds. */
 const fresh = 1000;
-/** Lives of other hosts that this one saw in one of its own; then it begins a new session, and forgets what was said in the old one. */
+/**
+ * Lives of other hosts that this one saw in one of its own; then it begins a new session, and forgets what was said in
+ * the old one.
+ */
 const mostLives = 4096;
 const noSession = '0'.repeat(2 * sessionSize);
 

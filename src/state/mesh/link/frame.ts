@@ -56,7 +56,10 @@ function depthOf(bytes: Uint8Array): number {
   return most;
 }
 
-/** Puts frames together from the pieces that a connection gives. What it holds grows with what came, not with what was announced. */
+/**
+ * Puts frames together from the pieces that a connection gives. What it holds grows with what came, not with what was
+ * announced.
+ */
 export class FrameReader {
   /** Of a frame, in bytes. */
   most: number;

@@ -47,7 +47,10 @@ interface Target {
   readonly stop: AbortController;
 }
 
-/** A host that has a token and no cluster: it takes connections, and dials its targets, until it belongs to one. @throws Refusal */
+/**
+ * A host that has a token and no cluster: it takes connections, and dials its targets, until it belongs to one.
+ * @throws Refusal
+ */
 export async function openWaiting(
   options: OpenWaiting,
 ): Promise<{ readonly membership: Membership; close(): Promise<void> }> {
