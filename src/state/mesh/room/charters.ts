@@ -27,7 +27,7 @@ export interface ChartersNeeds {
   readonly token: Signer;
 }
 
-/** The clusters that this host could belong to: it joins none by hearsay. */
+/** The clusters that this host could belong to: it joins none by hearsay. Those that nobody looks at are forgotten first. */
 export class Charters {
   readonly #needs: ChartersNeeds;
   readonly #known = new Map<string, Known>();
@@ -37,7 +37,8 @@ export class Charters {
   }
 
   get(id: string): Known | undefined {
-    return this.#known.get(id);
+    const known = this.#known.get(id);
+    return known && this.#put(known);
   }
 
   /** Keeps what was shown, unless what is known lets this host in and this does not. @throws ParseError */

@@ -180,7 +180,7 @@ class Waiting implements Room {
     if (standing.kind === 'waiting' || standing.begun) return undefined;
     const { id, founder } = standing.genesis;
     if (id === this.#vowed)
-      return `this host founded a cluster and stopped before it knew who is in it: it goes on when it reaches most of the ${standing.genesis.view.length} hosts`;
+      return `this host founded a cluster and stopped before it knew who is in it: it goes on when it reaches most of the ${standing.genesis.view.length} hosts; skein reset makes it a new one`;
     if (founder === this.#company.self || this.#company.reaches(founder)) return undefined;
     const who = this.#company.cards().get(founder)?.name ?? founder;
     return `${who} founded a cluster with this host and does not answer: after ${times.founder / 1000} s another is founded without it`;
