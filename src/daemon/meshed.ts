@@ -48,7 +48,8 @@ export async function openMeshed(init: MeshInit): Promise<Meshed | Waiting> {
     const waiting = await openWaiting({ self, token, kept, facts: factsOf(init), journal, restart, log });
     return { waiting: { id: self.id, name: self.name }, ...waiting };
   }
-  const kept = { ...(await foundIfAlone(init, self, stored)), token: token ?? stored.token, targets };
+  const founded = await foundIfAlone(init, self, stored);
+  const kept = { ...founded, token: token ?? founded.token, targets };
   const member = await openMember({ self, kept, discovery: settings.discovery, journal, log });
   const { cluster, registry, catalog, allocator, claims } = member;
   const membership = openMembership({ self, member, kept, journal, restart, log });
