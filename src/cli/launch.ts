@@ -17,6 +17,7 @@ import {
   settingsFile,
 } from '../model/settings.ts';
 import { readToken } from '../model/token-source.ts';
+import { joining } from './mesh/joining.ts';
 import { daemonProgram, execute, type NodeSettings } from './program.ts';
 import { withProgress } from './progress.ts';
 import { collect, complain, print } from './session.ts';
@@ -130,7 +131,7 @@ async function detach(args: readonly string[], chosen: Settings, { flags, env }:
   const said = await withProgress('starting the daemon', readAll(child.stdio[3]));
   if (said === 'ready\n') {
     child.unref();
-    print(`the daemon runs as pid ${child.pid}; its log is ${log}\n${await howOthersJoin(chosen)}`);
+    print(`the daemon runs as pid ${child.pid}; its log is ${log}\n${await howItWent(chosen)}`);
     return;
   }
   const [code, signal] = await ended;
@@ -141,13 +142,17 @@ async function detach(args: readonly string[], chosen: Settings, { flags, env }:
   process.exitCode = 1;
 }
 
-/** In a cluster of one, or before there is one: the next step, as a line to copy. */
-export async function howOthersJoin({ host, runDir }: Pick<Settings, 'host' | 'runDir'>): Promise<string> {
-  const client = openClient(host.find((path) => path !== handedOver) ?? join(runDir, 'skein.sock'));
+/** What has come of it where there is no store, and in a cluster of one the next step, as a line to copy. */
+export async function howItWent({ host, runDir, peer }: Pick<Settings, 'host' | 'runDir' | 'peer'>): Promise<string> {
+  const socket = host.find((path) => path !== handedOver) ?? join(runDir, 'skein.sock');
+  const client = openClient(socket);
   try {
     const status = await client.call('getStatus', {});
-    if (status.state === 'waiting')
+    if (status.state === 'waiting') {
+      const joined = peer.length === 0 ? undefined : await joining(socket, undefined);
+      if (joined !== undefined) return `joined cluster ${joined.slice(0, 12)}\n`;
       return 'this host waits for others with its token; connect it to one of them: skein connect HOST\n';
+    }
     if (status.mesh?.role !== 'admin' || status.mesh.hosts > 1) return '';
     return `other hosts join with: ${joinCommand(await client.call('getToken', {}))}\n`;
   } catch (error) {

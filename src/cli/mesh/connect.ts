@@ -1,12 +1,10 @@
 import type { Command } from 'commander';
-import { type Client, openClient } from '../../adapters/api/client.ts';
-import { backoff } from '../../lib/backoff.ts';
 import { Refusal } from '../../lib/errors.ts';
 import { parseMeshPlace } from '../../model/mesh-place.ts';
 import { parseTokenSource, readToken } from '../../model/token-source.ts';
-import { withProgress } from '../progress.ts';
 import { clientOf, complain, print, socketOf } from '../session.ts';
 import { printable } from '../table.ts';
+import { joining } from './joining.ts';
 import { nameOf } from './names.ts';
 
 export function addConnect(program: Command): void {
@@ -54,37 +52,4 @@ export function addDisconnect(program: Command): void {
   command.action(async (places: readonly string[]) => {
     await clientOf(command).call('leaveHosts', { body: { targets: places.map(parseMeshPlace) } });
   });
-}
-
-/** In milliseconds. */
-const patience = 10_000;
-
-/**
- * The daemon begins anew in the cluster, and is away meanwhile; hosts that all wait agree on one first.
- * @returns the id of the cluster, or undefined when the host goes on waiting for one
- * @throws Refusal when it was to be in this cluster by now
- */
-async function joining(socket: string, cluster: string | undefined): Promise<string | undefined> {
-  const called = cluster === undefined ? 'a cluster' : `cluster ${cluster.slice(0, 12)}`;
-  const found = await withProgress(`joining ${called}`, clusterOf(openClient(socket), cluster));
-  if (found !== undefined || cluster === undefined) return found;
-  throw new Refusal(
-    'unavailable',
-    `${called} is on disk, but the daemon did not begin anew in it within ${patience / 1000} s; see its log`,
-  );
-}
-
-/** The cluster that the daemon is in, as soon as there is one, or as it is this one. */
-async function clusterOf(client: Client, wanted: string | undefined): Promise<string | undefined> {
-  const signal = AbortSignal.timeout(patience);
-  for await (const _ of backoff({ first: 20, most: 250, signal })) {
-    try {
-      const status = await client.call('getStatus', {}, { signal });
-      if (status.state === 'ready' && (wanted ?? status.cluster.id) === status.cluster.id) return status.cluster.id;
-    } catch (error) {
-      const away = error instanceof Refusal && error.kind === 'unavailable';
-      if (!away && !signal.aborted) throw error;
-    }
-  }
-  return undefined;
 }

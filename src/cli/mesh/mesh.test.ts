@@ -9,7 +9,7 @@ import { type MemoryHost, MemoryMesh, serveMemoryHost } from '../../adapters/api
 import { Scope } from '../../lib/scope.ts';
 import { parseTokenText } from '../../model/join-token.ts';
 import { parseFlags, parseSettings } from '../../model/settings.ts';
-import { handOver, howOthersJoin } from '../launch.ts';
+import { handOver, howItWent } from '../launch.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'skein-mesh-'));
 const scope = new Scope();
@@ -127,7 +127,7 @@ test('a host that waits says for what, refuses the rest, and joins with the toke
     ...{ stdout: '', stderr: 'skein: this host waits for others with its token: skein connect HOST\n', code: 1 },
   });
   assert.match(
-    await howOthersJoin({ host: [socketOf(h4)], runDir: directory }),
+    await howItWent({ host: [socketOf(h4)], runDir: directory, peer: [] }),
     /^this host waits for others with its token; .*: skein connect HOST\n$/,
   );
   assert.deepEqual(await skein(h4, ['connect', '192.0.2.9']), {
@@ -166,13 +166,13 @@ test('the first host of a cluster says how others join it, and one of many does 
   const mesh = new MemoryMesh();
   const h6 = mesh.found('h6');
   await serve(h6);
-  const say = () => howOthersJoin({ host: [], runDir: directory });
+  const say = () => howItWent({ host: [], runDir: directory, peer: [] });
   assert.equal(await say(), '');
-  const at = { host: [socketOf(h6)], runDir: directory };
-  assert.equal(await howOthersJoin(at), `other hosts join with: skein launch --token ${await h6.token()} 192.0.2.6\n`);
+  const at = { host: [socketOf(h6)], runDir: directory, peer: [] };
+  assert.equal(await howItWent(at), `other hosts join with: skein launch --token ${await h6.token()} 192.0.2.6\n`);
   const { restart } = await mesh.wait('h7', await h6.token()).connect({ targets: [h6.place], replace: false });
   restart?.();
-  assert.equal(await howOthersJoin(at), '');
+  assert.equal(await howItWent(at), '');
 });
 
 test('a launched daemon is told everything, and its token by no argument', () => {
@@ -196,7 +196,8 @@ test('interfaces are listed as weave ps does', async (t) => {
   for (const name of ['demo', 'other']) await skein(h8, ['network', 'create', name]);
   const id = (await skein(h8, ['run', '-d', '--network', 'demo', '--name', 'c', '--', 'sleep', '60'])).stdout.trim();
   await skein(h8, ['network', 'connect', 'other', 'c']);
-  await skein(h8, ['run', '-d', '--name', 'alone', '--', 'sleep', '60']);
+  const alone = ['run', '-d', '--network', 'skein_gwbridge', '--name', 'alone', '--', 'sleep', '60'];
+  assert.equal((await skein(h8, alone)).code, 0);
   await skein(h8, ['expose', '--network', 'demo']);
   const mac = '(02:42(?::[0-9a-f]{2}){4})';
   assert.match(
