@@ -78,12 +78,12 @@ testInLab('hosts join each other without a store', { hosts: 4, store: 'mesh:', d
 
 testInLab(
   'hosts that have nothing but a token wait for each other',
-  { hosts: 2, store: 'mesh:', daemons: false },
+  { hosts: 3, store: 'mesh:', daemons: false },
   (step) => {
-    step('and are one cluster when one of them is told where the other is', async (lab) => {
-      const [h1, h2] = [lab.host('h1'), lab.host('h2')];
+    step('and are one cluster with one admin when they are connected, all at once', async (lab) => {
+      const [h1, h2, h3] = [lab.host('h1'), lab.host('h2'), lab.host('h3')];
       const token = await skein(h1, 'token', 'new');
-      for (const host of [h1, h2]) {
+      const wait = async (host: LabHost) => {
         await host.exec(['sh', '-euc', `echo ${token} >/etc/skein/token`]);
         assert.match(
           await launch(host, '--token', '@/etc/skein/token'),
@@ -92,11 +92,17 @@ testInLab(
         assert.match(await skein(host, 'status'), /^Cluster: +none yet: .*: skein connect HOST$/m);
         const { stderr } = await host.attempt(['skein', 'network', 'ls']);
         assert.equal(stderr, 'skein: this host waits for others with its token: skein connect HOST\n');
+      };
+      await Promise.all([h1, h2, h3].map(wait));
+      const connect = (from: LabHost, to: LabHost) => skein(from, 'connect', to.address);
+      const [joined, other] = await Promise.all([connect(h2, h1), connect(h3, h2)]);
+      assert.match(joined, new RegExp(`^joined cluster .*\n${h1.address}:6783 is h1$`));
+      assert.equal(other.split('\n')[0], joined.split('\n')[0]);
+      for (const host of [h1, h2, h3]) {
+        await until('all are there', async () => (await alive(host)) === 'h1\nh2\nh3');
+        const roles = await skein(host, 'status', 'peers', '--format', '{{.Role}}');
+        assert.deepEqual(roles.split('\n').toSorted(), ['admin', 'member', 'member']);
       }
-      assert.match(await skein(h2, 'connect', h1.address), new RegExp(`^joined cluster .*\n${h1.address}:6783 is h1$`));
-      for (const host of [h1, h2]) await until('both are there', async () => (await alive(host)) === 'h1\nh2');
-      const roles = await skein(h1, 'status', 'peers', '--format', '{{.Role}}');
-      assert.deepEqual(roles.split('\n').toSorted(), ['admin', 'member']);
     });
   },
 );
