@@ -10,6 +10,7 @@ import {
   promotion,
   removal,
 } from '../../src/state/mesh/trust/changes.ts';
+import type { Trust as Judged } from '../../src/state/mesh/trust/trust.ts';
 import { TrustView } from '../../src/state/mesh/trust/view.ts';
 import type { SimulatedHost } from './world.ts';
 
@@ -18,6 +19,9 @@ export class Belonging implements Trust, Standing {
   readonly #host: SimulatedHost;
   readonly #view: TrustView;
   #mesh: Mesh | undefined;
+  #known:
+    | { readonly trust: Judged; readonly admitted: ReadonlySet<string>; readonly removals: readonly Removal[] }
+    | undefined;
 
   constructor(host: SimulatedHost) {
     const { genesis, verify } = host.world;
@@ -60,15 +64,29 @@ export class Belonging implements Trust, Standing {
   }
 
   admitted(): ReadonlySet<string> {
-    return new Set(this.#view.now().hosts.keys());
+    return this.#standing().admitted;
   }
 
   removals(): readonly Removal[] {
-    return [...this.#view.now().removed].flatMap(([host, { all }]) =>
-      [...all].map(([by, said]) => ({
-        ...{ host, by, heir: String(said['heir']), at: Number(said['at']), force: said['force'] === true },
-      })),
+    return this.#standing().removals;
+  }
+
+  #standing() {
+    const trust = this.#view.now();
+    if (trust === this.#known?.trust) return this.#known;
+    const removals = [...trust.removed].flatMap(([host, { all }]) =>
+      [...all].map(
+        ([by, { heir, at, force }]): Removal => ({
+          host,
+          by,
+          heir: String(heir),
+          at: Number(at),
+          force: force === true,
+        }),
+      ),
     );
+    this.#known = { trust, admitted: new Set(trust.hosts.keys()), removals };
+    return this.#known;
   }
 
   admit({ seal: { key }, name }: SimulatedHost): void {

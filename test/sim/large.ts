@@ -1,9 +1,6 @@
-import { contentAfter, nothing } from '../../src/state/mesh/content.ts';
-import type { StoredSheet } from '../../src/state/mesh/environment.ts';
-import { statement } from '../../src/state/mesh/head.ts';
-import { Neighbours } from '../../src/state/mesh/neighbours.ts';
-import type { Json, Scope } from '../../src/state/mesh/sheets.ts';
+import type { Json } from '../../src/state/mesh/sheets.ts';
 import { costs, endpointOf, lan } from './figures.ts';
+import { preload } from './preload.ts';
 import { churn, type Percentiles, Waves } from './waves.ts';
 import { type SimulatedHost, World } from './world.ts';
 
@@ -31,7 +28,10 @@ export function large(seed: number, hosts: number, endpoints: number): Large {
   world.network.weather = lan;
   const first = world.add();
   for (let n = 1; n < hosts; n += 1) world.add(first);
-  const links = preload(world, endpoints);
+  const links = preload(world, ({ id }, at) => {
+    const own = Array.from({ length: endpoints }, (_, n): [string, Json] => [`endpoint/${n}`, endpointOf(id, n)]);
+    return new Map([[networkAt(at), own]]);
+  });
   for (const [at, host] of world.hosts.entries()) {
     host.onStart(({ sheets }) => sheets.follow([networkAt(at)]));
     world.time.at(world.chance.between(0, starts), () => host.start());
@@ -55,42 +55,6 @@ export function large(seed: number, hosts: number, endpoints: number): Large {
   world.run(10_000);
   const bytes = [...world.traffic.values()].reduce((sum, traffic) => sum + traffic.links + traffic.datagrams, 0);
   return { together, visible: waves.result(), idle: bytes / 10 / hosts, memory };
-}
-
-/** @returns the links that there should be */
-function preload(world: World, endpoints: number): ReadonlyMap<string, ReadonlySet<string>> {
-  const ids = world.hosts.map(({ id }) => id);
-  const neighbours = new Neighbours(world.founder.seal);
-  const links = new Map(ids.map((id) => [id, neighbours.of(id, ids)]));
-  const keys = world.hosts.map(({ id, seal, name }): [string, Json] => [`member/${id}`, { key: seal.key, name }]);
-  const everywhere = [stored(world.founder, 'trust', keys)];
-  const inNetworks = new Map<string, StoredSheet[]>();
-  for (const [at, host] of world.hosts.entries()) {
-    const network = networkAt(at);
-    const all = inNetworks.get(network) ?? [];
-    const own: [string, Json][] = Array.from({ length: endpoints }, (_, n) => [
-      `endpoint/${n}`,
-      endpointOf(host.id, n),
-    ]);
-    inNetworks.set(network, [...all, stored(host, `network:${network}`, own)]);
-    everywhere.push(
-      stored(host, 'host', [
-        ['addresses', [host.address]],
-        ['neighbours', [...(links.get(host.id) ?? [])].sort()],
-        ['networks', [network]],
-      ]),
-    );
-  }
-  for (const [at, host] of world.hosts.entries())
-    host.disk.fill([...everywhere, ...(inNetworks.get(networkAt(at)) ?? [])]);
-  return links;
-}
-
-function stored(host: SimulatedHost, scope: Scope, entries: [string, Json][]): StoredSheet {
-  const content = contentAfter(nothing, { put: entries, gone: [] }, host.seal);
-  if (content === undefined) throw new RangeError(`${scope} of ${host.name} is too long`);
-  const unsigned = { owner: host.id, scope, version: [1, 1], digest: content.digest } as const;
-  return { head: { ...unsigned, signature: host.seal.sign(statement(host.world.genesisId, unsigned)) }, entries };
 }
 
 function networkAt(at: number): string {

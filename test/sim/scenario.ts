@@ -1,6 +1,7 @@
 import { Chance } from './chance.ts';
 import { Ledger } from './ledger.ts';
 import { fair, type Weather } from './network.ts';
+import { preload } from './preload.ts';
 import { differences, unsigned } from './properties.ts';
 import { believingSeal, quickSeal, realSeal } from './seals.ts';
 import { doubled, unsettled } from './settled.ts';
@@ -26,7 +27,12 @@ export interface Outcome {
 }
 
 /** Milliseconds: how long things go wrong, and how soon all is well again. */
-const phase = { start: 2_500, faults: 12_000, settle: 8_000, rest: 2_000 } as const;
+const phases = {
+  small: { start: 2_000, faults: 12_000, settle: 8_000, rest: 1_500 },
+  large: { start: 1_000, faults: 3_000, settle: 8_000, rest: 1_000 },
+} as const;
+/** From so many hosts on they start as a cluster that was there before, and shorter is enough. */
+const large = 100;
 /** Messages that a host gets in a second. */
 const mostAtRest = 60;
 /** Behaviour F4. */
@@ -37,7 +43,7 @@ const servedWithin = 3_000;
 /** One cluster that lives through faults which the seed chooses, and what it did wrong. */
 export async function runSeed({ seed, trace, hosts: asked, loses = [], believesAll = false }: Run): Promise<Outcome> {
   const chance = new Chance(seed * 7919 + 1);
-  const hosts = asked ?? (chance.happens(0.05) ? chance.whole(13, 24) : chance.whole(3, 7));
+  const hosts = asked ?? (chance.happens(0.02) ? chance.whole(8, 20) : chance.whole(3, 7));
   const world = new World({
     seed,
     seal: believesAll ? believingSeal : seed % 50 === 0 && hosts < 30 ? realSeal : quickSeal,
@@ -46,7 +52,7 @@ export async function runSeed({ seed, trace, hosts: asked, loses = [], believesA
     above: true,
     ...(trace ? { trace } : {}),
   });
-  const scenario = new Scenario(world, chance);
+  const scenario = new Scenario(world, chance, hosts);
   await scenario.begin(hosts, believesAll);
   await scenario.trouble();
   const before = scenario.unsigned();
@@ -69,8 +75,12 @@ class Scenario {
   readonly #rollsBack: boolean;
   readonly #removes: boolean;
   #rolledBack = false;
+  readonly #isLarge: boolean;
+  readonly #phase: (typeof phases)['small' | 'large'];
 
-  constructor(world: World, chance: Chance) {
+  constructor(world: World, chance: Chance, hosts: number) {
+    this.#isLarge = hosts >= large;
+    this.#phase = phases[this.#isLarge ? 'large' : 'small'];
     this.#world = world;
     this.#chance = chance;
     this.users = new Users(world, 2);
@@ -83,8 +93,10 @@ class Scenario {
     const world = this.#world;
     for (let n = 0; n < hosts; n += 1) this.#add(world.hosts[0]);
     if ((this.#chance.happens(0.15) || lies) && hosts >= 4) world.liars.add(world.hosts.at(-1)?.id ?? '');
+    if (this.#isLarge)
+      preload(world, (host) => new Map((this.#followed.get(host) ?? []).map((network) => [network, []])));
     for (const host of world.hosts) host.start();
-    await world.pass(phase.start);
+    await world.pass(this.#phase.start);
     for (const host of world.hosts.slice(1, 3)) if (this.#removes) world.founder.belonging.promote(host.id);
     await world.pass(200);
   }
@@ -93,7 +105,7 @@ class Scenario {
   async trouble(): Promise<void> {
     const world = this.#world;
     const chance = this.#chance;
-    const end = world.time.now + phase.faults;
+    const end = world.time.now + this.#phase.faults;
     const bad: Weather = {
       delay: [0.2, chance.of([1, 10, 60])],
       loss: chance.of([0, 0, 0.01, 0.05, 0.2]),
@@ -102,7 +114,7 @@ class Scenario {
     };
     world.network.weather = bad;
     while (world.time.now < end) {
-      await world.pass(chance.between(20, 400));
+      await world.pass(chance.between(20, this.#isLarge ? 150 : 400));
       const host = chance.of(world.hosts);
       if (host.running && chance.happens(0.7)) this.#act(host);
       else if (chance.happens(0.6)) await this.#fault(host);
@@ -130,7 +142,7 @@ class Scenario {
     // What a disk refused, or what could not be said before a crash, is said now.
     for (const host of world.hosts) admins[0]?.admit(host);
     const start = world.time.now;
-    while (world.time.now - start < phase.settle) {
+    while (world.time.now - start < this.#phase.settle) {
       if (differences(world).length === 0 && (await unsettled(world, this.users)).length === 0)
         return world.time.now - start;
       await world.pass(100);
@@ -173,7 +185,7 @@ class Scenario {
   /** When nothing is said and nothing goes wrong, hosts ask each other whether they live, and little more. */
   async #unrest(): Promise<string[]> {
     const world = this.#world;
-    await world.pass(phase.rest);
+    await world.pass(this.#phase.rest);
     const before = world.carried;
     await world.pass(1_000);
     const each = (world.carried - before) / world.running.length;
@@ -183,7 +195,7 @@ class Scenario {
   #add(target: SimulatedHost | undefined): SimulatedHost {
     const host = this.#world.add(target);
     host.skew = this.#chance.of([0, 3_600_000, -7_200_000]);
-    const followed = this.users.networks.filter(() => this.#chance.happens(0.7));
+    const followed = this.users.networks.filter(() => this.#chance.happens(this.#isLarge ? 0.1 : 0.7));
     this.#followed.set(host, followed);
     host.onStart(({ sheets }) => sheets.follow(followed));
     this.#ledger.follow(host);
@@ -224,7 +236,7 @@ class Scenario {
 
   #partition(): void {
     const world = this.#world;
-    const side = new Set(world.hosts.filter(() => this.#chance.happens(0.5)));
+    const side = new Set(world.hosts.filter(() => this.#chance.happens(this.#isLarge ? 0.03 : 0.5)));
     for (const one of side)
       for (const other of world.hosts)
         if (!side.has(other)) {
@@ -246,7 +258,7 @@ class Scenario {
     world.network.unblockAll();
     for (const one of world.hosts) one.start();
     for (let waited = 0; differences(world).length > 0; waited += 100) {
-      if (waited > phase.settle) return;
+      if (waited > this.#phase.settle) return;
       await world.pass(100);
     }
     if (!host.running) return;
@@ -270,7 +282,13 @@ class Scenario {
   #newcomer(): void {
     const world = this.#world;
     const admin = this.#chance.of(world.hosts);
-    if (world.hosts.length >= 30 || !admin.running || !admin.belonging.isAdmin() || !this.#chance.happens(0.3)) return;
+    if (
+      (world.hosts.length >= 30 && !this.#isLarge) ||
+      !admin.running ||
+      !admin.belonging.isAdmin() ||
+      !this.#chance.happens(0.3)
+    )
+      return;
     const host = this.#add(admin);
     admin.admit(host);
     // Who joins is shown who belongs to the cluster.

@@ -167,7 +167,9 @@ export function openAllocator(options: OpenAllocator): MeshAllocator {
     await keeper.open(ring);
     for (const spare of [false, true]) {
       for (let tries = 0; tries < 64; tries++) {
-        const taken = await holdLowest(ring, owner, space, spare);
+        // What is given out of another's reserve is no reserve any more.
+        const plain = await holdLowest(ring, owner, space, false);
+        const taken = plain ?? (spare ? await holdLowest(ring, owner, space, true) : undefined);
         if (taken !== undefined) return taken;
         if (!(await asking.piece(ring, space, spare))) break;
       }

@@ -87,7 +87,7 @@ export function openClaims(options: OpenClaims): MeshClaims {
   entries.keys('catalog');
 
   const isLost = (host: string): boolean => {
-    const state = members.list().find(({ id }) => id === host)?.state;
+    const state = members.state(host);
     return state === 'lost' || state === 'left' || standing.removals().some((removal) => removal.host === host);
   };
   /** The claim that counts, as far as this host knows. */
@@ -107,8 +107,7 @@ export function openClaims(options: OpenClaims): MeshClaims {
     const { host } = there.holder;
     return claim.over.includes(there.stamp) && host !== undefined && !isAlive(host) ? undefined : there;
   };
-  const isAlive = (host: string) =>
-    !isLost(host) && members.list().some(({ id, state }) => id === host && state === 'alive');
+  const isAlive = (host: string) => !isLost(host) && members.state(host) === 'alive';
   const answer = (from: string, question: Json): Json => {
     const { place, claim } = parseClaimQuestion(question, from);
     if (claim === undefined) {

@@ -41,7 +41,7 @@ class FabricHost {
   readonly #id: string;
   readonly #stateOf: (id: string) => MemberState;
   readonly #changed = new Set<(change: SheetChange) => void>();
-  readonly #membersChanged = new Set<() => void>();
+  readonly #membersChanged = new Set<(changed: string | undefined) => void>();
   readonly #compared = new Set<string>();
   readonly #sheets = new Map<string, Sheet>();
   #followed = new Set<string>();
@@ -91,6 +91,7 @@ class FabricHost {
       const state = (id: string): MemberState => (id === this.#id ? 'alive' : this.#stateOf(id));
       return [...ids].toSorted().map((id): Member => ({ id, state: state(id) }));
     },
+    state: (host) => this.members.list().find(({ id }) => id === host)?.state,
     watch: (listener) => {
       this.#membersChanged.add(listener);
       return () => this.#membersChanged.delete(listener);
@@ -129,7 +130,7 @@ class FabricHost {
   }
 
   tellMembers(): void {
-    for (const listener of [...this.#membersChanged]) listener();
+    for (const listener of [...this.#membersChanged]) listener(undefined);
   }
 
   #wants(scope: Scope): boolean {

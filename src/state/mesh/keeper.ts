@@ -31,6 +31,8 @@ export interface Conflict {
 /** Says of numbers what follows from what others say: takes what was given, acknowledges removals, takes over, concedes. */
 export class Keeper {
   readonly #needs: KeeperNeeds;
+  /** All that was read when there was nothing to say: as long as it is the same there is nothing. */
+  #done: readonly unknown[] = [];
 
   constructor(needs: KeeperNeeds) {
     this.#needs = needs;
@@ -39,14 +41,20 @@ export class Keeper {
   /** Afterwards everything that follows is said. May be called at any time; costs one look where there is nothing to say. */
   async tend(): Promise<void> {
     const { sheets, removals, rings } = this.#needs;
+    const read = [...sheets.list('ring'), ...sheets.list('trust'), ...removals.texts(), ...removals.admitted()];
+    if (read.length === this.#done.length && read.every((one, at) => one === this.#done[at])) return;
+    this.#done = [];
     const ids = [...rings.ids()];
     const open = [...removals.removed()].filter((host) => host !== sheets.self);
     const owed = open.filter((host) => removals.acknowledgement(sheets.self, host) === undefined);
     const given = ids.filter((id) => this.#given(parseRing(id), rings.said(sheets.self, id)).length > 0);
     if (owed.length > 0 || given.length > 0) await sheets.change('ring', (draft) => this.#accept(draft, owed));
     const heirs = open.filter((host) => this.#isHeir(host));
-    for (const host of heirs) if (this.#orphans(host).length > 0 || !this.#hasTaken(host)) await this.#inherit(host);
-    for (const id of rings.ids()) await this.#concede(parseRing(id));
+    const taking = heirs.filter((host) => this.#orphans(host).length > 0 || !this.#hasTaken(host));
+    for (const host of taking) await this.#inherit(host);
+    let disputes = 0;
+    for (const id of rings.ids()) disputes += await this.#concede(parseRing(id));
+    if (owed.length + given.length + taking.length + disputes === 0) this.#done = read;
   }
 
   /** The first who speaks of a ring is its maker: it says that all of it is its own. */
@@ -167,10 +175,12 @@ export class Keeper {
   /**
    * Two say of the same numbers that they are theirs. The lower version gives up what it does not hold; the higher then gives
    * it what it does hold. What both hold stays with both and is told.
+   * @returns how much was disputed
    */
-  async #concede(ring: Ring): Promise<void> {
+  async #concede(ring: Ring): Promise<number> {
     const { sheets, owned } = this.#needs;
-    if (this.#disputed(ring).length === 0) return;
+    const disputes = this.#disputed(ring).length;
+    if (disputes === 0) return 0;
     const done: (() => void)[] = [];
     try {
       await sheets.change('ring', (draft) => {
@@ -187,6 +197,7 @@ export class Keeper {
     } finally {
       for (const free of done) free();
     }
+    return disputes;
   }
 
   /** What another says is its own too, and this host has to give up. */

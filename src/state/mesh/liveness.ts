@@ -92,6 +92,10 @@ export class Liveness {
     return members.toSorted((one, other) => (one.id < other.id ? -1 : 1));
   }
 
+  knows(id: string): boolean {
+    return this.#roll.has(id);
+  }
+
   state(id: string): MemberState {
     return id === this.#needs.self ? this.#own.state : this.#roll.get(id).state;
   }

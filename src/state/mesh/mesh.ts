@@ -1,5 +1,6 @@
 import { ParseError } from '../../lib/errors.ts';
 import { Asks } from './asks.ts';
+import { Bulletin } from './bulletin.ts';
 import { type Connection, Connections } from './connections.ts';
 import type { Clock, Environment, Link, MeshEvents, StoredSheet } from './environment.ts';
 import { Followers } from './followers.ts';
@@ -69,7 +70,7 @@ export class Mesh implements MeshEvents {
   readonly #met = new Set<string>();
   /** Those with a link who were known to belong to the cluster. */
   readonly #admitted = new Set<string>();
-  readonly #memberListeners = new Set<() => void>();
+  readonly #memberListeners = new Set<(changed: string | undefined) => void>();
   #targets: readonly string[];
   readonly #fresh: boolean;
   #telling = false;
@@ -140,13 +141,12 @@ export class Mesh implements MeshEvents {
         for (const news of this.#liveness.all()) send(peer, { t: 'news', news });
       },
     });
+    const bulletin = new Bulletin({ clock, peers, send });
     this.#liveness = new Liveness(
       {
         ...{ self, clock, random, seal, trust, route },
         datagram: (to, message) => datagrams.send(to, message),
-        tell: (news, except) => {
-          for (const peer of [...peers()]) if (peer !== except) send(peer, { t: 'news', news });
-        },
+        tell: (news, except) => bulletin.tell(news, except),
         changed: (id) => this.#membersChanged(id),
       },
       this.#own.epoch,
@@ -170,6 +170,7 @@ export class Mesh implements MeshEvents {
     };
     this.members = {
       list: () => this.#liveness.members(),
+      state: (id) => (this.#liveness.knows(id) ? this.#liveness.state(id) : undefined),
       watch: (listener) => {
         this.#memberListeners.add(listener);
         return () => this.#memberListeners.delete(listener);
@@ -462,7 +463,7 @@ export class Mesh implements MeshEvents {
     if (!first) return;
     if (this.#compared.size > 0) this.#begin();
     for (const network of this.#interest.networks) this.#fetch(network);
-    this.#tellMembers();
+    this.#tellMembers(undefined);
   }
 
   /** Who started at the same time as this host learns that it can be relied on now. */
@@ -476,10 +477,10 @@ export class Mesh implements MeshEvents {
     this.#topology.changed();
     if (id !== undefined && this.#liveness.state(id) === 'alive') this.#connections.hurry(id);
     if (id !== undefined && this.#liveness.state(id) === 'lost') this.#connections.drop(id, 'no sign of life');
-    this.#tellMembers();
+    this.#tellMembers(id);
   }
 
-  #tellMembers(): void {
-    for (const listener of [...this.#memberListeners]) listener();
+  #tellMembers(changed: string | undefined): void {
+    for (const listener of [...this.#memberListeners]) listener(changed);
   }
 }

@@ -26,12 +26,15 @@ export function openRegistry({ sheets, members, skipped, underlay }: OpenRegistr
   const stopSheets = sheets.watch(({ owner, scope, keys }) => {
     for (const key of keys) changes.tell(`${scope} ${owner} ${key}`);
   });
-  let lost = lostOf(members);
-  const stopMembers = members.watch(() => {
-    const now = lostOf(members);
-    const before = lost;
-    lost = now;
-    for (const id of [...now, ...before]) if (now.has(id) !== before.has(id)) changes.tell(`host ${id}`);
+  const isLost = (id: string) => ['lost', 'left'].includes(members.state(id) ?? '');
+  const lost = new Set(members.list().flatMap(({ id }) => (isLost(id) ? [id] : [])));
+  const stopMembers = members.watch((changed) => {
+    const ids = changed === undefined ? [...lost, ...members.list().map(({ id }) => id)] : [changed];
+    for (const id of ids) {
+      if (isLost(id) === lost.has(id)) continue;
+      if (!lost.delete(id)) lost.add(id);
+      changes.tell(`host ${id}`);
+    }
   });
 
   const entryOf = (owner: string, scope: Scope, key: string, json: Json): Entry[] => {
@@ -97,10 +100,6 @@ export function openRegistry({ sheets, members, skipped, underlay }: OpenRegistr
       stopMembers();
     },
   };
-}
-
-function lostOf(members: Members): ReadonlySet<string> {
-  return new Set(members.list().flatMap(({ id, state }) => (state === 'lost' || state === 'left' ? [id] : [])));
 }
 
 function sheetOf(scope: Scope): SheetScope {

@@ -99,6 +99,11 @@ export class Removals {
     return this.#standing.admitted();
   }
 
+  /** One for each removal, equal where they are. */
+  texts(): readonly string[] {
+    return this.#standing.removals().map(({ host, by, heir, at, force }) => [host, by, heir, at, force].join());
+  }
+
   /** Hosts that are removed. */
   removed(): ReadonlySet<string> {
     return new Set(this.#standing.removals().map(({ host }) => host));

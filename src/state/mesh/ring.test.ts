@@ -128,6 +128,17 @@ describe('the ring', () => {
     check(world, 'cut off');
   });
 
+  test('who has nothing left takes one number out of the reserve of another, not all of them', async () => {
+    const { world, ids, take } = await worldOf(3);
+    const [a = '', b = '', c = ''] = ids;
+    await world.until(Promise.all([take(a, 'a'), take(b, 'b'), take(c, 'c')]));
+    world.host(a).crash();
+    const saidBy = (host: string) => world.fabric.host(host).sheets.read(host, 'ring')?.version[1] ?? 0;
+    const said = saidBy(c);
+    for (let n = 0; saidBy(c) === said; n += 1) await world.until(take(b, `b ${n}`));
+    assert.ok(saidBy(c) - said <= 2, `${saidBy(c) - said} changes to give one number`);
+  });
+
   test('a wish is asked of who owns the address, and names who holds it', async () => {
     const { world, ids, take } = await worldOf(2);
     const [a = '', b = ''] = ids;

@@ -38,8 +38,13 @@ export interface Sheets {
 export interface Members {
   /** Everyone who may say something and has, this host included, in the order of their ids. */
   list(): readonly Member[];
-  /** Calls `listener` after each change of what `list` answers, until the returned function is called. It must not wait. */
-  watch(listener: () => void): () => void;
+  /** Of one host; undefined when it is not on the list. */
+  state(id: string): MemberState | undefined;
+  /**
+   * Calls `listener` after each change of what `list` answers, until the returned function is called. It must not wait.
+   * `changed` is the host of which something changed; undefined when it may be any.
+   */
+  watch(listener: (changed: string | undefined) => void): () => void;
   /**
    * Those with whom this host has compared its own sheets since it started. A host whose disk was rolled back takes back
    * what it had said from them; who has not compared with anybody may have said more than it knows.

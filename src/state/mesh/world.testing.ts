@@ -188,7 +188,7 @@ export class TestHost {
   inUse = new Set<string>();
   /** Whether it may judge others lost yet. */
   judges = true;
-  readonly #membersChanged = new Set<() => void>();
+  readonly #membersChanged = new Set<(changed: string | undefined) => void>();
 
   constructor(world: World, id: string) {
     this.#world = world;
@@ -250,7 +250,7 @@ export class TestHost {
 
   /** Who can be reached changed. */
   tellMembers(): void {
-    for (const listener of this.#membersChanged) listener();
+    for (const listener of this.#membersChanged) listener(undefined);
   }
 
   /** Something came: what follows is said, once for all that came meanwhile. */
@@ -304,6 +304,7 @@ export class TestHost {
     };
     const members: Members = {
       list: () => [...world.hosts.keys()].toSorted().map((id) => ({ id, state: this.#stateOf(id) })),
+      state: (id) => (world.hosts.has(id) ? this.#stateOf(id) : undefined),
       watch: (listener) => {
         this.#membersChanged.add(listener);
         return () => this.#membersChanged.delete(listener);
