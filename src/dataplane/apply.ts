@@ -61,10 +61,15 @@ export class Applier {
   #rules(namespace: string, steps: readonly Step[]): void {
     const { gone, wanted, rest } = portRules(steps);
     if (gone.length > 0) sendRules(this.#places.netfilter(namespace), gone);
-    // What ports' chains lead to is there before them, and goes after them.
-    const commands = ruleCommands(rest);
-    if (commands.length > 0) this.#places.nft(namespace).run(`set the rules of namespace ${namespace}`, commands);
+    // What ports' chains lead to is there before them, and goes after them, also after those that lead elsewhere now.
+    const isLate = ({ do: what, object }: Step) =>
+      wanted.length > 0 && what === 'remove' && object.kind === 'nft-chain' && object.spec.hook === undefined;
+    const run = (commands: readonly string[]) => {
+      if (commands.length > 0) this.#places.nft(namespace).run(`set the rules of namespace ${namespace}`, commands);
+    };
+    run(ruleCommands(rest.filter((step) => !isLate(step))));
     if (wanted.length > 0) sendRules(this.#places.netfilter(namespace), wanted);
+    run(ruleCommands(rest.filter(isLate)));
   }
 
   #single(

@@ -9,6 +9,7 @@ import { isRoot, Testbed, type TestHost, until } from './testbed.ts';
 const h1 = { number: 1, data: '10.9.0.1' };
 const h2 = { number: 2, data: '10.9.0.2' };
 const h3 = { number: 3, data: '10.9.0.3' };
+const h5 = { number: 5, data: '10.9.0.5' };
 const here = sandboxOf(h1);
 const full = piecesFor(h1, [h2]);
 const second = { ...network, id: '77aa00bb11cc', namespace: '2-77aa00bb11', vni: 257 };
@@ -24,6 +25,22 @@ const another: readonly Piece[] = [
 
 const without = (pieces: readonly Piece[], ...kinds: readonly Piece['kind'][]) =>
   pieces.filter(({ kind }) => !kinds.includes(kind));
+
+/** One container here, and one there, in subnets that do not reach each other. */
+const apart = without(full, 'exit', 'gateway').map((piece) => {
+  if (piece.kind === 'port') return { ...piece, addresses: ['10.0.0.11/24'] };
+  if (piece.kind === 'remote') return { ...piece, addresses: ['10.0.0.12'] };
+  return piece.kind === 'network' ? { ...piece, gateways: [], apart: ['10.0.0.0/24', '10.32.0.0/12'] } : piece;
+});
+
+/** And a second one here in two others. */
+const furtherApart: readonly Piece[] = [
+  ...apart.map((piece) =>
+    piece.kind === 'network' ? { ...piece, apart: ['10.0.0.0/24', '10.32.0.0/12', '10.0.1.0/24'] } : piece,
+  ),
+  { kind: 'sandbox', id: sandboxOf(h5) },
+  { ...portOf(h5), port: 'veth1', addresses: ['10.0.1.13/24', '10.32.0.13/12'] },
+];
 
 /** States that a host may be in, by name. */
 const states: Record<string, readonly Piece[]> = {
@@ -46,6 +63,8 @@ const states: Record<string, readonly Piece[]> = {
   'the host on the network': [...full, ...hostOn('masqueraded')],
   'the host, for those who have no way out': [...without(full, 'exit', 'gateway'), ...hostOn()],
   'the host, with what it forwards as it came': [...full, ...hostOn('as-it-came')],
+  'subnets that are apart': apart,
+  'one subnet more, and who is in two': furtherApart,
   'an interface of another name': full.map((piece) =>
     piece.kind === 'port' ? { ...piece, interface: 'eth7', port: 'veth3' } : piece,
   ),
@@ -102,6 +121,14 @@ const damages: Record<string, string> = {
   'nothing, but something is added': `ip -n ${network.namespace} link add stray type bridge; ip -n ${network.namespace} addr add 10.7.7.7/24 dev br0; nft add element ip skein peers { 10.66.66.66 }`,
 };
 
+/** The same of a network with subnets that are apart. */
+const damagesApart: Record<string, string> = {
+  'the way to answer a subnet': `ip -n ${network.namespace} route del 10.0.0.0/24 dev br0`,
+  'what a subnet is kept from': `ip netns exec ${network.namespace} nft flush chain netdev skein send4-10-0-0-0-24`,
+  'that others are not heard': `ip netns exec ${here} sysctl -qw net.ipv4.conf.eth0.rp_filter=0`,
+  'the shortcut': `ip netns exec ${network.namespace} tc qdisc del dev veth0 clsact`,
+};
+
 describe('the data plane', { skip: !isRoot && 'needs root' }, () => {
   let testbed: Testbed;
   let a: TestHost;
@@ -134,16 +161,16 @@ describe('the data plane', { skip: !isRoot && 'needs root' }, () => {
   });
 
   test('comes to the same by changes as by setting', async () => {
-    await a.set(states['two containers on two networks'] ?? []);
-    const expected = a.state();
-    await a.set([]);
-    for (const piece of states['two containers on two networks'] ?? []) await a.dataplane.change({ put: [piece] });
-    assert.equal(a.state(), expected);
-    for (const piece of (states['two containers on two networks'] ?? []).toReversed()) {
-      await a.dataplane.change({ remove: [keyOf(piece)] });
+    for (const pieces of [states['two containers on two networks'] ?? [], furtherApart]) {
+      await a.set(pieces);
+      const expected = a.state();
+      await a.set([]);
+      for (const piece of pieces) await a.dataplane.change({ put: [piece] });
+      assert.equal(a.state(), expected);
+      for (const piece of pieces.toReversed()) await a.dataplane.change({ remove: [keyOf(piece)] });
+      await a.set([]);
+      assert.doesNotMatch(a.state(), /skein|veth|vxlan/);
     }
-    await a.set([]);
-    assert.doesNotMatch(a.state(), /skein|veth|vxlan/);
   });
 
   test('keeps networks with equal subnets apart', async () => {
@@ -201,6 +228,31 @@ describe('the data plane', { skip: !isRoot && 'needs root' }, () => {
     );
     assert.doesNotMatch(a.state(), /dead-/);
     assert.deepEqual(await a.set(without(full, 'port')), { steps: [] });
+  });
+
+  test('keeps subnets apart that are to be, with no step at a restart; puts right what of that is taken away', async () => {
+    const there = sandboxOf(h5);
+    await a.set(furtherApart);
+    const whole = a.state();
+    assert.match(
+      a.sh(`ip netns exec ${network.namespace} nft list chain netdev skein send4-10-0-1-0-24`),
+      /10\.0\.0\.0\/24/,
+    );
+    await a.kill();
+    assert.deepEqual(await a.set(furtherApart), { steps: [] });
+    for (const [what, command] of Object.entries(damagesApart)) {
+      await a.kill();
+      a.sh(command);
+      assert.ok((await a.set(furtherApart)).steps.length > 0, what);
+      assert.equal(a.state(), whole, what);
+    }
+    a.sh(`ip -n ${here} route add 10.0.1.0/24 dev eth0; ip -n ${there} route add 10.0.0.0/24 dev eth0`);
+    assert.ok(!a.succeeds(here, 'ping -c1 -W1 10.0.1.13'));
+    assert.ok(!a.succeeds(there, 'ping -c1 -W1 -I 10.32.0.13 10.0.0.11'));
+    await a.dataplane.change({ remove: [keyOf({ ...portOf(h5), kind: 'port' })] });
+    const chains = a.sh(`ip netns exec ${network.namespace} nft list chains`);
+    assert.match(chains, /send4-10-0-0-0-24/);
+    assert.doesNotMatch(chains, /send4-10-0-1-0-24/);
   });
 
   for (const [what, command] of Object.entries(damages)) {

@@ -6,7 +6,8 @@ import type { Serial } from '../../lib/serial.ts';
 import { defaultNetwork, type Network, type Subnet } from '../../model/network.ts';
 import { most } from '../../model/text.ts';
 import type { Catalog } from '../../state/catalog.ts';
-import type { Claims } from '../../state/claims.ts';
+import { Taken } from '../../state/allocator.ts';
+import { Claimed, type Claims } from '../../state/claims.ts';
 import { planApart } from '../ipam/plan.ts';
 import { type CreateNeeds, createNetwork, refuseClashes, takeExplicit, warningsOf } from './create.ts';
 import { subnets as pool } from './intents.ts';
@@ -72,22 +73,23 @@ async function makeDefault(needs: UseNeeds): Promise<Network | undefined> {
   try {
     return await createNetwork(
       {
-        ...{
-          name: defaultNetwork,
-          subnets: [{ subnet: defaultRange }],
-          ipv6: false,
-          internal: false,
-          attachable: true,
-        },
-        ...{ names: 'shared', apart: true, options: {}, labels: {} },
+        name: defaultNetwork,
+        subnets: [{ subnet: defaultRange }],
+        apart: true,
+        names: 'shared',
+        ipv6: false,
+        internal: false,
+        attachable: true,
+        options: {},
+        labels: {},
       },
       { ...needs, warn },
     );
   } catch (error) {
-    // Another host was quicker, or something else is in the way.
-    const { id } = (await claims.holder({ kind: 'networks' }, defaultNetwork)) ?? {};
-    if (error instanceof Refusal && error.kind === 'conflict' && id !== undefined) return undefined;
     if (!(error instanceof Refusal) || error.kind !== 'conflict') throw error;
+    const { cause } = error;
+    // Another host was quicker. Where hosts do not hear of a name at once, its subnet tells.
+    if (ofName(needs) || cause instanceof Claimed || (cause instanceof Taken && cause.by.owner.name === defaultNetwork)) return undefined;
     const advice = `take another range for it with --ipalloc-range, or name a network with --network`;
     throw new Refusal(error.kind, `the default network cannot be made: ${error.message} (${advice})`, { cause: error });
   }
