@@ -253,6 +253,8 @@ describe('the data plane', { skip: !isRoot && 'needs root' }, () => {
     const chains = a.sh(`ip netns exec ${network.namespace} nft list chains`);
     assert.match(chains, /send4-10-0-0-0-24/);
     assert.doesNotMatch(chains, /send4-10-0-1-0-24/);
+    // With the routes of the containers' own.
+    await a.set([]);
   });
 
   for (const [what, command] of Object.entries(damages)) {
