@@ -5,8 +5,8 @@ import { overlaps, parsePrefix } from '../../lib/prefix.ts';
 import type { Serial } from '../../lib/serial.ts';
 import { defaultNetwork, type Network, type Subnet } from '../../model/network.ts';
 import { most } from '../../model/text.ts';
-import type { Catalog } from '../../state/catalog.ts';
 import { Taken } from '../../state/allocator.ts';
+import type { Catalog } from '../../state/catalog.ts';
 import { Claimed, type Claims } from '../../state/claims.ts';
 import { planApart } from '../ipam/plan.ts';
 import { type CreateNeeds, createNetwork, refuseClashes, takeExplicit, warningsOf } from './create.ts';
@@ -89,7 +89,8 @@ async function makeDefault(needs: UseNeeds): Promise<Network | undefined> {
     if (!(error instanceof Refusal) || error.kind !== 'conflict') throw error;
     const { cause } = error;
     // Another host was quicker. Where hosts do not hear of a name at once, its subnet tells.
-    if (ofName(needs) || cause instanceof Claimed || (cause instanceof Taken && cause.by.owner.name === defaultNetwork)) return undefined;
+    if (ofName(needs) || cause instanceof Claimed || (cause instanceof Taken && cause.by.owner.name === defaultNetwork))
+      return undefined;
     const advice = `take another range for it with --ipalloc-range, or name a network with --network`;
     throw new Refusal(error.kind, `the default network cannot be made: ${error.message} (${advice})`, { cause: error });
   }
