@@ -61,6 +61,13 @@ export const pairs = {
     },
     { name: 'detach', act: ({ client }) => client.call('detach', { body: { network: 'n1', path: adopted } }) },
   ],
+  exposing: [
+    {
+      name: 'expose',
+      act: ({ client }) => client.call('exposeHost', { params: { name: 'n2' }, body: { ip: '10.2.0.8' } }),
+    },
+    { name: 'hide', act: ({ client }) => client.call('hideHost', { params: { name: 'n2' }, body: {} }) },
+  ],
   running: [run, rm],
   connecting: [
     {

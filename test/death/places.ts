@@ -17,8 +17,9 @@ export function ownOf(calls: readonly Call[], usual: readonly Call[]): readonly 
 
 /** So many at most, from the first to the last. */
 export function someOf(all: readonly Place[], most: number): readonly Place[] {
+  if (all.length <= most) return all;
   const chosen = Array.from({ length: most }, (_, i) => Math.round((i * (all.length - 1)) / (most - 1)));
-  return all.filter((_, i) => all.length <= most || chosen.includes(i));
+  return all.filter((_, i) => chosen.includes(i));
 }
 
 /** Every place at which a daemon that makes these calls can die, or those at some of the calls. */

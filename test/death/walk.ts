@@ -45,9 +45,9 @@ export class Walk {
 
   /**
    * Goes to and fro, dying each time at another call, until it has died at every one of both. After each restart the host is
-   * as before or as after; and as after, if the caller was told so.
+   * as before or as after; and as after, if the caller was told so. With `most` only at so many of the calls of each.
    */
-  async between(forth: Operation, back: Operation): Promise<readonly Tally[]> {
+  async between(forth: Operation, back: Operation, most = Infinity): Promise<readonly Tally[]> {
     // Once to and fro first: what only the first time makes is there then.
     await forth.act(this.#host);
     await this.#rest();
@@ -58,9 +58,10 @@ export class Walk {
     assert.deepEqual(difference(before, home), [], `${back.name} leaves what ${forth.name} made`);
 
     const states = { before, after };
-    const stepOf = (operation: Operation, to: keyof typeof states, calls: readonly Call[]) => ({
-      ...{ operation, to, places: [...placesIn(calls)], tally: tallyOf(operation, calls) },
-    });
+    const stepOf = (operation: Operation, to: keyof typeof states, calls: readonly Call[]) => {
+      const places = [...someOf(placesIn(calls), most)];
+      return { operation, to, places, tally: tallyOf(operation, calls, Math.min(calls.length, most - 2)) };
+    };
     const steps = [stepOf(forth, 'after', there), stepOf(back, 'before', again)] as const;
     let at: string = 'before';
     while (steps.some(({ places }) => places.length > 0)) {

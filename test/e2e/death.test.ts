@@ -59,6 +59,11 @@ describe('a daemon that is killed at every call', { skip, concurrency: true }, (
     // It is journalled that it leaves, and nothing is done.
     await tell(t, [await walk.twice(disconnect, connect, { kind: 'journal', call: 1, when: 'after' })]);
   });
+
+  test('while the host itself goes on a network and off it', async (t) => {
+    const { walk } = await openHost(t);
+    await tell(t, await walk.between(...pairs.exposing, 8));
+  });
 });
 
 async function openHost(t: TestContext): Promise<{ host: DoomedHost; walk: Walk }> {
