@@ -68,7 +68,9 @@ export class RealMesh {
       events: () => this.#cluster?.mesh,
       ended: (greeting) => {
         this.ended.push(greeting);
-        if (greeting.kind === 'met') this.#room?.met(greeting.channel);
+        if (greeting.kind !== 'met') return;
+        if (this.#room !== undefined) this.#room.met(greeting.channel);
+        else greeting.channel.close('this host waits no more');
       },
       greeter: () => ({
         ...{ side: this.#side(), verify, log: silent },
@@ -124,7 +126,7 @@ export class RealMesh {
       facts: () => ({ ...facts, nonce: randomBytes(16).toString('hex') }),
       dial: async (address, host) => void (await this.dial(address, host)),
       save: (record) => this.#save(record),
-      done: (cluster) => {
+      done: async (cluster) => {
         this.disk.cluster = cluster;
         this.#leave(cluster);
       },
