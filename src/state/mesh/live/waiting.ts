@@ -73,9 +73,7 @@ export async function openWaiting(
     facts: () => ({ ...facts, nonce: randomBytes(16).toString('hex') }),
     dial: async (address, host) => void (await meet(address, host)),
     save: (record) => keepRoom(journal, record),
-    done: (first) => {
-      leave(first).catch((error: unknown) => log.error('the cluster cannot be put on disk', { error }));
-    },
+    done: leave,
   });
   scope.defer(() => room.close());
 

@@ -287,7 +287,16 @@ describe('a room of hosts that wait', () => {
     assert.equal(world.left.length, 0);
     assert.match(second.room?.problem() ?? '', /cannot be kept on disk: the disk is full/);
     second.refuses = false;
+    second.keeping = ({ standing }, isKept) => {
+      // From now on the cluster itself is refused.
+      if (isKept && standing.kind === 'member' && standing.begun) second.refuses = true;
+    };
     await world.run(15_000);
+    assert.equal(second.cluster, undefined);
+    assert.match(second.room?.problem() ?? '', /cannot be kept on disk: the disk is full/);
+    second.keeping = undefined;
+    second.refuses = false;
+    await world.run(3_000);
     assertOne(world, 'with a disk that works again');
   });
 

@@ -174,8 +174,9 @@ export class TestHost {
       random: world.chance,
       dial: async (address, host) => await world.dial(this, world.at(address), host),
       save: (record) => this.#save(record, isNow),
-      done: (cluster) => {
+      done: async (cluster) => {
         assert.ok(!isDone, 'it is done twice');
+        if (this.refuses) throw new Error('the disk is full');
         isDone = true;
         world.after(world.delay(), () => isNow() && this.#leave(cluster));
       },

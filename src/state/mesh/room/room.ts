@@ -18,7 +18,7 @@ import type { RoomRecord } from './record.ts';
  *     openRoom({ …, stored })           with the last record that `save` was given, if there is one
  *     a greeting ended with `met`       room.met(channel), whoever dialled
  *     a greeting learnt a cluster       room.learn({ genesis, sheets }): a host that runs let this one in by its claim
- *     done(cluster)                     told once: commit it, close the room, and go on as a member
+ *     done(cluster)                     commit it, close the room, and go on as a member
  *
  * The daemon dials what people told it to. The room dials whom it hears of, by `dial`; the daemon greets on such channels as
  * on all others: as a waiting host with the room's token. It closes links that a greeting opened; `done` says when to go on.
@@ -72,11 +72,12 @@ export interface RoomOptions {
   readonly dial: (address: string, host: string) => Promise<void>;
   /** Resolves when it is on disk. One is asked for at a time. */
   readonly save: (record: RoomRecord) => Promise<void>;
-  readonly done: (cluster: FirstCluster) => void;
+  /** Resolves when the cluster is on disk; asked for again after a while when it rejects. */
+  readonly done: (cluster: FirstCluster) => Promise<void>;
 }
 
-/** Milliseconds between two looks at how things stand; more where there are many to tell. */
-const pace = { least: 200, perHost: 4 } as const;
+/** Milliseconds between two looks at how things stand, more where there are many to tell; and until the disk is tried again. */
+const pace = { least: 200, perHost: 4, again: 1_000 } as const;
 /** Until a charter is asked for again, in milliseconds. */
 const patience = 1_000;
 /** Charters that are read and sent for one host: that takes long. */
@@ -323,6 +324,7 @@ class Waiting implements Room {
     // Who leaves keeps the cluster itself; nothing that is said any more needs the record of this room.
     if (isKept || this.#isDone) {
       this.#send(letters);
+      this.#finish(saved);
       return;
     }
     this.#saving = true;
@@ -341,8 +343,7 @@ class Waiting implements Room {
       // The letters are lost; they are written anew with the next look.
       (error: unknown) => {
         this.#saving = false;
-        if (this.#unkept === undefined) this.#options.log.warn('what a waiting host agrees to was not kept', { error });
-        this.#unkept = messageOf(error);
+        this.#refused(error);
       },
     );
   }
@@ -355,7 +356,17 @@ class Waiting implements Room {
     if (this.#isDone || this.#closed || standing.kind === 'waiting' || !standing.begun || charter === undefined) return;
     if (this.#charters.get(standing.genesis.id)?.admits !== true) return;
     this.#isDone = true;
-    this.#options.done({ ...charter, hosts: new Map(this.#hosts) });
+    this.#options.done({ ...charter, hosts: new Map(this.#hosts) }).catch((error: unknown) => {
+      this.#refused(error);
+      this.#options.clock.after(pace.again, () => {
+        this.#isDone = false;
+      });
+    });
+  }
+
+  #refused(error: unknown): void {
+    if (this.#unkept === undefined) this.#options.log.warn('what a waiting host agrees to was not kept', { error });
+    this.#unkept = messageOf(error);
   }
 }
 
