@@ -31,7 +31,7 @@ export const attach: Bench = async ({ scope, say }) => {
   const hosts = new Map<Store, Caller>();
   for (const store of stores) {
     const underlay = { underlay: 4, mtu: 1500, tied: true } as const;
-    const local = store === 'local' ? { store: 'local:' } : {};
+    const local = { store: store === 'local' ? 'local:' : store };
     const lab = await openLab({ name: `bench-${store}`, hosts: 1, ...underlay, ...local });
     scope.defer(() => lab.close());
     const host = lab.host('h1');

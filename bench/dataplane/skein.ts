@@ -13,7 +13,15 @@ const data = ['10.9.0.1', '10.9.0.2'] as const;
  * is the daemons' data address.
  */
 export async function openSkein({ scope, say }: Parameters<Bench>[0]): Promise<Path> {
-  const lab = await openLab({ name: 'bench-dataplane', hosts: 2, underlay: 4, mtu: 1500, tied: true, daemons: false });
+  const lab = await openLab({
+    name: 'bench-dataplane',
+    hosts: 2,
+    underlay: 4,
+    mtu: 1500,
+    tied: true,
+    store: 'etcd',
+    daemons: false,
+  });
   scope.defer(() => lab.close());
   const [near, far] = [lab.host('h1'), lab.host('h2')];
   await run(['ip', 'link', 'add', 'u0', 'netns', `${near.pid}`, 'type', 'veth', 'peer', 'u0', 'netns', `${far.pid}`]);

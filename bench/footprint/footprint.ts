@@ -19,7 +19,15 @@ const bounds = { start_ms: 400, idle_mb: 120, remote1000_mb: 150, per_container_
  */
 export const footprint: Bench = async ({ scope, say }) => {
   const built = await buildPackage(say);
-  const lab = await openLab({ name: 'bench-footprint', hosts: 4, underlay: 4, mtu: 1500, tied: true, daemons: false });
+  const lab = await openLab({
+    name: 'bench-footprint',
+    hosts: 4,
+    underlay: 4,
+    mtu: 1500,
+    tied: true,
+    store: 'etcd',
+    daemons: false,
+  });
   scope.defer(() => lab.close());
   const [idle, many, few, busy] = [lab.host('h1'), lab.host('h2'), lab.host('h3'), lab.host('h4')];
 

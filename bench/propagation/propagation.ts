@@ -33,7 +33,7 @@ process.stdin.once('data', () => {
  * namespace on the third, which can answer only when its host knows the new one.
  */
 export const propagation: Bench = async ({ scope, say }) => {
-  const lab = await openLab({ name: 'bench-propagation', hosts: 3, underlay: 4, mtu: 1500, tied: true });
+  const lab = await openLab({ name: 'bench-propagation', hosts: 3, underlay: 4, mtu: 1500, tied: true, store: 'etcd' });
   scope.defer(() => lab.close());
   const [near, far] = [lab.host('h1'), lab.host('h3')];
   await createNetwork(near, network);

@@ -19,7 +19,15 @@ const bounds = { adopt_ms: 2000, lost: 0, flush_ms: 3000 } as const;
  */
 export const repair: Bench = async ({ scope, say }) => {
   const built = await buildPackage(say);
-  const lab = await openLab({ name: 'bench-repair', hosts: 2, underlay: 4, mtu: 1500, tied: true, daemons: false });
+  const lab = await openLab({
+    name: 'bench-repair',
+    hosts: 2,
+    underlay: 4,
+    mtu: 1500,
+    tied: true,
+    store: 'etcd',
+    daemons: false,
+  });
   scope.defer(() => lab.close());
   const [full, other] = [lab.host('h1'), lab.host('h2')];
   await Promise.all([full, other].map((host) => built.launch(host)));

@@ -1,9 +1,9 @@
 import { styleText } from 'node:util';
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { self } from '../lab/home.ts';
 import { openLab } from '../lab/lab.ts';
 import { becomeRoot } from '../lab/rootless.ts';
-import { firstPage, readPage, walk } from '../lab/walk.ts';
+import { etcdPage, firstPage, readPage, walk } from '../lab/walk.ts';
 import type { Part } from '../lab/walkthrough.ts';
 import { interruptible } from './lab.ts';
 import { withProgress } from './progress.ts';
@@ -12,16 +12,17 @@ export function addDemo(program: Command): void {
   program
     .command('demo')
     .description('Two hosts, one network: every step shown as it happens, on a lab of this machine')
+    .addOption(new Option('--store <kind>', 'etcd: the same over an etcd (default: no store)').choices(['etcd']))
     .option('--keep', 'leave the lab running at the end')
     .option('--name <lab>', 'what the lab is called', 'demo')
-    .action(async ({ keep = false, name }: { keep?: boolean; name: string }) => {
+    .action(async ({ keep = false, name, store }: { keep?: boolean; name: string; store?: 'etcd' }) => {
       becomeRoot();
-      const parts = readPage(firstPage);
+      const parts = readPage(store === 'etcd' ? etcdPage : firstPage);
       await interruptible(async (signal) => {
-        say(styleText('dim', 'starting two hosts and an etcd …'));
+        say(styleText('dim', store === 'etcd' ? 'starting two hosts and an etcd …' : 'starting two hosts …'));
         const lab = await withProgress(
           'starting',
-          openLab({ name, hosts: 2, underlay: 4, mtu: 1500, tied: !keep, signal }),
+          openLab({ name, hosts: 2, underlay: 4, mtu: 1500, tied: !keep, signal, ...(store && { store }) }),
         );
         let done = false;
         try {

@@ -23,7 +23,10 @@ function addUp(lab: Command): void {
     .addOption(nameOption())
     .option('--hosts <count>', 'how many hosts', parseCount, 3)
     .option('--subnets <count>', 'over how many subnets they are spread, a router between', parseCount, 1)
-    .option('--store <url>', "what the hosts take as --cluster-store (default: an etcd of the lab's own)")
+    .option(
+      '--store <url>',
+      "what the hosts take as --cluster-store, or etcd for one of the lab's own (default: no store)",
+    )
     .addOption(new Option('--underlay <family>', 'IP version between the hosts').choices(['4', '6']).default('4'))
     .option('--mtu <bytes>', 'MTU between the hosts', parseCount, 1500)
     .action(
@@ -55,7 +58,7 @@ function addUp(lab: Command): void {
         );
         const which = name === defaultLab ? '' : ` --name ${name}`;
         const list = opened.hosts.map((host) => `${host.name} ${host.address}`).join(', ');
-        print(`lab ${name}: ${list}; store ${opened.store}\n`);
+        print(`lab ${name}: ${list}; ${opened.store === 'mesh:' ? 'no store' : `store ${opened.store}`}\n`);
         print(`go on with: ${self} lab exec${which} h1 -- skein host ls\n`);
         print(`end it with: ${self} lab down${which}\n`);
       },

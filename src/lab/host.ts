@@ -14,8 +14,8 @@ export interface LabHost extends Place {
 }
 
 export interface Daemon {
-  /** Resolves when it answers. @throws CommandError */
-  start(): Promise<void>;
+  /** Resolves when it answers. `words` follow `skein launch --detach`. @throws CommandError */
+  start(...words: readonly string[]): Promise<void>;
   /** Resolves when the process is gone. @throws Error when none runs */
   kill(signal: NodeJS.Signals): Promise<void>;
 }
@@ -34,8 +34,8 @@ export function hostOf(place: Place, address: string): Omit<LabHost, 'reboot'> {
 
 function daemonOf(place: Place): Daemon {
   return {
-    start: async () => {
-      await place.exec(['skein', 'launch', '--detach']);
+    start: async (...words) => {
+      await place.exec(['skein', 'launch', '--detach', ...words]);
     },
     kill: async (signal) => {
       // The pid in the file is the one that counts inside.

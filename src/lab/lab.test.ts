@@ -78,8 +78,7 @@ test('on several subnets hosts reach each other, the store and the outside throu
 });
 
 test('a lab runs an etcd of its own, and its end ends that', { skip }, async (t) => {
-  const { store: _, ...ownStore } = bare;
-  const lab = await openLab({ ...ownStore, name: `test-${process.pid}-etcd` });
+  const lab = await openLab({ ...bare, store: 'etcd', name: `test-${process.pid}-etcd` });
   t.after(() => lab.close());
   const ask = ['etcdctl', '--endpoints', 'http://192.168.205.2:2379', 'put', 'a', 'b'];
   assert.equal((await lab.host('h1').exec(ask)).stdout, 'OK\n');

@@ -1,5 +1,6 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { backoff } from '../lib/backoff.ts';
 import { Refusal } from '../lib/errors.ts';
 import { Scope } from '../lib/scope.ts';
 import { wire, wireHost } from './cables.ts';
@@ -38,7 +39,7 @@ export interface LabOptions {
   /** The address family underneath. */
   readonly underlay: 4 | 6;
   readonly mtu: number;
-  /** By default the lab runs an etcd of its own. */
+  /** `etcd`: one of the lab's own; else what the hosts take as `--cluster-store`, by default none, so that they are a mesh. */
   readonly store?: string;
   /** Whether it ends with this process, however that ends. */
   readonly tied: boolean;
@@ -47,6 +48,9 @@ export interface LabOptions {
   /** Ends it, also while it is being opened. */
   readonly signal?: AbortSignal;
 }
+
+/** For which a host is given to come to its cluster, in milliseconds. */
+const joining = 20_000;
 
 export interface LabState {
   readonly name: string;
@@ -62,7 +66,8 @@ export async function openLab(options: LabOptions): Promise<Lab> {
   const { name, tied, signal, hosts, subnets = 1, underlay, mtu } = options;
   await sweep();
   const plan = planOf({ hosts, subnets, underlay, mtu });
-  const store = options.store ?? plan.store;
+  const isOwn = options.store === 'etcd';
+  const store = isOwn ? plan.store : (options.store ?? 'mesh:');
   const folder = claim(name);
   const scope = new Scope();
   scope.defer(() => closeLab(name));
@@ -80,14 +85,40 @@ export async function openLab(options: LabOptions): Promise<Lab> {
     await wire(plan, new Map(opened.map((place) => [place.name, place])));
     const lab = { ...labOf(name, description), close: () => scope.close() };
     startOutside(lab.outside);
-    if (options.store === undefined) await startStore(lab.underlay, plan.store);
-    if (options.daemons ?? true) await Promise.all(lab.hosts.map((host) => host.daemon.start()));
+    if (isOwn) await startStore(lab.underlay, plan.store);
+    if (options.daemons ?? true) await startDaemons(lab);
     return lab;
   } catch (error) {
     await scope.close();
     signal?.throwIfAborted();
     throw error;
   }
+}
+
+/** Hosts without a store are let in by the first one. */
+async function startDaemons({ store, hosts }: Pick<Lab, 'store' | 'hosts'>): Promise<void> {
+  const [first, ...others] = hosts;
+  if (store !== 'mesh:' || first === undefined) {
+    await Promise.all(hosts.map(({ daemon }) => daemon.start()));
+    return;
+  }
+  await first.daemon.start();
+  if (others.length === 0) return;
+  const { stdout: token } = await first.exec(['skein', 'token', 'show']);
+  await Promise.all(others.map(({ daemon }) => daemon.start('--token', token.trim(), first.address)));
+  await Promise.all(others.map((host) => joined(host)));
+}
+
+/** Resolves when the host belongs to a cluster. */
+async function joined(host: LabHost): Promise<void> {
+  for await (const _ of backoff({ first: 20, most: 100, signal: AbortSignal.timeout(joining) })) {
+    const { code } = await host.attempt(['skein', 'host', 'ls']);
+    if (code === 0) return;
+  }
+  throw new Refusal(
+    'unavailable',
+    `${host.name} of the lab was not let in by the first host within ${joining / 1000} s`,
+  );
 }
 
 function check({ name, hosts, subnets = 1, mtu, store }: LabOptions): void {
@@ -102,7 +133,7 @@ function check({ name, hosts, subnets = 1, mtu, store }: LabOptions): void {
     throw new Refusal('invalid', `the MTU of a lab is between 1280 and 65000, not ${mtu}`);
   }
   if (store?.startsWith('local:') && hosts > 1) {
-    throw new Refusal('invalid', `${store} is a store for one host; leave --store out for an etcd of the lab's own`);
+    throw new Refusal('invalid', `${store} is a store for one host; leave --store out, and they need none`);
   }
   if (process.getuid?.() !== 0) throw new Refusal('forbidden', 'a lab needs root: it makes network namespaces');
 }

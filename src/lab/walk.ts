@@ -4,8 +4,9 @@ import { home } from '../lib/own-files.ts';
 import type { Lab } from './lab.ts';
 import { disagreement, Ids, type Part, parseWalkthrough } from './walkthrough.ts';
 
-/** The page that `npm run demo` walks. */
-export const firstPage = join(home, 'docs/walkthroughs/000.md');
+/** The page that `npm run demo` walks, and the one of `--store etcd`. */
+export const firstPage = join(home, 'docs/walkthroughs/first.md');
+export const etcdPage = join(home, 'docs/walkthroughs/000.md');
 
 /** A command answered what the page does not say. */
 export class Astray extends Error {

@@ -69,7 +69,7 @@ describe('a daemon that is killed at every call', { skip, concurrency: true }, (
 async function openHost(t: TestContext): Promise<{ host: DoomedHost; walk: Walk }> {
   labs += 1;
   const name = `death-${process.pid}-${labs}`;
-  const lab = await openLab({ name, hosts: 2, underlay: 4, mtu: 1500, tied: true, daemons: false });
+  const lab = await openLab({ name, hosts: 2, underlay: 4, mtu: 1500, tied: true, store: 'etcd', daemons: false });
   t.after(() => lab.close());
   const elsewhere = lab.host('h2');
   await elsewhere.daemon.start();

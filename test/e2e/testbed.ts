@@ -11,7 +11,7 @@ export const skip = process.getuid?.() !== 0 && 'a lab needs root';
 export function testInLab(title: string, options: Partial<LabOptions>, tests: (steps: Steps) => void): void {
   test(title, { skip }, async (t) => {
     const name = `e2e-${process.pid}`;
-    const lab = await openLab({ name, hosts: 2, underlay: 4, mtu: 1500, tied: true, ...options });
+    const lab = await openLab({ name, hosts: 2, underlay: 4, mtu: 1500, tied: true, store: 'etcd', ...options });
     t.after(() => lab.close());
     const steps: { name: string; step: Step }[] = [];
     tests((name, step) => steps.push({ name, step }));

@@ -65,10 +65,11 @@ test('what is no store URL is refused with the list of those that are', () => {
     'local://h/x',
   );
   for (const text of wrong) assert.throws(() => parseStoreUrl(text), { name: 'ParseError' }, text);
-  for (const scheme of ['consul', 'zk', 'mesh', 'redis']) {
+  for (const scheme of ['consul', 'zk', 'redis']) {
     assert.throws(() => parseStoreUrl(`${scheme}://h:1`), {
       name: 'ParseError',
-      message: /there are etcd:\/\/.*HOST:PORT\[,HOST:PORT…\]\[\/PREFIX\], etcds:\/\/ for TLS, and local:\[PATH\]$/,
+      message:
+        /there are etcd:\/\/.*HOST:PORT\[,HOST:PORT…\]\[\/PREFIX\], etcds:\/\/ for TLS, local:\[PATH\], and mesh: for none$/,
     });
   }
 });
