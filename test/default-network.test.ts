@@ -81,9 +81,21 @@ describe('the default network of one host, without a store', () => {
     assert.deepEqual(subnetsOf(host), ['10.32.0.0/12', '10.0.1.0/24']);
   });
 
+  it('gives a subnet to the next who asks, when who took it for the network died before its record said so', async () => {
+    const { id, name } = host.networks.find('skein');
+    const owner = { host: host.hosts.self.id, id, name };
+    await host.state.allocator.take({ kind: 'subnets', ranges: [], avoid: [] }, owner, '10.3.0.0/24');
+    await host.journal.commit([{ kind: 'intent', id, put: { network: name } }]);
+    await host.die();
+    await host.start();
+    await eventually(async () => (await host.journal.load('intent')).length === 0);
+    assert.ok(!subnetsOf(host).includes('10.3.0.0/24'));
+    assert.deepEqual(addressesOf(await open(host, 'after', '10.3.0.1/24')), ['10.3.0.1/24']);
+  });
+
   it('takes no more subnets than a network can have', async () => {
     const { id } = host.networks.find('skein');
-    const more = Array.from({ length: 62 }, (_, i) => `10.1.${i}.0/24`);
+    const more = Array.from({ length: 61 }, (_, i) => `10.1.${i}.0/24`);
     await host.networks.use(id, more);
     await assert.rejects(host.networks.use(id, ['10.2.0.0/24']), {
       message: /has 64 subnets, and no more than 64 can be$/,
