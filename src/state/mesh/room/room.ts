@@ -10,6 +10,7 @@ import type { Cluster } from './charter.ts';
 import { Charters, type Known } from './charters.ts';
 import { Company, type MetChannel } from './company.ts';
 import type { Body } from './messages.ts';
+import { grouped, Outbox, type State } from './outbox.ts';
 import type { RoomRecord } from './record.ts';
 
 /**
@@ -82,23 +83,9 @@ const pace = { least: 200, perHost: 4, again: 1_000 } as const;
 const patience = 1_000;
 /** Charters that are read and sent for one host: that takes long. */
 const charterRate = { burst: 4, perSecond: 2 } as const;
-/** Letters that wait for the disk. */
-const mostPending = 1024;
 
 export function openRoom(options: RoomOptions): Room {
   return new Waiting(options);
-}
-
-interface Outgoing {
-  readonly to: readonly string[];
-  readonly body: Body;
-}
-
-interface Saved {
-  readonly standing: Standing;
-  readonly charter: Cluster | undefined;
-  /** How often the hosts had changed. */
-  readonly changes: number;
 }
 
 /** Carries what `Beginning` says, and shows what it speaks of. */
@@ -117,9 +104,7 @@ class Waiting implements Room {
   #changes = 0;
   /** What this host proposed last. */
   #draft: Genesis | undefined;
-  #outbox: Outgoing[] = [];
-  #saved: Saved | undefined;
-  #saving = false;
+  readonly #outbox: Outbox;
   #unkept: string | undefined;
   /** The cluster that this host had founded and begun when it died: others may run in it, or may have given it up. */
   readonly #vowed: string | undefined;
@@ -147,6 +132,12 @@ class Waiting implements Room {
       ...{ self, standing },
       found: (view) => this.#found(view),
       mayJoin: (id) => this.#mayJoin(id),
+    });
+    this.#outbox = new Outbox({
+      save: (state) => this.#save(state),
+      send: (to, body) => this.#company.send(to, body),
+      kept: (state) => this.#kept(state),
+      refused: (error) => this.#refused(error),
     });
     this.#calls = new Calls({
       ...{ self, clock, seal, random, dial },
@@ -189,6 +180,7 @@ class Waiting implements Room {
 
   close(): void {
     this.#closed = true;
+    this.#outbox.close();
     this.#calls.close();
     this.#company.close();
   }
@@ -309,52 +301,30 @@ class Waiting implements Room {
     return first.cluster;
   }
 
-  /** Sends what there is to say, each when what it follows from is on disk. */
   #flush(): void {
     const { standing } = this.#beginning;
     const charter = this.#charter(standing);
     this.#outbox.push(...grouped(this.#beginning.take()));
-    this.#outbox.splice(0, Math.max(0, this.#outbox.length - mostPending));
-    if (this.#saving || this.#closed) return;
-    const [letters, changes] = [this.#outbox, this.#changes];
-    this.#outbox = [];
-    const saved = { standing, charter, changes };
-    const isKept =
-      this.#saved?.standing === standing && this.#saved.charter === charter && this.#saved.changes === changes;
-    // Who leaves keeps the cluster itself; nothing that is said any more needs the record of this room.
-    if (isKept || this.#isDone) {
-      this.#send(letters);
-      this.#finish(saved);
-      return;
-    }
-    this.#saving = true;
+    this.#outbox.flush({ standing, charter, changes: this.#changes });
+  }
+
+  async #save({ standing, charter }: State): Promise<void> {
+    // Who leaves keeps the cluster itself, and of this room nothing.
+    if (this.#isDone) return;
     const hosts = Object.fromEntries([...this.#hosts].map(([id, addresses]) => [id, [...addresses]]));
     const isVowed = standing.kind === 'member' && standing.genesis.id === this.#vowed;
     const record = { token: this.#token, standing: isVowed ? { ...standing, begun: true } : standing, hosts };
-    this.#options.save({ ...record, ...(charter && { charter }) }).then(
-      () => {
-        this.#saving = false;
-        this.#saved = saved;
-        this.#unkept = undefined;
-        this.#send(letters);
-        this.#finish(saved);
-        this.#flush();
-      },
-      // The letters are lost; they are written anew with the next look.
-      (error: unknown) => {
-        this.#saving = false;
-        this.#refused(error);
-      },
-    );
+    await this.#options.save({ ...record, ...(charter && { charter }) });
   }
 
-  #send(letters: readonly Outgoing[]): void {
-    for (const { to, body } of letters) this.#company.send(to, body);
+  /** Leaves, once it is on disk that the cluster has begun. */
+  #kept({ standing, charter }: State): void {
+    const isIn = standing.kind === 'member' && standing.begun && this.#charters.get(standing.genesis.id)?.admits;
+    if (isIn !== true || charter === undefined) this.#unkept = undefined;
+    else if (!this.#isDone) this.#leave(charter);
   }
 
-  #finish({ standing, charter }: Saved): void {
-    if (this.#isDone || this.#closed || standing.kind === 'waiting' || !standing.begun || charter === undefined) return;
-    if (this.#charters.get(standing.genesis.id)?.admits !== true) return;
+  #leave(charter: Cluster): void {
     this.#isDone = true;
     this.#options.done({ ...charter, hosts: new Map(this.#hosts) }).catch((error: unknown) => {
       this.#refused(error);
@@ -380,16 +350,4 @@ function again(standing: Standing = { kind: 'waiting' }, { self, now }: { self: 
   }
   if (standing.promised === undefined) return standing;
   return { kind: 'waiting', promised: { ...standing.promised, until: now + times.promise } };
-}
-
-/** What is said to several goes out once. */
-function grouped(letters: readonly { readonly to: string; readonly message: Message }[]): readonly Outgoing[] {
-  const groups = new Map<string, { to: string[]; body: Body }>();
-  for (const { to, message } of letters) {
-    const text = JSON.stringify(message);
-    const group = groups.get(text);
-    if (group === undefined) groups.set(text, { to: [to], body: { t: 'beginning', message } });
-    else group.to.push(to);
-  }
-  return [...groups.values()];
 }
