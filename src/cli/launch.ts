@@ -142,18 +142,28 @@ async function detach(args: readonly string[], chosen: Settings, { flags, env }:
   process.exitCode = 1;
 }
 
+/** For which hosts that were given are waited for, in milliseconds: by then it is known why one cannot be reached. */
+const longestJoining = 5_000;
+
 /** What has come of it where there is no store, and in a cluster of one the next step, as a line to copy. */
-export async function howItWent({ host, runDir, peer }: Pick<Settings, 'host' | 'runDir' | 'peer'>): Promise<string> {
+export async function howItWent(
+  { host, runDir, peer }: Pick<Settings, 'host' | 'runDir' | 'peer'>,
+  patience = longestJoining,
+): Promise<string> {
   const socket = host.find((path) => path !== handedOver) ?? join(runDir, 'skein.sock');
   const client = openClient(socket);
   try {
+    // With others to go to it may begin anew at any moment.
+    const cluster = peer.length > 0 ? await joining(socket, undefined, patience) : undefined;
     const status = await client.call('getStatus', {});
     if (status.state === 'waiting') {
-      const joined = peer.length === 0 ? undefined : await joining(socket, undefined);
-      if (joined !== undefined) return `joined cluster ${joined.slice(0, 12)}\n`;
-      return 'this host waits for others with its token; connect it to one of them: skein connect HOST\n';
+      const whys = status.targets.map(({ address, state, why }) => `  ${address}: ${printable(why ?? state)}\n`);
+      return `this host waits for others with its token; connect it to one of them: skein connect HOST\n${whys.join('')}`;
     }
-    if (status.mesh?.role !== 'admin' || status.mesh.hosts > 1) return '';
+    if (status.mesh === undefined) return '';
+    if (cluster !== undefined || status.mesh.hosts > 1)
+      return `it belongs to cluster ${status.cluster.id.slice(0, 12)}\n`;
+    if (status.mesh.role !== 'admin') return '';
     return `other hosts join with: ${joinCommand(await client.call('getToken', {}))}\n`;
   } catch (error) {
     // It runs all the same; `skein status` and `skein token show` say more.

@@ -25,7 +25,7 @@ testInLab('hosts join each other without a store', { hosts: 4, store: 'mesh:', d
     const [h1, h2] = [lab.host('h1'), lab.host('h2')];
     const said = await launch(h1);
     const [, line = ''] = /^other hosts join with: skein launch (--token \S+ \S+)$/m.exec(said) ?? assert.fail(said);
-    assert.match(await launch(h2, ...line.split(' ')), /\njoined cluster [0-9a-f]{12}$/);
+    assert.match(await launch(h2, ...line.split(' ')), /\nit belongs to cluster [0-9a-f]{12}$/);
     await until('both are there', async () => (await alive(h2)) === 'h1\nh2');
     const { stdout } = await h2.exec(['sh', '-c', 'tr "\\0" " " </proc/$(cat /run/skein/skein.pid)/cmdline']);
     assert.match(stdout, /daemon\/main/);

@@ -70,6 +70,7 @@ export type ExposedView = ExposedAnswer;
 export type NetworkView = NetworkAnswer;
 export type StatusView = StatusAnswer;
 export type WaitingView = WaitingAnswer;
+export type JoinedView = AnswerOf<'joinHosts'>;
 export type PeerView = PeerAnswer;
 export type ConnectionView = ConnectionAnswer;
 export type TargetView = TargetAnswer;

@@ -1,4 +1,6 @@
 import type { Command } from 'commander';
+import type { Client, JoinedView } from '../../adapters/api/client.ts';
+import { backoff } from '../../lib/backoff.ts';
 import { Refusal } from '../../lib/errors.ts';
 import { parseMeshPlace } from '../../model/mesh-place.ts';
 import { parseTokenSource, readToken } from '../../model/token-source.ts';
@@ -32,7 +34,7 @@ export function addConnect(program: Command): void {
     if (joins && cluster !== undefined) print(`joined cluster ${cluster.slice(0, 12)}\n`);
     // Now that it belongs to it, what does not come through between them is seen, too.
     const again = joins && cluster !== undefined && targets.length > 0;
-    const { reached } = again ? await client.call('joinHosts', { body: { targets } }) : first;
+    const reached = again ? await reachedAgain(client, first.reached) : first.reached;
     for (const { target, host, why } of reached) {
       if (host !== undefined) print(`${target} is ${printable(nameOf(host))}\n`);
       if (why === undefined) continue;
@@ -42,6 +44,22 @@ export function addConnect(program: Command): void {
     if (cluster === undefined) print('this host goes on waiting for a cluster: skein status says for whom\n');
   });
 }
+
+type Reached = JoinedView['reached'];
+
+/** Those who were met just now begin anew in the cluster, too, and are given a moment for it. */
+async function reachedAgain(client: Client, before: Reached): Promise<Reached> {
+  const met = new Set(before.filter(({ host }) => host !== undefined).map(({ target }) => target));
+  let reached = before;
+  for await (const _ of backoff({ first: 100, most: 500, signal: AbortSignal.timeout(patience) })) {
+    ({ reached } = await client.call('joinHosts', { body: { targets: before.map(({ target }) => target) } }));
+    if (reached.every(({ target, host }) => host !== undefined || !met.has(target))) break;
+  }
+  return reached;
+}
+
+/** In milliseconds. */
+const patience = 5_000;
 
 export function addDisconnect(program: Command): void {
   const command = program

@@ -4,7 +4,7 @@ import { Refusal } from '../../lib/errors.ts';
 import { withProgress } from '../progress.ts';
 
 /** In milliseconds. */
-const patience = 10_000;
+const longest = 10_000;
 
 /**
  * Waits for the cluster that a host comes to: the daemon begins anew in it, and is away meanwhile; hosts that all wait agree
@@ -12,9 +12,16 @@ const patience = 10_000;
  * @returns the id of the cluster, or undefined when the host goes on waiting for one
  * @throws Refusal when it was to be in this cluster by now
  */
-export async function joining(socket: string, cluster: string | undefined): Promise<string | undefined> {
+export async function joining(
+  socket: string,
+  cluster: string | undefined,
+  patience = longest,
+): Promise<string | undefined> {
   const called = cluster === undefined ? 'a cluster' : `cluster ${cluster.slice(0, 12)}`;
-  const found = await withProgress(`joining ${called}`, clusterOf(openClient(socket), cluster));
+  const found = await withProgress(
+    `joining ${called}`,
+    clusterOf(openClient(socket), cluster, AbortSignal.timeout(patience)),
+  );
   if (found !== undefined || cluster === undefined) return found;
   throw new Refusal(
     'unavailable',
@@ -23,8 +30,7 @@ export async function joining(socket: string, cluster: string | undefined): Prom
 }
 
 /** The cluster that the daemon is in, as soon as there is one, or as it is this one. */
-async function clusterOf(client: Client, wanted: string | undefined): Promise<string | undefined> {
-  const signal = AbortSignal.timeout(patience);
+async function clusterOf(client: Client, wanted: string | undefined, signal: AbortSignal): Promise<string | undefined> {
   for await (const _ of backoff({ first: 20, most: 250, signal })) {
     try {
       const status = await client.call('getStatus', {}, { signal });

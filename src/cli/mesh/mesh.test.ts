@@ -137,6 +137,10 @@ test('a host that waits says for what, refuses the rest, and joins with the toke
   });
   assert.match((await skein(h4, ['status'])).stdout, /^Targets: +192\.0\.2\.9:6783: it does not answer$/m);
   const joined = `joined cluster ${h3.cluster?.id.slice(0, 12)}\n192.0.2.3:6783 is h3\n`;
+  assert.match(
+    await howItWent({ host: [socketOf(h4)], runDir: directory, peer: ['192.0.2.9:6783'] }, 200),
+    /: skein connect HOST\n {2}192\.0\.2\.9:6783: it does not answer\n$/,
+  );
   assert.deepEqual(await skein(h4, ['connect', '192.0.2.3']), { stdout: joined, stderr: '', code: 0 });
   assert.match((await skein(h4, ['status'])).stdout, /^Mesh: +2 hosts, 1 link, member, at 192\.0\.2\.4$/m);
 });
@@ -162,7 +166,7 @@ test('a wrong token, no place and no token are refused in a sentence that does n
   }
 });
 
-test('the first host of a cluster says how others join it, and one of many does not', async () => {
+test('a launch ends with how others join, where it is the first of its cluster, and else with the cluster', async () => {
   const mesh = new MemoryMesh();
   const h6 = mesh.found('h6');
   await serve(h6);
@@ -172,7 +176,7 @@ test('the first host of a cluster says how others join it, and one of many does 
   assert.equal(await howItWent(at), `other hosts join with: skein launch --token ${await h6.token()} 192.0.2.6\n`);
   const { restart } = await mesh.wait('h7', await h6.token()).connect({ targets: [h6.place], replace: false });
   restart?.();
-  assert.equal(await howItWent(at), '');
+  assert.equal(await howItWent(at), `it belongs to cluster ${h6.cluster?.id.slice(0, 12)}\n`);
 });
 
 test('a launched daemon is told everything, and its token by no argument', () => {

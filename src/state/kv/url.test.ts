@@ -72,4 +72,5 @@ test('what is no store URL is refused with the list of those that are', () => {
         /there are etcd:\/\/.*HOST:PORT\[,HOST:PORT…\]\[\/PREFIX\], etcds:\/\/ for TLS, local:\[PATH\], and mesh: for none$/,
     });
   }
+  assert.throws(() => parseStoreUrl('mesh://h:1'), { name: 'ParseError', message: /nothing stands behind mesh:/ });
 });
