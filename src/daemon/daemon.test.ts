@@ -67,7 +67,7 @@ test('the daemon starts in the background, and a second one is refused', { skip 
   const launched = await onHost('skein launch --detach');
   assert.match(
     launched.stdout,
-    /^the daemon runs as pid \d+; its log is \/var\/lib\/skein\/daemon\.log\n$/,
+    /^the daemon runs as pid \d+; its log is \/var\/lib\/skein\/daemon\.log\nother hosts join with: skein launch --token \S+ \S+\n$/,
     launched.stderr,
   );
   const second = await onHost('skein launch --detach');

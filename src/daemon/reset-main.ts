@@ -8,7 +8,6 @@ try {
   const { settings, own } = readSettings(args, ['force']);
   const whole = await reset({
     settings,
-    storeGiven: args.some((arg) => arg.startsWith('--cluster-store=')),
     force: own.force !== undefined,
     say: (sentence) => process.stdout.write(`${sentence}\n`),
     complain: (sentence) => process.stderr.write(`skein: ${sentence}\n`),

@@ -32,8 +32,6 @@ import { lockRunDirectory } from './run-lock.ts';
 
 export interface ResetInit {
   readonly settings: Settings;
-  /** Whether `--cluster-store` was said, and does not come from the defaults. */
-  readonly storeGiven: boolean;
   /** Also when containers run. */
   readonly force: boolean;
   /** Tells what was done, and what could not be, in sentences. */
@@ -62,7 +60,7 @@ const patience = { stop: 15_000, terminate: 10_000, kill: 5_000 } as const;
  * @returns whether nothing is left
  * @throws Refusal 'conflict' when containers run and it is not forced
  */
-export async function reset({ settings, storeGiven, force, say, complain }: ResetInit): Promise<boolean> {
+export async function reset({ settings, force, say, complain }: ResetInit): Promise<boolean> {
   if (process.getuid?.() !== 0) throw new Refusal('forbidden', 'reset needs root: it changes the kernel and /var/lib');
   const paths = pathsOf(settings);
   const places = { directory: paths.containers, controls: paths.controls, shim: paths.shim };
@@ -117,7 +115,7 @@ export async function reset({ settings, storeGiven, force, say, complain }: Rese
     manageAgain() ? `removed ${UNMANAGED_FILE}` : undefined,
   );
   const memory = join(settings.stateDir, 'departures.json');
-  const url = storeGiven ? settings.clusterStore : (known.store ?? settings.clusterStore);
+  const url = settings.clusterStore ?? known.store ?? 'mesh:';
   const owed: Departure[] = [];
   const remembered = await step('read what earlier resets could not give back', async () => {
     owed.push(...departuresIn(memory));

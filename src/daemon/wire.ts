@@ -33,12 +33,12 @@ import type { NamesPlace } from '../model/setting-values.ts';
 import type { Settings } from '../model/settings.ts';
 import { version } from '../model/version.ts';
 import { openJournal } from '../state/kv/local/journal.ts';
-import { parseStoreUrl } from '../state/kv/url.ts';
+import { parseStoreUrl, type StoreUrl } from '../state/kv/url.ts';
 import { type Meshed, openMeshed, type Waiting } from './meshed.ts';
 import { pathsOf } from './paths.ts';
 import { gatewayPools } from './pools.ts';
 import { openProblems, probingOf } from './probing.ts';
-import { isMesh, rememberStore } from './remembered-store.ts';
+import { isMesh, rememberStore, storeIn } from './remembered-store.ts';
 import { repairRegularly } from './repair.ts';
 import { openStored, type Stored } from './shared.ts';
 import { welcome } from './welcome.ts';
@@ -89,7 +89,7 @@ export async function openDaemon({
   const { stateDir, runDir } = settings;
   const files = pathsOf(settings);
   try {
-    const url = isMesh(settings.clusterStore) ? undefined : parseStoreUrl(settings.clusterStore);
+    const asked = settings.clusterStore === undefined ? undefined : placeOfState(settings.clusterStore);
     await makeDirectory(stateDir, 0o700);
     await makeDirectory(runDir, 0o755);
 
@@ -123,20 +123,21 @@ export async function openDaemon({
     const view = await dataplane.look();
 
     // The cluster: shared state, and this host's place in it.
+    const place = asked ?? placeOfState((await storeIn(journal)) ?? 'mesh:');
     const common = { settings, journal, identity, view, stop, log };
     const shared: Stored | Meshed | Waiting = held(
-      await (url ? openStored(url, common) : openMeshed({ ...common, restart })),
+      await (place.url ? openStored(place.url, common) : openMeshed({ ...common, restart })),
     );
     const started = new Date(now()).toISOString();
     if ('waiting' in shared) {
       const { waiting: host, membership } = shared;
-      await rememberStore(journal, settings.clusterStore);
+      await rememberStore(journal, place.text);
       held(await openApi({ waiting: { host, started }, membership, stop: () => stop(), log }, { sockets, handed }));
       log.info('waits for other hosts with its token', { host: host.name, id: host.id });
       return scope;
     }
     const { cluster, allocator, claims, catalog, registry, membership } = shared;
-    await rememberStore(journal, settings.clusterStore);
+    await rememberStore(journal, place.text);
     const wishes = { advertise: settings.clusterAdvertise, data: settings.dataAddress };
     const { advertise, data, mtu, routes, device } = chooseUnderlay(view, { ...wishes, family: cluster.underlay });
     const { dataPort } = cluster;
@@ -257,6 +258,11 @@ export async function openDaemon({
     await scope.close();
     throw error;
   }
+}
+
+/** `url`: of a store; none where the hosts themselves hold the state. @throws ParseError */
+function placeOfState(text: string): { readonly text: string; readonly url: StoreUrl | undefined } {
+  return { text, url: isMesh(text) ? undefined : parseStoreUrl(text) };
 }
 
 async function makeDirectory(path: string, mode: number): Promise<void> {

@@ -16,7 +16,7 @@ const from = (sources: { flags?: string[]; env?: Record<string, string>; file?: 
 
 test('without anything every setting has its default', () => {
   const defaults = from({});
-  assert.equal(defaults.clusterStore, 'mesh:');
+  assert.equal(defaults.clusterStore, undefined);
   assert.equal(defaults.dataPort, undefined);
   assert.equal(defaults.clusterAdvertise, undefined);
   assert.deepEqual(defaults.host, []);

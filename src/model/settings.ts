@@ -28,10 +28,11 @@ import { parseTokenSource } from './token-source.ts';
  * that may be given several times has its plural name, as in Docker's file.
  */
 export const settings = {
-  clusterStore: one(parseStoreText, 'mesh:', {
+  clusterStore: one(parseStoreText, undefined, {
     value: 'url',
     sentence:
       'where the state of the cluster lives: mesh: in the hosts themselves, etcd://HOST:PORT,…/PREFIX (etcds:// for TLS) in a store, or local: for a cluster of one host for good',
+    unset: 'where it was, for a new host mesh:',
   }),
   clusterStoreOpt: many(parseStoreOption, [], {
     value: 'key=value',
