@@ -16,7 +16,8 @@ export async function weaveLines(client: Client, containers: readonly ContainerV
 }
 
 function addressesOf(place: ContainerView['NetworkSettings']['Networks'][string]): readonly string[] {
-  const { IPAddress, IPPrefixLen, GlobalIPv6Address, GlobalIPv6PrefixLen } = place;
+  const { IPAddress, IPPrefixLen, GlobalIPv6Address, GlobalIPv6PrefixLen, Addresses } = place;
+  if (Addresses !== undefined) return Addresses;
   return [
     ...(IPAddress === '' ? [] : [`${IPAddress}/${IPPrefixLen}`]),
     ...(GlobalIPv6Address === '' ? [] : [`${GlobalIPv6Address}/${GlobalIPv6PrefixLen}`]),

@@ -172,7 +172,7 @@ function memoryEndpoints(host: string, networks: ApiNeeds['networks']): MemoryEn
       name,
       aliases: [...aliases],
       mac: mac ?? `02:42:0a:00:00:0${2 + others.length}`,
-      addresses: [`${address}/24`],
+      addresses: addresses.length > 1 ? [...addresses] : [`${address}/24`],
       host,
       epoch: 1,
       sandbox: { id, key: sandbox.key },

@@ -408,6 +408,8 @@ export const ContainerView = v.looseObject({
         GlobalIPv6PrefixLen: IntegerView,
         MacAddress: v.string(),
         Aliases: v.array(v.string()),
+        /** All of them, where there are several of a family; not Docker's. */
+        Addresses: v.optional(v.array(v.string())),
       }),
     ),
   }),

@@ -239,6 +239,8 @@ function viewAddresses(
     GlobalIPv6Address: ip6,
     GlobalIPv6PrefixLen: Number(length6),
     MacAddress: mac,
+    // Docker has at most one of each family.
+    ...(addresses.length > [ip, ip6].filter((text) => text !== '').length && { Addresses: [...addresses] }),
   };
 }
 

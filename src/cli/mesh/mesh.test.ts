@@ -196,16 +196,20 @@ test('a launched daemon is told everything, and its token by no argument', () =>
 test('interfaces are listed as weave ps does', async (t) => {
   const h8 = new MemoryMesh().found('h8');
   await serve(h8);
-  t.after(() => skein(h8, ['rm', '-f', 'c', 'alone']));
+  t.after(() => skein(h8, ['rm', '-f', 'c', 'several', 'alone']));
   for (const name of ['demo', 'other']) await skein(h8, ['network', 'create', name]);
   const id = (await skein(h8, ['run', '-d', '--network', 'demo', '--name', 'c', '--', 'sleep', '60'])).stdout.trim();
   await skein(h8, ['network', 'connect', 'other', 'c']);
   const alone = ['run', '-d', '--network', 'skein_gwbridge', '--name', 'alone', '--', 'sleep', '60'];
   assert.equal((await skein(h8, alone)).code, 0);
   await skein(h8, ['expose', '--network', 'demo']);
+  const words = ['run', '-d', '--network', 'demo', '--name', 'several', '10.2.1.1/24', '10.2.2.1/24'];
+  const several = (await skein(h8, [...words, '--', 'sleep', '60'])).stdout.trim();
   const mac = '(02:42(?::[0-9a-f]{2}){4})';
+  const lines = (await skein(h8, ['ps', '--weave'])).stdout;
+  assert.match(lines, new RegExp(`^${several.slice(0, 12)} ${mac} 10\\.2\\.1\\.1/24 10\\.2\\.2\\.1/24$`, 'm'));
   assert.match(
-    (await skein(h8, ['ps', '--weave'])).stdout,
+    lines.replace(new RegExp(`${several.slice(0, 12)} .*\n`), ''),
     new RegExp(
       [
         `^weave:expose ${mac} 10\\.0\\.0\\.\\d+/24`,
