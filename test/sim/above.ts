@@ -3,8 +3,8 @@ import type { Mesh } from '../../src/state/mesh/mesh.ts';
 import { type MeshState, openMeshState } from '../../src/state/mesh/open.ts';
 import type { SimulatedHost } from './world.ts';
 
-/** Milliseconds: in which what came is gathered; before what the disk refused is tried again. */
-const pace = { tend: [1, 20], again: 500 } as const;
+/** Milliseconds: in which what came is gathered; before what the disk refused is tried again; before what an heir says is known. */
+const pace = { tend: [1, 20], again: 500, forget: 2_500 } as const;
 
 /** What runs above sheets on one host in one of its lives: numbers, names and records. */
 export class Above {
@@ -56,6 +56,7 @@ export class Above {
       () => {
         this.#tending = false;
         this.#mesh.trustChanged();
+        this.#after(pace.forget, () => this.#mesh.trustChanged());
       },
       (error: unknown) => {
         if (!(error instanceof Refusal)) throw error;

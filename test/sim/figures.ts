@@ -15,9 +15,9 @@ export const costs = { byte: 0.000_02, update: 0.25 } as const;
 export function together(
   seed: number,
   hosts: number,
-  options: { readonly costs?: boolean; readonly weather?: Weather } = {},
+  options: { readonly costs?: boolean; readonly weather?: Weather; readonly above?: boolean } = {},
 ): World {
-  const world = new World({ seed, ...(options.costs ? { costs } : {}) });
+  const world = new World({ seed, ...(options.costs ? { costs } : {}), above: options.above === true });
   world.network.weather = options.weather ?? lan;
   const first = world.add();
   for (let n = 1; n < hosts; n += 1) world.add(first);

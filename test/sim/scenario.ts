@@ -28,13 +28,13 @@ export interface Outcome {
 
 /** Milliseconds: how long things go wrong, and how soon all is well again. */
 const phases = {
-  small: { start: 2_000, faults: 12_000, settle: 8_000, rest: 1_500 },
-  large: { start: 1_000, faults: 3_000, settle: 8_000, rest: 1_000 },
+  small: { start: 1_500, faults: 8_000, settle: 8_000, rest: 1_000 },
+  large: { start: 7_000, faults: 3_000, settle: 8_000, rest: 1_000 },
 } as const;
 /** From so many hosts on they start as a cluster that was there before, and shorter is enough. */
 const large = 100;
 /** Messages that a host gets in a second. */
-const mostAtRest = 60;
+const mostAtRest = 120;
 /** Behaviour F4. */
 const healedWithin = 5_000;
 /** In which who asks for a place on a network gets it when all is well, though it may have to ask again. */
@@ -43,7 +43,7 @@ const servedWithin = 3_000;
 /** One cluster that lives through faults which the seed chooses, and what it did wrong. */
 export async function runSeed({ seed, trace, hosts: asked, loses = [], believesAll = false }: Run): Promise<Outcome> {
   const chance = new Chance(seed * 7919 + 1);
-  const hosts = asked ?? (chance.happens(0.02) ? chance.whole(8, 20) : chance.whole(3, 7));
+  const hosts = asked ?? (chance.happens(0.01) ? chance.whole(8, 20) : chance.whole(3, 7));
   const world = new World({
     seed,
     seal: believesAll ? believingSeal : seed % 50 === 0 && hosts < 30 ? realSeal : quickSeal,
@@ -91,7 +91,8 @@ class Scenario {
 
   async begin(hosts: number, lies: boolean): Promise<void> {
     const world = this.#world;
-    for (let n = 0; n < hosts; n += 1) this.#add(world.hosts[0]);
+    // Who knows all the others needs no target.
+    for (let n = 0; n < hosts; n += 1) this.#add(this.#isLarge ? undefined : world.hosts[0]);
     if ((this.#chance.happens(0.15) || lies) && hosts >= 4) world.liars.add(world.hosts.at(-1)?.id ?? '');
     if (this.#isLarge)
       preload(world, (host) => new Map((this.#followed.get(host) ?? []).map((network) => [network, []])));
@@ -117,7 +118,7 @@ class Scenario {
       await world.pass(chance.between(20, this.#isLarge ? 150 : 400));
       const host = chance.of(world.hosts);
       if (host.running && chance.happens(0.7)) this.#act(host);
-      else if (chance.happens(0.6)) await this.#fault(host);
+      else if (chance.happens(this.#isLarge ? 0.25 : 0.6)) await this.#fault(host);
     }
   }
 
@@ -249,7 +250,8 @@ class Scenario {
   async #rollBack(host: SimulatedHost): Promise<void> {
     const world = this.#world;
     if (!this.#rollsBack || this.#rolledBack || !host.running || world.removed.size > 0) return;
-    const goBack = this.#chance.happens(0.3) && host !== world.founder ? () => host.disk.wipe() : host.disk.save();
+    const goBack =
+      this.#chance.happens(0.3) && host !== world.founder && !this.#isLarge ? () => host.disk.wipe() : host.disk.save();
     await world.pass(this.#chance.between(100, 3_000));
     for (let n = 0; n < 3; n += 1) if (host.running) this.#act(host);
     await world.pass(this.#chance.between(0, 500));

@@ -131,10 +131,7 @@ export class Keeper {
 
   #isHeir(host: string): boolean {
     const { sheets, removals } = this.#needs;
-    const heir = removals.heirOf(host);
-    if (heir !== undefined) return heir === sheets.self;
-    const decision = removals.decide(host);
-    return decision.kind === 'heir' && decision.heir === sheets.self;
+    return removals.isHeir(sheets.self, host);
   }
 
   /** What a removed host owned, or gave to one that has said that it takes nothing from it any more. */

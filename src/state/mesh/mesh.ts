@@ -14,7 +14,7 @@ import type { Way } from './probes.ts';
 import type { Questions } from './questions.ts';
 import { Repair } from './repair.ts';
 import { Routes } from './routes.ts';
-import type { Json, Members, Scope, Sheet, Sheets } from './sheets.ts';
+import type { Json, Members, Scope, Sheet, SheetChange, Sheets } from './sheets.ts';
 import { Shelf } from './shelf.ts';
 import { Spread } from './spread.ts';
 import { Topology } from './topology.ts';
@@ -177,7 +177,7 @@ export class Mesh implements MeshEvents {
       },
       compared: () => this.#compared,
     };
-    shelf.watch(({ owner, scope }) => this.#sheetChanged(owner, scope));
+    shelf.watch((change) => this.#sheetChanged(change));
     this.#liveness.keep(this.#known());
     this.#say('addresses', options.addresses);
     this.#interest.start();
@@ -414,7 +414,7 @@ export class Mesh implements MeshEvents {
       .catch((error: unknown) => this.#environment.log.warn('the own sheet cannot be changed', { key, error }));
   }
 
-  #sheetChanged(owner: string, scope: Scope): void {
+  #sheetChanged({ owner, scope, keys }: SheetChange): void {
     if (owner === this.#self) {
       this.#liveness.raise(this.#own.epoch);
       this.#interest.said(scope);
@@ -423,6 +423,10 @@ export class Mesh implements MeshEvents {
     if (scope !== 'host') return;
     this.#routes.changed();
     this.#liveness.keep(this.#known());
+    if (!keys.includes(hostKeys.networks) || !this.#connections.has(owner)) return;
+    // What both said there while they were apart neither was asked for.
+    const shared = this.#followers.groupsWith(owner).filter((group) => group !== 'all');
+    if (shared.length > 0) this.#repair.sync(owner, shared);
   }
 
   /** What this host said in a life that it forgot, it may have said on networks that it forgot. */

@@ -52,6 +52,9 @@ export interface MeshState {
   close(): void;
 }
 
+/** In which what an heir carries on comes after it said that it took over, in milliseconds. */
+const longestWay = 2_000;
+
 const About = v.looseObject({ about: v.picklist(['catalog', 'numbers', 'names']), question: v.unknown() });
 
 /** @throws ParseError */
@@ -67,7 +70,9 @@ export function openMeshState(options: OpenMeshState): MeshState {
   const { sheets, members, questions, standing, founder, inUse, now, nonce, pause, rest } = options;
   const skipped = new Skipped();
   const removals = new Removals(sheets, standing);
-  const inherits = (host: string) => removals.removed().has(host) && removals.heirOf(host) === sheets.self;
+  const inherits = (host: string) => removals.removed().has(host) && removals.isHeir(sheets.self, host);
+  /** When it was first seen here that all removed hosts have heirs. */
+  let allTaken: number | undefined;
   const about = (part: 'catalog' | 'numbers' | 'names'): Questions => ({
     ask: (host, question) => questions.ask(host, { about: part, question }),
   });
@@ -93,16 +98,22 @@ export function openMeshState(options: OpenMeshState): MeshState {
       if (part === 'numbers') return await allocator.answer(from, asked);
       return part === 'catalog' ? catalog.answer(from, asked) : claims.answer(from, asked);
     },
-    spent: (host) =>
+    spent(host) {
+      const removed = removals.removed();
       // Who acknowledged one removal may have been removed itself: all of them are decided with the same sheets.
-      removals.removed().has(host) &&
-      [...removals.removed()].every((one) => removals.heirOf(one) !== undefined) &&
-      !catalog.isSaidBy(host) &&
-      !claims.isSaidBy(host),
+      if (!removed.has(host) || [...removed].some((one) => removals.heirOf(one) === undefined)) {
+        allTaken = undefined;
+        return false;
+      }
+      allTaken ??= now();
+      const isCarriedOn = !catalog.isSaidBy(host) && !claims.isSaidBy(host);
+      return isCarriedOn || (now() - allTaken > longestWay && removals.heirOf(host) !== sheets.self);
+    },
     async tend() {
-      await allocator.tend();
+      // Who takes over carries on the records first: once the numbers are taken nobody holds what the removed host had said.
       await catalog.tend();
       await claims.tend();
+      await allocator.tend();
     },
     close() {
       for (const part of [allocator, claims, catalog, registry]) part.close();

@@ -157,6 +157,14 @@ export class Removals {
     return decision;
   }
 
+  /** Whether this host takes over, or has. */
+  isHeir(self: string, host: string): boolean {
+    const heir = this.heirOf(host);
+    if (heir !== undefined) return heir === self;
+    const decision = this.decide(host);
+    return decision.kind === 'heir' && decision.heir === self;
+  }
+
   #decide(host: string): Decision {
     const all = this.#standing.removals();
     const admitted = [...this.#standing.admitted()];

@@ -1,0 +1,3 @@
+import { seedsTest } from './seeds.ts';
+
+seedsTest(701, 1000);

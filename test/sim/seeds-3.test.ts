@@ -1,0 +1,3 @@
+import { seedsTest } from './seeds.ts';
+
+seedsTest(1401, 1700);
