@@ -1,3 +1,3 @@
 import { seedsTest } from './seeds.ts';
 
-seedsTest(1, 300);
+seedsTest(1, 667);

@@ -1,3 +1,3 @@
 import { seedsTest } from './seeds.ts';
 
-seedsTest(701, 1000);
+seedsTest(701, 1367);

@@ -1,3 +1,3 @@
 import { seedsTest } from './seeds.ts';
 
-seedsTest(1401, 1700);
+seedsTest(1401, 2067);
