@@ -50,7 +50,7 @@ interface Known {
   readonly names: ReadonlyMap<string, string>;
 }
 
-const patience = { stop: 15_000, terminate: 10_000, kill: 5_000 } as const;
+const patience = { depart: 10_000, stop: 15_000, terminate: 10_000, kill: 5_000 } as const;
 
 /**
  * Takes every trace of Skein off this host: daemon, containers, kernel, cluster state, files. Each step stands by itself, so
@@ -82,6 +82,7 @@ export async function reset({ settings, force, say, complain }: ResetInit): Prom
     }
   };
 
+  await step('hand on what this host owns of the cluster', () => departFrom(paths));
   if (!(await step('end the daemon', () => endDaemon(paths)))) return false;
   const ran = existsSync(settings.runDir);
   const lock = lockRunDirectory({ runDir: settings.runDir, pidFile: paths.pid }, openSyscalls());
@@ -151,6 +152,19 @@ export async function reset({ settings, force, say, complain }: ResetInit): Prom
     complain(`${settings.stateDir} is kept: it holds what this host's settings were; reset again when that is mended`);
   lock.close();
   return whole;
+}
+
+/** Of a mesh, while the daemon runs: a host that is gone cannot say it. @throws Refusal, Error */
+async function departFrom(paths: ReturnType<typeof pathsOf>): Promise<string | undefined> {
+  if (daemonIn(paths.pid) === undefined) return undefined;
+  const client = openClient(paths.socket);
+  const signal = AbortSignal.timeout(patience.depart);
+  const status = await client.call('getStatus', {}, { signal }).catch(() => undefined);
+  if (status?.state !== 'ready' || status.mesh === undefined || status.mesh.hosts < 2) return undefined;
+  const { heir } = await client.call('departHost', {}, { signal });
+  if (heir === undefined)
+    throw new Error('no other host can be reached; an admin of the cluster removes this one with skein host rm');
+  return `handed what this host owned on to host ${heir.name ?? heir.id}`;
 }
 
 /** Afterwards none runs. @throws Error */

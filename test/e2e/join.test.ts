@@ -74,6 +74,19 @@ testInLab('hosts join each other without a store', { hosts: 4, store: 'mesh:', d
     assert.equal((await connect(await skein(h1, 'token', 'show'))).code, 0);
     await until('the fourth is there', async () => (await alive(h1)) === 'h1\nh2\nh4');
   });
+
+  step('a host that is reset hands on what it owned, the only admin that too', async (lab) => {
+    const [h1, h2, h4] = [lab.host('h1'), lab.host('h2'), lab.host('h4')];
+    await idle(h4, 'four');
+    assert.match(await skein(h4, 'reset', '--force'), /^handed what this host owned on to host h[12]$/m);
+    await until('it has left', async () => /h4 +member +left/.test(await skein(h2, 'status', 'peers')));
+    assert.match(await skein(h1, 'reset', '--force'), /^handed what this host owned on to host h2$/m);
+    await until('the last is alone', async () => (await alive(h2)) === 'h2');
+    const owners = await skein(h2, 'status', 'ipam', '--format', '{{.owner.name}}');
+    assert.deepEqual(new Set(owners.split('\n')), new Set(['h2']));
+    assert.match(await skein(h2, 'token', 'rotate'), /^skein1/);
+    await idle(h2, 'one');
+  });
 });
 
 testInLab(

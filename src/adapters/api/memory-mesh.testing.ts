@@ -139,6 +139,15 @@ export class MemoryHost implements Membership {
     return name(host);
   }
 
+  async depart() {
+    const heir = [...(this.cluster?.roles.keys() ?? [])].find((host) => host !== this);
+    if (heir === undefined) return undefined;
+    if (this.cluster?.roles.get(this) === 'admin') this.cluster.roles.set(heir, 'admin');
+    this.cluster?.roles.delete(this);
+    this.cluster = undefined;
+    return name(heir);
+  }
+
   peers(): readonly PeerState[] {
     const all = [...(this.cluster?.roles ?? [])];
     return all.map(([host, role]) => ({

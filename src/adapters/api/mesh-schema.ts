@@ -23,6 +23,9 @@ export const JoinBody = v.pipe(
   }),
   v.check(({ targets, replace }) => targets.length > 0 || replace, 'targets are none'),
 );
+export const DepartedView = v.looseObject({
+  heir: v.optional(v.looseObject({ id: v.string(), name: v.optional(v.string()) })),
+});
 export const LeaveBody = v.strictObject({ targets: v.pipe(Targets, v.minLength(1, 'are none')) });
 
 const NumberView = v.number();

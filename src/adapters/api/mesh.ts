@@ -17,7 +17,7 @@ import type { AnswerOf, RequestOf } from './routes.ts';
 
 type MeshHandlers = Pick<
   JsonHandlers,
-  | ('joinHosts' | 'leaveHosts' | 'getToken' | 'rotateToken' | 'removeHost' | 'promoteHost')
+  | ('joinHosts' | 'leaveHosts' | 'departHost' | 'getToken' | 'rotateToken' | 'removeHost' | 'promoteHost')
   | ('listTargets' | 'listPeers' | 'listConnections' | 'listRanges')
 >;
 
@@ -47,6 +47,10 @@ export function openMeshHandlers(membership: Membership, wayTo: WayTo): MeshHand
       await membership.disconnect(body.targets);
       return {};
     },
+    departHost: async () => {
+      const heir = await membership.depart();
+      return defined({ heir: heir && named(heir) });
+    },
     listTargets: () => membership.targets().map(viewTarget),
     listPeers: () => membership.peers().map(viewPeer),
     listConnections: () => membership.connections().map((connection) => viewConnection(connection, wayTo)),
@@ -69,6 +73,7 @@ export function refuseMeshHandlers(url: () => string): MeshHandlers {
   return {
     joinHosts: refuse('connect to hosts'),
     leaveHosts: refuse('disconnect from hosts'),
+    departHost: refuse('hand on what this host owns'),
     listTargets: refuse('show targets'),
     listPeers: refuse('show peers'),
     listConnections: refuse('show connections'),

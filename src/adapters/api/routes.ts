@@ -58,6 +58,12 @@ export const routes = {
     body: mesh.LeaveBody,
     answer: schema.Done,
   },
+  departHost: {
+    method: 'POST',
+    path: '/mesh/depart',
+    sentence: 'Hands what this host owns on to another, before it is reset',
+    answer: mesh.DepartedView,
+  },
   getToken: { method: 'GET', path: '/mesh/token', sentence: 'What lets a host in', answer: mesh.TokenView },
   rotateToken: {
     method: 'POST',

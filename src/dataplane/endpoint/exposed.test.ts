@@ -262,6 +262,8 @@ describe('the host on a network', { skip: !isRoot && 'needs root' }, () => {
     host.sh(`ip route add 192.168.70.0/24 dev ${device}; ip route add 192.168.71.0/24 via 10.0.0.12`);
     assert.deepEqual(await host.dataplane.repair(), { steps: [] });
     assert.match(host.sh('ip route'), /192\.168\.70\.0[\s\S]*192\.168\.71\.0/);
+    // What is taken away is put right within 10 s.
+    const patience = 30_000;
     for (const damage of [
       `ip addr del 10.0.0.5/24 dev ${device}`,
       `ip link set ${device} down`,
@@ -273,8 +275,9 @@ describe('the host on a network', { skip: !isRoot && 'needs root' }, () => {
       await until(
         () => !damage.startsWith('nft') || /drop/.test(host.sh('nft list chain ip skein exposed-in')),
         damage,
+        patience,
       );
-      await until(() => /10.0.0.5/.test(host.sh(`ip addr show ${device} up 2>/dev/null || true`)), damage);
+      await until(() => /10.0.0.5/.test(host.sh(`ip addr show ${device} up 2>/dev/null || true`)), damage, patience);
     }
     await host.dataplane.repair();
     host.sh('ping -c1 -W2 10.0.0.12');

@@ -6,7 +6,7 @@
  * times are ISO 8601 in UTC; durations are in milliseconds; links and places are written `192.0.2.1:6783`,
  * `[2001:db8::1]:6783` or `h1.example:6783`.
  */
-export interface Membership extends Joining, Admission, Sight {}
+export interface Membership extends Joining, Admission, Departing, Sight {}
 
 /** How this host comes to its cluster and to the others. Works while it waits, too. */
 export interface Joining {
@@ -28,6 +28,16 @@ export interface Joining {
   disconnect(targets: readonly string[]): Promise<void>;
   /** Places that are dialled: those given by hand, and while this host waits those that it heard of. */
   targets(): readonly TargetState[];
+}
+
+/** How this host goes for good. */
+export interface Departing {
+  /**
+   * Hands what this host owns on to another that can be reached, and says no more that it is there: before its state is
+   * removed. Who was the only admin makes that one an admin first. None can be reached, or there is none: nothing is handed
+   * on, and an admin has to remove this host. @returns who has it now
+   */
+  depart(): Promise<HostName | undefined>;
 }
 
 /** What an admin does. Hosts are named by name, id, or the beginning of an id that is no other's. */

@@ -61,8 +61,8 @@ export interface Member {
   held(): string | undefined;
   /** Puts statements into this host's own trust sheet: they count if it is an admin. */
   say(change: Change): Promise<void>;
-  /** Says that this host goes, and is not to be waited for. */
-  leave(): void;
+  /** Takes back all records and names of this host, and says that it is gone. Resolves when neighbours have had time to hear it. */
+  withdraw(): Promise<void>;
   /** May be called twice. */
   close(): Promise<void>;
 }
@@ -180,7 +180,7 @@ export async function openMember(options: OpenMember): Promise<Member> {
       allocator: following.allocator(state.allocator),
       claims: following.claims(state.claims),
       held: () => holds(mesh, view),
-      leave: () => mesh.leave(),
+      withdraw: () => withdraw(mesh),
       close: () => scope.close(),
     };
   } catch (error) {
@@ -218,6 +218,25 @@ function holds(mesh: Mesh, view: TrustView): string | undefined {
   if (others > 0) return `there ${others === 1 ? 'is another host' : `are ${others} other hosts`} in it`;
   const networks = networksOf(mesh).size;
   return networks === 0 ? undefined : `it has containers on ${networks === 1 ? 'a network' : `${networks} networks`}`;
+}
+
+/** In milliseconds. */
+const farewell = 300;
+
+/** What it wrote in the catalog is the cluster's, and stays. */
+async function withdraw(mesh: Mesh): Promise<void> {
+  const { sheets } = mesh;
+  const networks = listIn(sheets.read(sheets.self, 'host'), 'networks');
+  for (const network of networks) {
+    await sheets.change(`network:${network}`, (draft) => {
+      for (const [key] of [...draft.entries()]) draft.delete(key);
+    });
+  }
+  await sheets.change('host', (draft) => {
+    for (const [key] of [...draft.entries()]) if (/^(host|record)\//.test(key)) draft.delete(key);
+  });
+  mesh.leave();
+  await wait(farewell);
 }
 
 /** Most of those who waited together have come: none of them founds another cluster any more. */

@@ -254,6 +254,15 @@ export function openMembership(needs: MembershipNeeds): Membership {
       token = next;
       return { ...facts, token: next.reveal() };
     },
+    async depart() {
+      const heir = await member.state.allocator.leave();
+      const isOther = ([id, { role }]: readonly [string, { readonly role: string }]) =>
+        id !== self.id && role === 'admin';
+      if (heir !== undefined && roleOf(self.id) === 'admin' && ![...view.now().hosts].some(isOther))
+        await member.say(promotion(admin(), heir));
+      await member.withdraw();
+      return heir === undefined ? undefined : named(heir);
+    },
     async promote(text) {
       const id = find(text);
       await member.say(promotion(admin(), id));

@@ -229,6 +229,7 @@ export async function openWaiting(
     rotateToken: () => Promise.reject(waits('make another token')),
     remove: () => Promise.reject(waits('remove a host')),
     promote: () => Promise.reject(waits('make a host an admin')),
+    depart: () => Promise.resolve(undefined),
     peers: () =>
       room.known().map(({ id, name, addresses, reached }) => ({
         ...{ id, name, role: 'member', self: false, addresses, links: [] },
