@@ -82,7 +82,7 @@ testInLab('hosts join each other without a store', { hosts: 4, store: 'mesh:', d
     await until('it has left', async () => /h4 +member +left/.test(await skein(h2, 'status', 'peers')));
     assert.match(await skein(h1, 'reset', '--force'), /^handed what this host owned on to host h2$/m);
     await until('the last is alone', async () => (await alive(h2)) === 'h2');
-    const owners = await skein(h2, 'status', 'ipam', '--format', '{{.owner.name}}');
+    const owners = await skein(h2, 'status', 'ipam', '--format', '{{.Owner}}');
     assert.deepEqual(new Set(owners.split('\n')), new Set(['h2']));
     assert.match(await skein(h2, 'token', 'rotate'), /^skein1/);
     await idle(h2, 'one');
