@@ -153,7 +153,14 @@ export async function openMember(options: OpenMember): Promise<Member> {
     };
     const failed = (error: unknown) => log.warn('what follows from what others said could not be said', { error });
     scope.defer(serveAsAdmin({ sheets, view, verify, clock }, failed));
-    scope.defer(tending(state, (act) => sheets.watch(({ scope: about }) => about !== 'host' && act()), failed));
+    const tend = async () => {
+      await state.tend();
+      if (view.now().removed.size === 0) return;
+      // What a removed host had said is needed by nobody once its heir says it.
+      mesh.trustChanged();
+      clock.after(forgetting, () => mesh.trustChanged());
+    };
+    scope.defer(tending({ tend }, (act) => sheets.watch(({ scope: about }) => about !== 'host' && act()), failed));
     scope.defer(
       sheets.watch(({ scope: about }) => {
         if (about !== 'trust') return;
@@ -219,6 +226,9 @@ function holds(mesh: Mesh, view: TrustView): string | undefined {
   const networks = networksOf(mesh).size;
   return networks === 0 ? undefined : `it has containers on ${networks === 1 ? 'a network' : `${networks} networks`}`;
 }
+
+/** Until what an heir carries on has come to all, in milliseconds: longer than `MeshState.spent` waits. */
+const forgetting = 2_500;
 
 /** In milliseconds. */
 const farewell = 300;
