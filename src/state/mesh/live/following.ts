@@ -13,6 +13,13 @@ const pace = {
   patience: 300,
 } as const;
 
+interface Wanted {
+  /** How many there are who want it. */
+  by: number;
+  /** Resolves when what others said on it has come. */
+  readonly arrived: Promise<void>;
+}
+
 interface FollowingNeeds {
   readonly sheets: Sheets;
   readonly members: Members;
@@ -22,8 +29,7 @@ interface FollowingNeeds {
 /** Has this host hold what is said on the networks that its parts above ask about, and wait until that has come. */
 export class Following {
   readonly #needs: FollowingNeeds;
-  /** How many there are who want it. */
-  readonly #wanted = new Map<string, number>();
+  readonly #wanted = new Map<string, Wanted>();
 
   constructor(needs: FollowingNeeds) {
     this.#needs = needs;
@@ -95,25 +101,30 @@ export class Following {
   /** Something is asked of a network now: what is said on it must have come. */
   async #ask(network: string | undefined): Promise<void> {
     if (network === undefined) return;
-    const { clock } = this.#needs;
-    const known = this.#wanted.has(network);
-    const release = this.#follow(network);
-    clock.after(pace.linger, release);
-    if (!known) await this.#arrival(network);
+    this.#needs.clock.after(pace.linger, this.#follow(network));
+    await this.#wanted.get(network)?.arrived;
   }
 
   #follow(network: string | undefined): () => void {
     if (network === undefined) return () => undefined;
-    this.#wanted.set(network, (this.#wanted.get(network) ?? 0) + 1);
-    if (this.#wanted.get(network) === 1) this.#tell();
+    const wanted = this.#wanted.get(network) ?? this.#begin(network);
+    wanted.by += 1;
     let over = false;
     return () => {
       if (over) return;
       over = true;
-      const left = (this.#wanted.get(network) ?? 1) - 1;
-      if (left > 0) this.#wanted.set(network, left);
-      else if (this.#wanted.delete(network)) this.#tell();
+      wanted.by -= 1;
+      if (wanted.by === 0 && this.#wanted.delete(network)) this.#tell();
     };
+  }
+
+  #begin(network: string): Wanted {
+    const arrival = Promise.withResolvers<void>();
+    const wanted = { by: 0, arrived: arrival.promise };
+    this.#wanted.set(network, wanted);
+    this.#tell();
+    this.#arrival(network).then(arrival.resolve, arrival.reject);
+    return wanted;
   }
 
   #tell(): void {

@@ -1,7 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { isIP } from 'node:net';
 import { setTimeout as wait } from 'node:timers/promises';
-import { ParseError } from '../../../lib/errors.ts';
 import type { Log } from '../../../lib/log.ts';
 import { Scope } from '../../../lib/scope.ts';
 import { type Cluster, featureLevel } from '../../../model/cluster.ts';
@@ -13,22 +11,18 @@ import type { Journal } from '../../journal.ts';
 import type { Registry } from '../../registry.ts';
 import type { Environment, Trust } from '../environment.ts';
 import { listIn } from '../host-sheet.ts';
-import { parseLinkAddress } from '../link/address.ts';
-import { Courier } from '../link/courier.ts';
-import { openDatagrams } from '../link/datagrams.ts';
-import { type OpenLinks, openLinks } from '../link/links.ts';
 import { Mesh } from '../mesh.ts';
 import { type MeshState, openMeshState } from '../open.ts';
 import type { Standing } from '../removal.ts';
 import { sealOf, verify } from '../signing.ts';
-import { admit, dropClaims, serveAsAdmin } from '../trust/admissions.ts';
+import { dropClaims, serveAsAdmin } from '../trust/admissions.ts';
 import { type Change, rotation } from '../trust/changes.ts';
-import { parseEvidence } from '../trust/evidence.ts';
 import type { Genesis } from '../trust/genesis.ts';
 import { reasons } from '../trust/refused.ts';
 import { TrustView } from '../trust/view.ts';
 import { clock } from './clock.ts';
 import { JournalDisk, loadSheets } from './disk.ts';
+import { type Doors, openDoors } from './doors.ts';
 import { Following } from './following.ts';
 import { type Kept, keepBegun } from './kept.ts';
 import type { Self } from './self.ts';
@@ -55,7 +49,6 @@ export interface Member {
   readonly mesh: Mesh;
   readonly view: TrustView;
   readonly state: MeshState;
-  readonly links: OpenLinks;
   readonly standing: Standing;
   /** What keeps this host from leaving its cluster for another, as the end of a sentence; undefined: nothing. */
   held(): string | undefined;
@@ -76,39 +69,10 @@ export async function openMember(options: OpenMember): Promise<Member> {
   const seal = sealOf(self.signer);
   const stored = await loadSheets(journal);
   const parts: { mesh?: Mesh; state?: MeshState } = {};
+  /** Opened last: whoever comes finds everything behind them. */
+  let doors: Doors | undefined;
   const view = new TrustView(genesis, verify, () => parts.mesh?.sheets.list('trust') ?? []);
   try {
-    const links = await openLinks({
-      ...{ credentials: self.credentials, address: self.listen, port: self.port, log },
-      events: () => parts.mesh,
-      ended: (greeting, { address }) => log.debug('a greeting brought no link', { address, how: greeting.kind }),
-      greeter: () => ({
-        side: {
-          ...{ kind: 'member', key: seal.key, genesis, empty: holds(mesh, view) === undefined },
-          trust: () => view.now(),
-          trustWith: (shown) => view.with(parseEvidence(shown, { genesis, seal })),
-          sheets: () => parts.mesh?.shown('trust') ?? [],
-        },
-        ...{ verify, log },
-        admit: async (claim) => await admit(claim, { sheets: mesh.sheets, view, verify, clock }),
-        // Members learn of each other by sheets.
-        learn: () => undefined,
-      }),
-    });
-    scope.defer(() => links.close());
-    const courier = new Courier({
-      ...{ self: self.id, privateKey: self.privateKey, cluster: view.cluster },
-      keyOf: (id) => view.now().hosts.get(id)?.key,
-      random: randomBytes,
-      now: () => clock.now(),
-    });
-    const datagrams = await openDatagrams({
-      ...{ courier, address: self.listen, port: links.port, log },
-      addressOf: (id) => addressOf(mesh, id),
-      received: (from, message) => mesh.datagram(from, message),
-    });
-    scope.defer(() => datagrams.close());
-
     const standing = standingOf(view);
     const trust: Trust = {
       cluster: view.cluster,
@@ -121,11 +85,11 @@ export async function openMember(options: OpenMember): Promise<Member> {
     const environment: Environment = {
       ...{ clock, random: Math.random, seal, trust, log },
       disk: new JournalDisk(journal, stored),
-      links,
-      datagrams,
+      links: { dial: (...all) => doors?.links.dial(...all) },
+      datagrams: { send: (...all) => doors?.datagrams.send(...all) },
     };
-    const mesh: Mesh = new Mesh(environment, {
-      ...{ self: self.id, epoch: self.epoch, addresses: [formatTarget(self.address, links.port)] },
+    const mesh = new Mesh(environment, {
+      ...{ self: self.id, epoch: self.epoch, addresses: [formatTarget(self.address, self.port)] },
       ...{ targets, discovery, stored, fresh },
       answer: async (from, question) => (await parts.state?.answer(from, question)) ?? null,
     });
@@ -165,11 +129,14 @@ export async function openMember(options: OpenMember): Promise<Member> {
       sheets.watch(({ scope: about }) => {
         if (about !== 'trust') return;
         const { hosts, removed } = view.now();
-        links.end((id) =>
+        doors?.links.end((id) =>
           removed.has(id) ? `it ${reasons.removed}` : hosts.has(id) ? undefined : `it ${reasons.unknown}`,
         );
       }),
     );
+    doors = await openDoors({ self, genesis, view, mesh, isEmpty: () => holds(mesh, view) === undefined, log });
+    scope.defer(doors.close);
+
     if (fresh) await keepBegun(journal);
     mesh.start();
     if (token !== undefined && view.now().token === undefined && isAdmin(view, self.id))
@@ -181,7 +148,7 @@ export async function openMember(options: OpenMember): Promise<Member> {
         ...{ id: view.cluster, generation: 1, featureLevel, created: genesis.created },
         ...{ dataPort: genesis.dataPort, underlay: genesis.underlay },
       },
-      ...{ mesh, view, state, standing, links, say },
+      ...{ mesh, view, state, standing, say },
       registry: following.registry(state.registry),
       catalog: state.catalog,
       allocator: following.allocator(state.allocator),
@@ -192,19 +159,6 @@ export async function openMember(options: OpenMember): Promise<Member> {
     };
   } catch (error) {
     await scope.close();
-    throw error;
-  }
-}
-
-/** Where datagrams for a host go. */
-function addressOf({ sheets }: Mesh, host: string): { address: string; port: number } | undefined {
-  const [text] = listIn(sheets.read(host, 'host'), 'addresses');
-  if (text === undefined) return undefined;
-  try {
-    const { host: address, port } = parseLinkAddress(text);
-    return isIP(address) === 0 ? undefined : { address, port };
-  } catch (error) {
-    if (error instanceof ParseError) return undefined;
     throw error;
   }
 }

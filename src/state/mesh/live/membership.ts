@@ -167,6 +167,12 @@ export function openMembership(needs: MembershipNeeds): Membership {
     throw new Refusal('forbidden', `${other.why ?? other.target}; then: skein connect --token TOKEN ${other.target}`);
   };
 
+  const keptBy = (asked: readonly string[]) =>
+    new Refusal(
+      'conflict',
+      `this host belongs to cluster ${view.cluster.slice(0, 12)}, and ${member.held() ?? 'it held something'}: to leave that for another, run skein reset here, then skein launch --token TOKEN ${asked.join(' ')}`,
+    );
+
   const enterOther = async (asked: readonly string[], replace: boolean, other: Token): Promise<Connected> => {
     const keeps = member.held();
     const signal = AbortSignal.timeout(patience);
@@ -179,6 +185,8 @@ export function openMembership(needs: MembershipNeeds): Membership {
       const next = [...new Set([...(replace ? [] : targets), ...asked])].slice(0, mostTargets);
       const cluster = clusterOf(attempt);
       if (cluster === view.cluster) break;
+      // A container may have come meanwhile.
+      if (member.held() !== undefined) throw keptBy(asked);
       await enter(journal, { ...attempt.admitted, token: other, targets: next });
       log.info('this host joins another cluster', { cluster, through: target });
       const reached = asked.map(
@@ -186,11 +194,7 @@ export function openMembership(needs: MembershipNeeds): Membership {
       );
       return { cluster, restart, reached };
     }
-    if (keeps !== undefined)
-      throw new Refusal(
-        'conflict',
-        `this host belongs to cluster ${view.cluster.slice(0, 12)}, and ${keeps}: to leave that for another, run skein reset here, then skein launch --token TOKEN ${asked.join(' ')}`,
-      );
+    if (keeps !== undefined) throw keptBy(asked);
     throw refusalOf(attempts);
   };
 
@@ -199,18 +203,19 @@ export function openMembership(needs: MembershipNeeds): Membership {
       const problem = problemOf();
       return {
         ...{ kind: 'member', cluster: view.cluster, role: roleOf(self.id), empty: member.held() === undefined },
-        place: formatTarget(self.address, member.links.port),
+        place: formatTarget(self.address, self.port),
         ...(problem !== undefined && { problem }),
       };
     },
     async connect({ targets: asked, token: text, replace }: ConnectRequest) {
       const other = text === undefined ? undefined : tokenIn(text);
-      const isOwn = other === undefined || other.signer().key === view.now().token?.key;
-      if (other !== undefined && isOwn && token?.reveal() !== other.reveal()) {
+      const isCurrent = other !== undefined && other.signer().key === view.now().token?.key;
+      const isOwn = other === undefined || isCurrent || other.fingerprint === view.cluster.slice(0, 32);
+      if (isCurrent && token?.reveal() !== other.reveal()) {
         await keepToken(journal, other);
         token = other;
       }
-      if (!isOwn && other !== undefined) return await enterOther(asked, replace, other);
+      if (!isOwn) return await enterOther(asked, replace, other);
       return { cluster: view.cluster, reached: await change(asked, replace) };
     },
     async disconnect(gone) {
