@@ -15,6 +15,8 @@ export interface Asked {
 export interface Load {
   readonly qps: number;
   readonly p99_us: number;
+  /** The share of the time for which who asks did not run. */
+  readonly stood: number;
   readonly lost: number;
 }
 

@@ -1,20 +1,14 @@
-import { once } from 'node:events';
-import { createInterface } from 'node:readline';
-import { type LabHost, openLab } from '../../src/lab/lab.ts';
+import { openLab } from '../../src/lab/lab.ts';
 import type { Bench } from '../bench.ts';
 import { holding } from '../bounds.ts';
-import { createNetwork, namespaceOf, openCaller } from '../caller.ts';
+import { createNetwork, openCaller } from '../caller.ts';
 import { percentile, round } from '../report.ts';
+import { echo, talk } from '../talk.ts';
 
 const attaches = 140;
 const perRound = 20;
 const network = 'bench';
 const bounds = { 'propagation_ms.p50': 30, 'propagation_ms.p99': 100 } as const;
-
-const echo = `
-const socket = require('node:dgram').createSocket('udp4');
-socket.on('message', (bytes, from) => socket.send(bytes, from.port, from.address)).bind(7000, () => console.log('ready'));
-`;
 
 /** Told to, asks every millisecond until it is answered; says when that was, by the clock that all processes share. */
 const asker = `
@@ -78,18 +72,3 @@ export const propagation: Bench = async ({ scope, say }) => {
     figures,
   };
 };
-
-/** A Node in namespace `n` of a host, and what it says line by line. */
-function talk(host: LabHost, n: number, script: string, args: readonly string[]) {
-  const inside = ['ip', 'netns', 'exec', namespaceOf(n), process.execPath, '-e', script, ...args];
-  const child = host.spawn(inside, { stdio: ['pipe', 'pipe', 'inherit'] });
-  if (!child.stdout) throw new Error('a child without an output');
-  const lines = createInterface({ input: child.stdout });
-  return {
-    child,
-    line: async (): Promise<string> => {
-      const [line] = await once(lines, 'line', { signal: AbortSignal.timeout(20_000) });
-      return String(line);
-    },
-  };
-}
