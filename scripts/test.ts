@@ -1,7 +1,7 @@
 /**
  * Runs the checks and tests, and closes with one line that counts them all.
  *
- *   node scripts/test.ts all          checks, unit tests, then tests in labs one file after the other
+ *   node scripts/test.ts all          checks, unit tests, then tests in labs one file after the other, but for the longest
  *   node scripts/test.ts check        checks and unit tests
  *   node scripts/test.ts all PART...  only files whose path contains one of the parts; no checks
  *
@@ -36,17 +36,13 @@ const unitTests = [
   'native/**/*.test.ts',
 ];
 const labTests = ['test/e2e/*.test.ts'];
-/** That dies hundreds of deaths, once is enough. */
+/** That dies hundreds of deaths, once is enough; it counts and measures no time, so that other labs run beside it. */
 const deaths = 'test/e2e/death.test.ts';
-/** These wait for sessions and lives to end, which takes anybody as long; what they are made of, others do as nobody. */
-const long = ['host-life', 'names'];
 /**
  * The first builds in the clone, which is not nobody's; the second becomes nobody by itself; the third runs programs of
  * others that want to be root of the machine.
  */
-const notNobodys = ['package', 'rootless', 'coexistence', ...long]
-  .map((name) => `test/e2e/${name}.test.ts`)
-  .concat(deaths);
+const notNobodys = ['package', 'rootless', 'coexistence'].map((name) => `test/e2e/${name}.test.ts`).concat(deaths);
 const isRoot = process.getuid?.() === 0;
 const seconds = { check: 180, unit: 300, lab: 300, deaths: 900 } as const;
 
@@ -84,14 +80,22 @@ async function main([what = 'all', ...parts]: readonly string[]): Promise<void> 
   await side(find(unitTests), 2, async (file) => collect(await testFile(file, seconds.unit, here)));
   if (what === 'all') {
     const files = find(labTests);
-    await side(files, 1, async (file) =>
-      collect(await testFile(file, file === deaths ? seconds.deaths : seconds.lab, here)),
+    const dying = side(
+      files.filter((file) => file === deaths),
+      1,
+      async (file) => collect(await testFile(file, seconds.deaths, here)),
+    );
+    await side(
+      files.filter((file) => file !== deaths),
+      1,
+      async (file) => collect(await testFile(file, seconds.lab, here)),
     );
     if (isRoot)
       await asNobody(
         files.filter((file) => !notNobodys.includes(file)),
         collect,
       );
+    await dying;
   }
   close(results);
 }

@@ -44,7 +44,8 @@ testInLab('containers ask by their own resolv.conf', {}, (step) => {
     'the file follows the first network and the last, keeps what the host has, and what its user wrote',
     async (lab) => {
       const h1 = lab.host('h1');
-      await idle(h1, 'late', '--dns-search', 'a.example', '--dns-option', 'timeout:3', '--dns', '192.0.2.53');
+      const dns = ['--dns-search', 'a.example', '--dns-option', 'timeout:3', '--dns', '192.0.2.53'];
+      await idle(h1, 'late', '--network', 'skein_gwbridge', ...dns);
       const off = ['nameserver 192.0.2.53', 'search a.example', 'options timeout:3'].join('\n');
       const on = ['nameserver 169.254.53.53', 'search a.example', 'options timeout:3 ndots:0'].join('\n');
       const read = () => inside(h1, 'late', 'cat', file);
