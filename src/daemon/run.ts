@@ -106,6 +106,7 @@ class Life {
   readonly #stop: (reason: Error) => void;
   readonly #again: () => void;
   #parts: Closable | undefined;
+  /** What is under way: opening, or opening anew. It does not reject. */
   #work: Promise<void> = Promise.resolve();
   #closed = false;
 
@@ -119,12 +120,9 @@ class Life {
   }
 
   async begin(): Promise<void> {
-    let asked = false;
-    this.#parts = await this.#open(() => {
-      if (asked) return;
-      asked = true;
-      this.#again();
-    });
+    const opening = this.#begin();
+    this.#work = opening.catch(() => undefined);
+    await opening;
   }
 
   async close(): Promise<void> {
@@ -133,12 +131,24 @@ class Life {
     await this.#parts?.close();
   }
 
+  async #begin(): Promise<void> {
+    let asked = false;
+    this.#parts = await this.#open(() => {
+      if (asked) return;
+      asked = true;
+      this.#again();
+    });
+  }
+
+  /** May be asked for by parts that are being opened still. */
   #renew(): void {
+    const before = this.#work;
     this.#work = (async () => {
+      await before;
       try {
         await this.#parts?.close();
         this.#parts = undefined;
-        if (!this.#closed) await this.begin();
+        if (!this.#closed) await this.#begin();
       } catch (error) {
         this.#stop(error instanceof Error ? error : new Error(String(error)));
       }
