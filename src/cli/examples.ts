@@ -1,7 +1,7 @@
 /** One for each command: in `--help`, in the manual pages and in docs/cli.md. A test reads them as the command line does. */
 export const examples: Readonly<Record<string, string>> = {
   skein: 'skein -H unix:///run/skein/skein.sock network ls',
-  'skein launch': 'skein launch --detach --cluster-store etcd://10.0.0.5:2379 --cluster-advertise eth0',
+  'skein launch': 'skein launch --detach --token @/etc/skein/token 10.0.0.5',
   'skein stop': 'skein stop web',
   'skein doctor': 'skein doctor',
   'skein reset': 'skein reset --force',

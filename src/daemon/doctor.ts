@@ -75,7 +75,7 @@ function daemon(status: Said, settings: Settings): readonly Finding[] {
   }
   const advice = existsSync(pathsOf(settings).journal)
     ? 'start it with: skein launch --detach'
-    : 'this host is in no cluster; join one with: skein launch --cluster-store URL';
+    : 'this host is in no cluster; begin one with skein launch --detach, or join one with the line that it prints on its hosts';
   return [{ state: 'wrong', about: 'daemon', finding: status, advice }];
 }
 

@@ -133,6 +133,7 @@ export async function openDaemon({
       const { waiting: host, membership } = shared;
       await rememberStore(journal, place.text);
       held(await openApi({ waiting: { host, started }, membership, stop: () => stop(), log }, { sockets, handed }));
+      await welcome(membership);
       log.info('waits for other hosts with its token', { host: host.name, id: host.id });
       return scope;
     }

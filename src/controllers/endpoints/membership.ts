@@ -79,8 +79,17 @@ export class Membership {
     return this.#network.id;
   }
 
+  /** This host's own as they are promised, whatever the watch has told of them; those of others as it told. */
   list(): readonly EndpointState[] {
-    return [...this.#known.values()];
+    const { hosts, ownOn } = this.#needs;
+    const own = new Map(ownOn(this.#network.id).map((endpoint) => [endpoint.id, { endpoint, lost: false }]));
+    const told = [...this.#known.values()].flatMap((state) => {
+      const { id, host } = state.endpoint;
+      const mine = own.get(id);
+      own.delete(id);
+      return host === hosts.self.id ? (mine ?? []) : state;
+    });
+    return [...told, ...own.values()];
   }
 
   /** The network is in the kernel: its remote endpoints go there too. Resolves when all have been tried. May be repeated. */
