@@ -96,7 +96,7 @@ export class Watcher {
     this.#due = Infinity;
     const start = performance.now();
     try {
-      // What is told after the last reading began is the doing of others: it is read as any other news.
+      // What is told after the last reading began is the doing of others: it is read like all other news.
       this.#repair(pause, () => this.forget());
     } catch (error) {
       this.forget();

@@ -29,6 +29,14 @@ async function openDenied(t: TestContext): Promise<Answering> {
   return answering;
 }
 
+const asker = {
+  kind: 'asker',
+  id: 'a',
+  places: [{ network: 'n', address: '10.0.0.2' }],
+  networks: [],
+  resolvers: 'host',
+} as const;
+
 test('that others do not know a name which a container may get is soon forgotten', async (t) => {
   const answering = await openDenied(t);
   answering.names.putNetwork({ id: 'n', name: 'demo', subnets: [] });
@@ -59,13 +67,7 @@ test('an answer that cannot be sent is told in the log, and harms nobody', async
   const logged = Promise.withResolvers<string>();
   const log = { ...silent, error: (message: string) => logged.resolve(message) };
   const answering = new Answering({ domains, hostResolvers: { list: () => [], last: [] }, log });
-  answering.askers.put({
-    kind: 'asker',
-    id: 'a',
-    places: [{ network: 'n', address: '10.0.0.2' }],
-    networks: [],
-    resolvers: 'host',
-  });
+  answering.askers.put(asker);
   answering.take(ask('a.example'), origin, () => {
     throw new Error('the socket is closed');
   });
@@ -83,13 +85,7 @@ test('a datagram that is sent again is answered once, by what its first was aske
     answering.forwarder.close();
     upstream.close();
   });
-  answering.askers.put({
-    kind: 'asker',
-    id: 'a',
-    places: [{ network: 'n', address: '10.0.0.2' }],
-    networks: [],
-    resolvers: 'host',
-  });
+  answering.askers.put(asker);
   const answered: number[] = [];
   const send = (bytes: Buffer) => answered.push(tell(Buffer.from(bytes)).id);
   const taken = (question: Buffer, from: Partial<Origin> = {}) =>

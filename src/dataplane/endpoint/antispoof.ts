@@ -88,7 +88,7 @@ export function sending(namespace: string): NftChain[] {
 
 /**
  * Where the subnets of a network are apart: what goes to another of them is dropped, whatever routes the sandbox has. One chain
- * for all ports of a namespace with an address in the subnet, so that a port's own stays as quick to set as any. Only the
+ * for all ports of a namespace with an address in the subnet, so that a port's own is set as quickly as before. Only the
  * sender's side can tell: what comes in by the tunnel goes past the receiver's rules.
  */
 export function sendingApart(namespace: string, subnet: Prefix, apart: readonly string[]): NftChain {

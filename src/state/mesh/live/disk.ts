@@ -70,7 +70,11 @@ export async function loadSheets(journal: Pick<Journal, 'load'>): Promise<readon
     if (rest.length === 0) {
       const head = headOf(value, sheet);
       if (head) heads.set(sheet, head);
-    } else if (isJson(value)) entries.set(sheet, [...(entries.get(sheet) ?? []), [rest.join(' '), value]]);
+    } else if (isJson(value)) {
+      const list = entries.get(sheet) ?? [];
+      list.push([rest.join(' '), value]);
+      entries.set(sheet, list);
+    }
   }
   return [...heads].map(([sheet, head]) => ({ head, entries: entries.get(sheet) ?? [] }));
 }

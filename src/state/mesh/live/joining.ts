@@ -2,8 +2,9 @@ import { messageOf } from '../../../lib/errors.ts';
 import type { Log } from '../../../lib/log.ts';
 import type { StoredSheet } from '../environment.ts';
 import { parseLinkAddress } from '../link/address.ts';
+import type { Channel } from '../link/channel.ts';
 import { dial } from '../link/dial.ts';
-import { greet } from '../link/greet.ts';
+import { type Greeting, greet } from '../link/greet.ts';
 import { sealOf, verify } from '../signing.ts';
 import { Attempts } from '../trust/attempts.ts';
 import { parseEvidence } from '../trust/evidence.ts';
@@ -28,8 +29,30 @@ export type Attempt =
   | { readonly kind: 'refused'; readonly reason: Reason; readonly why: string }
   | { readonly kind: 'unreachable'; readonly why: string };
 
+/** What a peer showed of the cluster that lets this host in. */
+export interface Learnt {
+  readonly genesis: Genesis;
+  readonly sheets: readonly unknown[];
+}
+
+/** Greets as a host without a cluster. Never throws. */
+export async function greetWaiting(
+  channel: Channel,
+  { self, token, attempts, log }: { self: Self; token: Token; attempts: Attempts; log: Log },
+): Promise<{ readonly greeting: Greeting; readonly learnt: Learnt | undefined }> {
+  const heard: { learnt?: Learnt } = {};
+  const greeting = await greet(channel, {
+    ...{ side: waitingSide(self, token), verify, attempts, log },
+    admit: async () => 'protocol',
+    learn: (genesis, sheets) => {
+      heard.learnt = { genesis, sheets };
+    },
+  });
+  return { greeting, learnt: heard.learnt };
+}
+
 /** What this host is to whom it meets as long as it belongs to no cluster, or asks for another one. */
-export function waitingSide(self: Self, token: Token): Side {
+function waitingSide(self: Self, token: Token): Side {
   const seal = sealOf(self.signer);
   return {
     ...{ kind: 'waiting', signer: self.signer, token, name: self.name },
@@ -53,23 +76,19 @@ export async function join(
   { self, token, signal, log }: { self: Self; token: Token; signal: AbortSignal; log: Log },
 ): Promise<Attempt> {
   const { credentials } = self;
-  const seal = sealOf(self.signer);
   const channel = await dial({ credentials, ...parseLinkAddress(address), peer: undefined, signal }).catch(messageOf);
   if (typeof channel === 'string') return { kind: 'unreachable', why: channel };
-  let learnt: Admitted | undefined;
-  const greeting = await greet(channel, {
-    ...{ side: waitingSide(self, token), verify, attempts: new Attempts(), log },
-    admit: async () => 'protocol',
-    learn: (genesis, shown) => {
-      learnt = { genesis, sheets: parseEvidence(shown, { genesis, seal }) };
-    },
-  });
+  const { greeting, learnt } = await greetWaiting(channel, { self, token, attempts: new Attempts(), log });
   channel.close('this host begins anew in its cluster');
   const peer = channel.peerKey;
   if (greeting.kind === 'refused')
     return { kind: 'refused', reason: greeting.reason, why: sentence(address, greeting) };
   if (greeting.kind === 'met') return { kind: 'waits', peer };
-  if (greeting.kind === 'open' && learnt !== undefined) return { kind: 'admitted', peer, admitted: learnt };
+  if (greeting.kind === 'open' && learnt !== undefined) {
+    const { genesis, sheets } = learnt;
+    const seal = sealOf(self.signer);
+    return { kind: 'admitted', peer, admitted: { genesis, sheets: parseEvidence(sheets, { genesis, seal }) } };
+  }
   return {
     kind: 'unreachable',
     why: greeting.kind === 'ended' ? `${address}: ${greeting.why}` : `${address} showed nothing`,

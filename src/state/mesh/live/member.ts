@@ -119,8 +119,10 @@ export async function openMember(options: OpenMember): Promise<Member> {
     scope.defer(serveAsAdmin({ sheets, view, verify, clock }, failed));
     const tend = async () => {
       await state.tend();
-      if (view.now().removed.size === 0) return;
       // What a removed host had said is needed by nobody once its heir says it.
+      const isHeld = (host: string) =>
+        sheets.read(host, 'ring') !== undefined || sheets.read(host, 'catalog') !== undefined;
+      if (!view.now().removed.keys().some(isHeld)) return;
       mesh.trustChanged();
       clock.after(forgetting, () => mesh.trustChanged());
     };

@@ -8,19 +8,18 @@ import type { Journal } from '../../journal.ts';
 import { parseLinkAddress } from '../link/address.ts';
 import type { Channel } from '../link/channel.ts';
 import { dial } from '../link/dial.ts';
-import { type Greeter, greet } from '../link/greet.ts';
 import { listen } from '../link/listen.ts';
 import type { Connected, HostName, Membership, Reached, TargetState } from '../membership.ts';
 import { type FirstCluster, openRoom } from '../room/room.ts';
-import { sealOf, verify } from '../signing.ts';
+import { sealOf } from '../signing.ts';
 import { Attempts } from '../trust/attempts.ts';
 import { parseEvidence } from '../trust/evidence.ts';
 import { clusterIdOf, type Genesis } from '../trust/genesis.ts';
 import { sentence } from '../trust/refused.ts';
 import { parseJoinToken, type Token } from '../trust/token.ts';
 import { clock } from './clock.ts';
-import { waitingSide } from './joining.ts';
-import { enter, type Kept, keepRoom, keepTargets, keepToken } from './kept.ts';
+import { greetWaiting } from './joining.ts';
+import { enter, type Kept, keepRoom, keepTargets } from './kept.ts';
 import type { Self } from './self.ts';
 import { formatTarget, mostTargets } from './targets.ts';
 
@@ -87,28 +86,13 @@ export async function openWaiting(
     if (askers === 0) restart();
   }
 
-  const greeter = (channel: Channel): Greeter & { learnt: boolean } => {
-    const made = {
-      ...{ side: waitingSide(self, token), verify, attempts, log },
-      admit: async () => 'protocol' as const,
-      learnt: false,
-      learn: (genesis: Genesis, sheets: readonly unknown[]) => {
-        made.learnt = true;
-        learnt.set(channel, { genesis, sheets });
-      },
-    };
-    return made;
-  };
-  const learnt = new WeakMap<Channel, { readonly genesis: Genesis; readonly sheets: readonly unknown[] }>();
-
   /** Answers why nothing came of it. */
   async function welcome(channel: Channel): Promise<string | undefined> {
-    const greeting = await greet(channel, greeter(channel));
-    const found = learnt.get(channel);
+    const { greeting, learnt } = await greetWaiting(channel, { self, token, attempts, log });
     if (greeting.kind === 'met') room.met(channel);
     else if (greeting.kind === 'open') {
       channel.close('this host begins anew in its cluster');
-      if (found !== undefined) room.learn(found);
+      if (learnt !== undefined) room.learn(learnt);
     }
     if (greeting.kind === 'refused') return sentence(channel.address, greeting);
     return greeting.kind === 'ended' ? `${channel.address}: ${greeting.why}` : undefined;
@@ -183,12 +167,9 @@ export async function openWaiting(
     async connect({ targets: asked, token: text, replace }): Promise<Connected> {
       const all = [...new Set([...(replace ? [] : targets.keys()), ...asked])];
       if (all.length > mostTargets) throw new Refusal('invalid', `a host has at most ${mostTargets} targets`);
-      const other = text === undefined ? undefined : parseJoinToken(text);
-      if (other !== undefined && other.signer().key !== token.signer().key) {
-        // With another token it waits for others: that is begun anew.
-        await keepToken(journal, other);
-        await keepTargets(journal, all);
-        return { restart, reached: asked.map((target) => ({ target })) };
+      if (text !== undefined && parseJoinToken(text).signer().key !== token.signer().key) {
+        const remedy = 'end it with skein stop, and launch it with that one';
+        throw new Refusal('conflict', `this host waits for others with another token: ${remedy}`);
       }
       await keepTargets(journal, all);
       for (const [address, { stop }] of targets) {
